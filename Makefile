@@ -1,0 +1,174 @@
+# itodenwa: `make help` lists the targets, `V=1` shows the commands, `B=DIR` builds elsewhere.
+
+VARIANT ?= release
+B       ?= build/$(VARIANT)
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= gcc
+OPT     ?= -O2 -g
+WARN    := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wformat=2
+CPPFLAGS += -Isrc -I. -I/usr/include/miniupnpc -D_GNU_SOURCE
+CFLAGS  += -std=c11 $(OPT) $(WARN) -fno-common -fstack-protector-strong
+LDLIBS  := -luv -lsodium -lopus -lasound -losip2 -losipparser2 -lcjson -lsrtp2 -lcrypto -lssl -lsqlite3 \
+           -lminiupnpc -lnatpmp -lspeexdsp -lqrencode -lncursesw -lm -lpthread
+
+ifeq ($(VARIANT),asan)
+  OPT    := -O1 -g -fno-omit-frame-pointer
+  CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined
+  LDFLAGS += -fsanitize=address,undefined
+endif
+ifeq ($(VARIANT),tsan)
+  OPT    := -O1 -g -fno-omit-frame-pointer
+  CFLAGS += -fsanitize=thread
+  LDFLAGS += -fsanitize=thread
+endif
+ifeq ($(VARIANT),fuzz)
+  CC     := clang
+  OPT    := -O1 -g -fno-omit-frame-pointer
+  CFLAGS += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+  LDFLAGS += -fsanitize=fuzzer,address,undefined
+endif
+ifdef WERROR
+  CFLAGS += -Werror
+endif
+Q := $(if $(V),,@)
+
+# The rooms, highest row first: an include points down this list, never up (contrib/lint/rows checks it).
+DIR_ui     := ui
+DIR_app    := src/app
+DIR_call   := src/call
+DIR_relay  := relay
+DIR_sip    := src/sip
+DIR_media  := src/media
+DIR_store  := src/store
+DIR_nat    := src/nat
+DIR_dht    := src/dht
+DIR_io     := src/io
+DIR_crypto := crypto
+DIR_base   := src/base
+DIR_sim    := tests/sim
+ROOMS := ui app call relay sip media store nat dht io crypto base
+
+# What a unit test of a room is linked with: the room and the rows below it.
+LOW := crypto base
+CLOSURE_base   := base
+CLOSURE_crypto := $(LOW)
+CLOSURE_io     := io $(LOW)
+CLOSURE_dht    := sim dht $(LOW)
+CLOSURE_nat    := sim nat $(LOW)
+CLOSURE_sip    := sip $(LOW)
+CLOSURE_media  := media $(LOW)
+CLOSURE_store  := store $(LOW)
+CLOSURE_relay  := relay sim nat dht io $(LOW)
+CLOSURE_call   := call relay sip media store sim nat dht io $(LOW)
+CLOSURE_app    := sim app call relay sip media store nat dht io $(LOW)
+CLOSURE_ui     := ui app call relay sip media store nat dht io $(LOW)
+
+sources = $(wildcard $(DIR_$(1))/*.c)
+objects = $(patsubst %.c,$(B)/%.o,$(call sources,$(1)))
+libs    = $(foreach r,$(1),$(B)/lib$(r).a)
+
+PROGRAM_SRC := $(wildcard src/*.c)
+PROGRAM_OBJ := $(PROGRAM_SRC:%.c=$(B)/%.o)
+
+.PHONY: all help deps run test test-net bench fuzz asan lint format install clean unit scenario screens
+all: build/ito build/libito.a ## build the program at build/ito (default)
+
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | expand -t 16
+
+deps: ## install what is missing, from Debian by name
+	$(Q)contrib/deps.sh
+
+build/ito: $(B)/ito
+	$(Q)mkdir -p build && cp $< $@
+
+$(B)/ito: $(PROGRAM_OBJ) $(call libs,$(ROOMS))
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(PROGRAM_OBJ) $(call libs,$(ROOMS)) $(LDLIBS)
+
+build/libito.a: $(foreach r,$(filter-out ui,$(ROOMS)),$(call objects,$(r)))
+	@echo "  AR    $@"
+	$(Q)mkdir -p build && rm -f $@ && $(AR) crs $@ $^
+
+define room_rule
+$(B)/lib$(1).a: $(call objects,$(1))
+	@echo "  AR    $$@"
+	$(Q)mkdir -p $$(dir $$@) && rm -f $$@ && $(AR) crs $$@ $$^
+endef
+$(foreach r,$(ROOMS) sim,$(eval $(call room_rule,$(r))))
+
+$(B)/%.o: %.c
+	@echo "  CC    $<"
+	$(Q)mkdir -p $(dir $@) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Unit tests: tests/unit/ROOM/test_MODULE.c, linked with the room's closure.
+define unit_rule
+UNIT_$(1) := $$(patsubst tests/unit/$(1)/%.c,$(B)/unit/$(1)/%,$$(wildcard tests/unit/$(1)/test_*.c))
+$(B)/unit/$(1)/%: tests/unit/$(1)/%.c $$(call libs,$$(CLOSURE_$(1)))
+	@echo "  TEST  $$<"
+	$(Q)mkdir -p $$(dir $$@) && $(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP $(LDFLAGS) -o $$@ $$< \
+	    -Wl,--start-group $$(call libs,$$(CLOSURE_$(1))) -Wl,--end-group -lcmocka $(LDLIBS)
+.PHONY: unit-$(1)
+unit-$(1): $$(UNIT_$(1))
+	$(Q)contrib/run-tests.sh $$(UNIT_$(1))
+endef
+$(foreach r,$(ROOMS),$(eval $(call unit_rule,$(r))))
+UNITS := $(foreach r,$(ROOMS),$(UNIT_$(r)))
+
+SCENARIOS := $(patsubst tests/scenario/%.c,$(B)/scenario/%,$(wildcard tests/scenario/test_*.c))
+$(B)/scenario/%: tests/scenario/%.c $(call libs,sim $(ROOMS))
+	@echo "  TEST  $<"
+	$(Q)mkdir -p $(dir $@) && $(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< \
+	    -Wl,--start-group $(call libs,sim $(ROOMS)) -Wl,--end-group -lcmocka $(LDLIBS)
+
+.PHONY: tests-built
+tests-built: $(UNITS) $(SCENARIOS) $(B)/ito
+
+# One fuzz target a parser: tests/fuzz/fuzz_NAME.c, corpus in tests/fuzz/corpus/NAME/.
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_S  ?= 60
+build/fuzz/%: tests/fuzz/%.c $(call libs,$(filter-out ui,$(ROOMS)))
+	@echo "  FUZZ  $<"
+	$(Q)mkdir -p $(dir $@) && $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< \
+	    -Wl,--start-group $(call libs,$(filter-out ui,$(ROOMS))) -Wl,--end-group $(LDLIBS)
+.PHONY: fuzzers-built
+fuzzers-built: $(FUZZERS:%=build/fuzz/%)
+
+run: deps ## install what is missing, build, open the phone
+	$(Q)$(MAKE) --no-print-directory all && exec build/ito
+
+test: deps ## everything that needs no root, under ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory VARIANT=asan tests-built build/ito-asan
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)contrib/test.sh
+
+build/ito-asan: $(B)/ito
+	$(Q)cp $< $@
+
+test-net: all ## phones, routers and relays in network namespaces (as root)
+	$(Q)tests/net/run.sh
+
+fuzz: ## each parser's fuzz target, FUZZ_S seconds each
+	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz fuzzers-built
+	$(Q)contrib/fuzz.sh $(FUZZ_S) $(FUZZERS)
+
+asan: ## build the program with ASan and UBSan, as build/ito-asan
+	$(Q)$(MAKE) --no-print-directory VARIANT=asan build/ito-asan
+
+bench: all ## numbers as `name value unit`
+	$(Q)tests/bench/run.sh
+
+lint: ## include rows, foreign headers, contracts, format, clang-tidy and cppcheck
+	$(Q)contrib/lint/run.sh
+
+format: ## rewrite the sources in the project's format
+	$(Q)clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
+
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -Dm755 build/ito $(DESTDIR)$(PREFIX)/bin/ito
+
+clean: ## remove build/
+	rm -rf build
+
+-include $(shell find build -name '*.d' 2>/dev/null)
