@@ -82,7 +82,8 @@ enum err addr_parse(const char *text, struct addr *out)
 
 const char *addr_print_ip(const struct addr *a, char out[static ADDR_TEXT_BYTES])
 {
-    if (a->family == ADDR_NONE || inet_ntop(a->family == ADDR_V4 ? AF_INET : AF_INET6, a->ip, out, ADDR_TEXT_BYTES) == NULL)
+    if (a->family == ADDR_NONE ||
+        inet_ntop(a->family == ADDR_V4 ? AF_INET : AF_INET6, a->ip, out, ADDR_TEXT_BYTES) == NULL)
         snprintf(out, ADDR_TEXT_BYTES, "none");
     return out;
 }
@@ -201,7 +202,8 @@ unsigned addr_to_sockaddr(const struct addr *a, bool want_v6, struct sockaddr_st
         memcpy(ss, &in, sizeof in);
         return sizeof in;
     } else {
-        struct sockaddr_in6 in = {.sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_scope_id = a->scope};
+        struct sockaddr_in6 in = {
+            .sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_scope_id = a->scope};
 
         if (a->family == ADDR_V4) {
             memcpy(in.sin6_addr.s6_addr, mapped_prefix, 12);

@@ -15,10 +15,10 @@ struct sockaddr_storage;
 enum addr_family { ADDR_NONE = 0, ADDR_V4 = 4, ADDR_V6 = 6 };
 
 struct addr {
-    uint8_t family;  /* enum addr_family */
-    uint8_t ip[16];  /* network order; the first 4 for IPv4, the rest zero */
-    uint16_t port;   /* host order */
-    uint32_t scope;  /* interface index of a link-local IPv6 address, else 0 */
+    uint8_t family; /* enum addr_family */
+    uint8_t ip[16]; /* network order; the first 4 for IPv4, the rest zero */
+    uint16_t port;  /* host order */
+    uint32_t scope; /* interface index of a link-local IPv6 address, else 0 */
 };
 
 /* What an address is good for (RFC 6890). */

@@ -16,7 +16,7 @@ struct heap {
     uint32_t len, cap;
 };
 
-#define heap_item(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define heap_item(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 void heap_fini(struct heap *h);
 /* Put the node in, or move it, so that it is due at `at`. NS_NEVER takes it out. */

@@ -17,8 +17,8 @@
 
 /* One member of an object, as it stands in the text. */
 struct json_key {
-    const char *path; /* dotted: "audio.input"; elements of arrays are "contacts[3].id" */
-    unsigned line;    /* from 1 */
+    const char *path;    /* dotted: "audio.input"; elements of arrays are "contacts[3].id" */
+    unsigned line;       /* from 1 */
     unsigned first_line; /* when the same path was given before: the line of the first; else 0 */
 };
 

@@ -11,11 +11,11 @@ struct list {
     struct list *prev, *next;
 };
 
-#define list_item(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define list_item(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 #define list_each(node, head)         for (struct list *node = (head)->next; node != (head); node = node->next)
 /* The same, when the body may remove (and free) the item it stands on, and no other. */
-#define list_each_safe(node, head)                                                                           \
-    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);                        \
+#define list_each_safe(node, head)                                                    \
+    for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \
          node = node##_next, node##_next = node->next)
 
 static inline void list_init(struct list *l)

@@ -17,7 +17,10 @@
 
 #include <cmocka.h>
 
-#define sentence(text, function)    {text, function, NULL, NULL, NULL}
+#define sentence(text, function)         \
+    {                                    \
+        text, function, NULL, NULL, NULL \
+    }
 #define run_sentences(group, tests) cmocka_run_group_tests_name(group, tests, NULL, NULL)
 
 #endif
