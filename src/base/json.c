@@ -13,7 +13,7 @@ struct seen {
 };
 
 struct scan {
-    const char *at, *end, *prev, *prev_end; /* prev: the token read last, for "after ..." */
+    const char *begin, *at, *end, *prev, *prev_end; /* prev: the token read last, for "after ..." */
     unsigned line;
     int depth;
     char path[JSON_PATH_MAX];
@@ -170,9 +170,9 @@ static unsigned hash(const char *text)
 }
 
 /* Remember the member s->path that stands on `line`, and report it. */
-static void note_key(struct scan *s, unsigned line)
+static void note_key(struct scan *s, unsigned line, const char *at)
 {
-    struct json_key key = {.path = s->path, .line = line};
+    struct json_key key = {.path = s->path, .at = (size_t)(at - s->begin), .line = line};
     struct seen **bucket = &s->buckets[hash(s->path)], *it;
 
     for (it = *bucket; it != NULL && strcmp(it->path, s->path) != 0; it = it->next)
@@ -211,7 +211,7 @@ static bool scan_object(struct scan *s, size_t path_len)
             s->path[len++] = '.';
         memcpy(s->path + len, name, n);
         s->path[len + n] = '\0';
-        note_key(s, line);
+        note_key(s, line, name - 1);
         if (!take(s, ':'))
             return fail(s, ":");
         if (!scan_value(s, len + n))
@@ -287,7 +287,12 @@ static void free_seen(struct scan *s)
 
 enum err json_parse(struct slice text, json_key_cb each, void *arg, cJSON **out, struct err_detail *detail)
 {
-    struct scan s = {.at = (const char *)text.data, .line = 1, .each = each, .arg = arg, .detail = detail};
+    struct scan s = {.begin = (const char *)text.data,
+                     .at = (const char *)text.data,
+                     .line = 1,
+                     .each = each,
+                     .arg = arg,
+                     .detail = detail};
     bool is_ok;
 
     *out = NULL;
@@ -307,6 +312,23 @@ enum err json_parse(struct slice text, json_key_cb each, void *arg, cJSON **out,
         return ERR_PARSE;
     *out = cJSON_ParseWithLength((const char *)text.data, text.len);
     return *out != NULL ? ERR_OK : err_set(detail, ERR_PARSE, "1: not JSON");
+}
+
+struct slice json_value_at(struct slice text, size_t key_at)
+{
+    struct scan s = {.begin = (const char *)text.data, .at = (const char *)text.data + key_at, .line = 1};
+    const char *begin;
+
+    s.end = s.begin + text.len;
+    s.buckets = mem_array(BUCKETS, sizeof(struct seen *));
+    if (!scan_string(&s) || !take(&s, ':'))
+        s.at = s.end;
+    skip_space(&s);
+    begin = s.at;
+    if (!scan_value(&s, 0))
+        s.at = begin;
+    free_seen(&s);
+    return slice_of(begin, (size_t)(s.at - begin));
 }
 
 const char *json_str(const cJSON *object, const char *key, const char *otherwise)

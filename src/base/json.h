@@ -18,6 +18,7 @@
 /* One member of an object, as it stands in the text. */
 struct json_key {
     const char *path;    /* dotted: "audio.input"; elements of arrays are "contacts[3].id" */
+    size_t at;           /* offset of the key's opening quote in the text */
     unsigned line;       /* from 1 */
     unsigned first_line; /* when the same path was given before: the line of the first; else 0 */
 };
@@ -29,6 +30,8 @@ typedef void (*json_key_cb)(void *arg, const struct json_key *key);
  * "LINE: not JSON: expected , or } after "info"" (the caller puts the file name and ':' before it). */
 enum err json_parse(struct slice text, json_key_cb each, void *arg, cJSON **out, struct err_detail *detail);
 
+/* The extent of the value of the member whose key starts at key_at, in text that json_parse() took. */
+struct slice json_value_at(struct slice text, size_t key_at);
 /* Borrowed value of a string / number / bool member, or the default when it is missing or of another type. */
 const char *json_str(const cJSON *object, const char *key, const char *otherwise);
 double json_num(const cJSON *object, const char *key, double otherwise);
