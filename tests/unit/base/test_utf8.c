@@ -106,7 +106,9 @@ static const char *clean(const char *text)
 {
     static char out[64];
 
-    assert_int_equal(utf8_clean(text, strlen(text), out, sizeof out), strlen(out));
+    size_t n = utf8_clean(text, strlen(text), out, sizeof out);
+
+    assert_int_equal(n, strlen(out));
     return out;
 }
 
@@ -123,8 +125,8 @@ static void cleans(void **state)
     assert_string_equal(clean("one\ntwo\tthree"), "one two three");
     assert_string_equal(clean("\xFF!"), "\xEF\xBF\xBD!");
     assert_string_equal(clean("\xCC\x88"
-                              "a\xCC\x88\xCC\x88\xCC\x88\xCC\x88\xCC\x88"),
-                        "a\xCC\x88\xCC\x88\xCC\x88\xCC\x88");
+                              "z\xCC\x88\xCC\x88\xCC\x88\xCC\x88\xCC\x88"),
+                        "z\xCC\x88\xCC\x88\xCC\x88\xCC\x88");
     assert_int_equal(utf8_clean("山田", 6, small, sizeof small), 3);
     assert_string_equal(small, "山");
 }
