@@ -21,7 +21,7 @@
  *   26   165  certificate; class node: key 32 instead, then everything moves up
  *   191  1    n           candidates, 0..2
  *   192  19·n             family 1, port 2, address 16 (IPv4: 4 and zeros)
- *   then 96   succession  old A 32, signature 64; all zero when there is none
+ *   then 96   succession  next 32, signature 64 (cert.h); all zero when there is none
  *   then      zero
  *
  *   trust  what hello_parse() yields was sealed to us, and is still only the sender's word: the certificate is
@@ -30,18 +30,17 @@
 #define ITO_CRYPTO_HANDSHAKE_H
 
 #include "base/addr.h"
+#include "crypto/cert.h"
 #include "crypto/noise.h"
 
-#define HANDSHAKE_MSG1_BYTES       488
-#define HANDSHAKE_MSG2_BYTES       156
-#define HANDSHAKE_COOKIE_BYTES     64
-#define HANDSHAKE_MSG1_PLAIN       352
-#define HANDSHAKE_MSG2_PLAIN       64
-#define HANDSHAKE_MAC_BYTES        16
-#define HANDSHAKE_CERT_BYTES       165
-#define HANDSHAKE_SUCCESSION_BYTES 96
-#define HANDSHAKE_CANDIDATES_MAX   2
-#define HANDSHAKE_CALL_ID_BYTES    16
+#define HANDSHAKE_MSG1_BYTES     488
+#define HANDSHAKE_MSG2_BYTES     156
+#define HANDSHAKE_COOKIE_BYTES   64
+#define HANDSHAKE_MSG1_PLAIN     352
+#define HANDSHAKE_MSG2_PLAIN     64
+#define HANDSHAKE_MAC_BYTES      16
+#define HANDSHAKE_CANDIDATES_MAX 2
+#define HANDSHAKE_CALL_ID_BYTES  16
 
 enum handshake_type {
     HANDSHAKE_MSG1 = 0xc0,
@@ -63,12 +62,11 @@ struct hello {
     uint64_t stamp;
     uint8_t kind, flags;
     uint8_t call_id[HANDSHAKE_CALL_ID_BYTES];
-    uint8_t certificate
-        [HANDSHAKE_CERT_BYTES]; /* class node: the first 32 bytes are an Ed25519 key, the rest zero */
+    uint8_t certificate[CERT_BYTES]; /* class node: the first 32 bytes are an Ed25519 key, the rest zero */
     uint8_t n_candidates;
     struct addr candidates[HANDSHAKE_CANDIDATES_MAX];
     bool has_succession;
-    uint8_t succession[HANDSHAKE_SUCCESSION_BYTES];
+    uint8_t succession[SUCCESSION_BYTES]; /* for succession_verify() */
 };
 
 /* Payload of msg2. */

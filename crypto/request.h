@@ -24,7 +24,8 @@
 #define ITO_CRYPTO_REQUEST_H
 
 #include "base/env.h"
-#include "crypto/handshake.h"
+#include "crypto/cert.h"
+#include "crypto/zone.h"
 
 #define REQUEST_BYTES      960
 #define REQUEST_NAME_BYTES 64
@@ -34,34 +35,24 @@
 #define NOTE_BITS          18
 #define POW_BITS_MAX       30
 #define POW_NONCE_BYTES    8
-#define DROP_ID_BYTES      20
 #define NOTE_DATA_BYTES    908
 #define NOTE_PARTS_MAX     16
-#define DROP_WEEK_S        604800
 
 enum request_wants { REQUEST_WANTS_CALL = 1, REQUEST_WANTS_CONTACT = 2 };
 
 struct request {
     uint8_t identity[32]; /* of the sender, proved by its certificate */
     uint8_t device[32];   /* D of the sender: the Noise static */
-    uint8_t certificate[HANDSHAKE_CERT_BYTES];
+    uint8_t certificate[CERT_BYTES];
     uint8_t wants;
     uint64_t made_s;
     char name[REQUEST_NAME_BYTES + 1], note[REQUEST_NOTE_BYTES + 1]; /* UTF-8, NUL-terminated */
     uint32_t s_gen;
     uint8_t s[32];
     bool has_succession;
-    uint8_t succession[HANDSHAKE_SUCCESSION_BYTES]; /* old A 32, signature 64 */
+    uint8_t old_identity[32];
+    uint8_t succession[SUCCESSION_BYTES]; /* for succession_verify(): next of the certificate, signature */
 };
-
-/* Week of zone time. */
-uint32_t drop_week(int64_t zone_time_s);
-/* Where requests to A lie in that week. */
-void request_drop_id(const uint8_t zone_id[static 8], const uint8_t identity[static 32], uint32_t week,
-                     uint8_t out[static DROP_ID_BYTES]);
-/* Where notes to A lie that come from the one who shares pair secret T with it. */
-void note_drop_id(const uint8_t pair[static 32], const uint8_t receiver[static 32], uint32_t week,
-                  uint8_t out[static DROP_ID_BYTES]);
 
 /* Seal a request to identity `to`. `identity` is ignored; device_secret and r->device are our D, for which the
  * certificate is. Randomness from env. ERR_RANGE: name or note too long or not printable; ERR_AUTH: `to` is no
@@ -82,7 +73,7 @@ struct note {
     uint8_t data[NOTE_DATA_BYTES];
 };
 
-/* Seal one part, d = note_drop_id(). ERR_RANGE when parts, part or len are out of bounds. */
+/* Seal one part, d = pairdrop_id(). ERR_RANGE when parts, part or len are out of bounds. */
 enum err note_seal(const struct note *note, const uint8_t pair[static 32], const uint8_t sender[static 32],
                    const uint8_t d[static DROP_ID_BYTES], const struct env *env,
                    uint8_t out[static REQUEST_BYTES]);

@@ -26,6 +26,7 @@
 
 #include "base/env.h"
 #include "base/path.h"
+#include "crypto/cert.h"
 #include "crypto/handshake.h"
 
 #define SESSIONS_MAX_PHONE   256
@@ -57,14 +58,11 @@ struct session;
 /* What the other side proved to be (responder) or was asked to be (initiator). */
 struct session_hello {
     enum session_class class;
-    struct hello said;    /* stamp, kind, flags, call_id, candidates, succession as in msg1 */
-    uint32_t secret_id;   /* session_secret.id under which it was heard; 0 for class node */
-    uint8_t identity[32]; /* A of the initiator; class node: its account or node key */
-    uint8_t device[32];   /* Noise static of the initiator: D, or the account key converted */
-    uint32_t gen;         /* of the certificate; 0 in class node, as the rest */
-    uint8_t slot;
-    uint8_t publisher[32]; /* Q */
-    uint8_t next[32];
+    struct hello said;       /* stamp, kind, flags, call_id, candidates, succession as in msg1 */
+    uint32_t secret_id;      /* session_secret.id under which it was heard; 0 for class node */
+    uint8_t identity[32];    /* A of the initiator; class node: its account or node key */
+    uint8_t device[32];      /* Noise static of the initiator: D, or the account key converted */
+    struct device_cert cert; /* checked against device; zeroed in class node, and on the initiator's side */
 };
 
 struct session_ops {
@@ -110,7 +108,7 @@ struct session_secret {
 
 struct session_device {
     uint8_t secret[32], public[32]; /* D */
-    uint8_t certificate[HANDSHAKE_CERT_BYTES];
+    uint8_t certificate[CERT_BYTES];
 };
 
 /* Who we are. Zeroed parts are absent. */
@@ -136,7 +134,7 @@ struct session_peer {
     uint8_t n_candidates;
     struct addr candidates[HANDSHAKE_CANDIDATES_MAX];
     bool has_succession;
-    uint8_t succession[HANDSHAKE_SUCCESSION_BYTES];
+    uint8_t succession[SUCCESSION_BYTES];
     void *user; /* see session_user() */
 };
 
