@@ -1,0 +1,92 @@
+/* relay/client.h - the beneficiary's side at one relay: asks for allocations, signs honest statements, knocks.
+ *
+ * Speaks on session channels 2 and 4. Counts its own packets, and signs a proposal only as far as that count
+ * agrees within 5 % and the interval was good. What it signed is in the database before it is sent, so after a
+ * crash it never signs another statement of the same seq.
+ *
+ *   in     channel messages of the session with that relay; the app's reports of packets and quality
+ *   out    ops; requests are repeated until answered (CLIENT_TRIES), then refused(CLIENT_NO_ANSWER)
+ *   owner  relay_client_create(); config is copied, the database, ops and env must outlive it
+ *   trust  the session proved the relay; its numbers are checked against ours, its signatures verified
+ *   caps   CLIENT_ALLOCATIONS at once */
+#ifndef ITO_RELAY_CLIENT_H
+#define ITO_RELAY_CLIENT_H
+
+#include "relay/knock.h"
+#include "relay/ledger_db.h"
+#include "relay/wire.h"
+
+#define CLIENT_ALLOCATIONS   4
+#define CLIENT_TRIES         4
+#define CLIENT_RTO_MS        500 /* doubles */
+#define CLIENT_TOLERANCE     0.05
+#define CLIENT_LOSS_BAD      0.03 /* relay-caused, LEDGER.md §4 */
+#define CLIENT_JITTER_BAD_MS 40.0
+
+struct relay_client;
+
+enum client_refusal {
+    CLIENT_BUSY,       /* retry_ms says when */
+    CLIENT_POOL_EMPTY, /* for strangers, under contention */
+    CLIENT_NOT_ALLOWED,
+    CLIENT_NO_ANSWER,
+    CLIENT_OVERCHARGED /* claimed more than it carried: stop using it */
+};
+
+struct client_credentials {
+    uint32_t request; /* as relay_client_allocate() returned */
+    uint8_t alloc_id[8];
+    uint8_t admission; /* enum ledger_class */
+    uint32_t funded_s, expiry_s;
+    const char *realm, *nonce, *username, *password; /* valid during the callback */
+};
+
+struct relay_client_config {
+    uint8_t relay[32];        /* N of the relay */
+    uint8_t account_seed[32]; /* Ed25519 seed of our account there (THREATS.md §4.12), or of our node key */
+    uint8_t net_id[4];
+    struct ledger_db *db;
+};
+
+struct relay_client_ops {
+    void (*session_send)(void *arg, uint8_t chan, struct slice bytes);
+    void (*allocated)(void *arg, ns_t now, const struct client_credentials *c);
+    void (*refused)(void *arg, ns_t now, uint32_t request, enum client_refusal why, uint32_t retry_ms);
+    /* Move to another relay within within_s; why: enum wire_why. */
+    void (*migrate)(void *arg, ns_t now, const uint8_t alloc_id[static 8], uint8_t why, uint32_t within_s);
+    void (*registered)(void *arg, ns_t now, const struct knock_tokens *tokens);
+    void (*knock)(void *arg, ns_t now, uint32_t flow, struct slice body);
+    /* A statement became doubly signed. May be NULL. */
+    void (*settled)(void *arg, const struct statement *s);
+};
+
+struct relay_client_stats {
+    uint64_t proposals, signed_full, signed_less, overcharged, malformed, bad_signature;
+};
+
+struct relay_client *relay_client_create(const struct relay_client_config *config,
+                                         const struct relay_client_ops *ops, void *arg,
+                                         const struct env *env);
+void relay_client_destroy(struct relay_client *rc); /* accepts NULL; wipes the seed */
+/* Ask for an allocation of `slots` (LEDGER_SLOT_KBPS each way) for about wish_s; pass may be NULL. Returns the
+ * request's number, 0 when CLIENT_ALLOCATIONS are running. */
+uint32_t relay_client_allocate(struct relay_client *rc, ns_t now, uint8_t slots, uint32_t wish_s,
+                               const uint8_t *guest_pass);
+/* Done with it (also when it was never used); the TURN allocation is the caller's to refresh to 0. */
+void relay_client_release(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8]);
+/* Ask for knock delivery; a higher generation draws new tokens. Renewed by itself until destroyed. */
+void relay_client_register(struct relay_client *rc, ns_t now, uint32_t generation);
+/* The session was lost and is there again: pending requests and the registration are sent anew. */
+void relay_client_session_renewed(struct relay_client *rc, ns_t now);
+void relay_client_message(struct relay_client *rc, ns_t now, uint8_t chan, struct slice bytes);
+void relay_client_knock_reply(struct relay_client *rc, uint32_t flow, struct slice body);
+/* We sent or received a packet of so many bytes through allocation alloc_id. */
+void relay_client_account(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8], size_t bytes);
+/* Loss and added jitter that the relay caused since the last report (RTCP interval); bad ones are not signed. */
+void relay_client_quality(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8], double loss,
+                          double jitter_ms);
+void relay_client_tick(struct relay_client *rc, ns_t now);
+ns_t relay_client_deadline(const struct relay_client *rc);
+const struct relay_client_stats *relay_client_stats(const struct relay_client *rc);
+
+#endif

@@ -1,0 +1,83 @@
+/* relay/ledger_db.h - the ledger's rows in SQLite (LEDGER.md §5).
+ *
+ * WAL, synchronous=FULL: what a call returned ERR_OK for (outside a batch), or ledger_db_commit() did, survives
+ * kill -9 and power loss. The newest doubly signed statement of a pair wins; an older one is never written over
+ * it. A corrupt file is renamed to FILE.corrupt-N and named in the detail; a new one begins with a higher
+ * incarnation. Signatures are the caller's business: only verified statements come here.
+ *
+ *   owner  ledger_db_open(); one writer, this thread
+ *   caps   LEDGER_DB_ACCOUNTS rows (the smallest by value goes), LEDGER_DB_PROOFS, LEDGER_DB_QUALS */
+#ifndef ITO_RELAY_LEDGER_DB_H
+#define ITO_RELAY_LEDGER_DB_H
+
+#include "relay/ledger.h"
+#include "relay/receipt.h"
+
+#define LEDGER_DB_ACCOUNTS  4096
+#define LEDGER_DB_PROOFS    1024
+#define LEDGER_DB_QUALS     1024
+#define LEDGER_DB_KEEP_DAYS 60 /* a zero balance is forgotten after that */
+
+struct ledger_db;
+
+struct ledger_row {
+    uint8_t peer[32], me[32]; /* me: which of our keys the account is under */
+    struct ledger_account account;
+    struct statement head; /* newest doubly signed; seq 0: none */
+    bool has_head;
+    uint64_t given_bytes, used_bytes; /* our own count, for the screens; in no statement */
+};
+
+/* path: a file, or ":memory:". On ERR_OK, detail is empty unless a corrupt file was put aside: then it says so. */
+enum err ledger_db_open(const char *path, struct ledger_db **out, struct err_detail *detail);
+void ledger_db_close(struct ledger_db *db); /* accepts NULL */
+
+/* Writes between begin and commit become durable together (one tick). Not nested. */
+enum err ledger_db_begin(struct ledger_db *db);
+enum err ledger_db_commit(struct ledger_db *db);
+
+/* The account of peer under our key me. ERR_NOT_FOUND: *out is an empty row with its keys set. */
+enum err ledger_db_get(struct ledger_db *db, const uint8_t me[static 32], const uint8_t peer[static 32],
+                       struct ledger_row *out);
+/* Take a doubly signed statement of which `me` is one side: totals, S, D and head move. ERR_REPLAY: not newer. */
+enum err ledger_db_put_statement(struct ledger_db *db, const uint8_t me[static 32], const struct statement *s,
+                                 int32_t today);
+enum err ledger_db_add_bytes(struct ledger_db *db, const uint8_t me[static 32], const uint8_t peer[static 32],
+                             uint64_t given, uint64_t used);
+enum err ledger_db_set_sponsor(struct ledger_db *db, const uint8_t me[static 32],
+                               const uint8_t peer[static 32], double line_s);
+
+/* The half that we signed and the other side has not answered: never sign another with its seq. */
+enum err ledger_db_put_pending(struct ledger_db *db, const uint8_t me[static 32],
+                               const struct statement *half);
+enum err ledger_db_get_pending(struct ledger_db *db, const uint8_t me[static 32],
+                               const uint8_t peer[static 32], struct statement *out);
+/* Dropped by ledger_db_put_statement() when its seq is reached. */
+
+enum err ledger_db_put_proof(struct ledger_db *db, const uint8_t culprit[static 32], int kind,
+                             struct slice blob);
+bool ledger_db_has_proof(struct ledger_db *db, const uint8_t culprit[static 32]);
+
+enum err ledger_db_get_quality(struct ledger_db *db, const uint8_t relay[static 32],
+                               struct ledger_quality *out);
+enum err ledger_db_put_quality(struct ledger_db *db, const uint8_t relay[static 32],
+                               const struct ledger_quality *q);
+
+/* Small settings and counters ("inc", "month-2026-11"); a missing key gives `otherwise`. */
+int64_t ledger_db_get_cfg(struct ledger_db *db, const char *key, int64_t otherwise);
+enum err ledger_db_set_cfg(struct ledger_db *db, const char *key, int64_t value);
+/* The incarnation for statements of pairs we know nothing of. */
+uint16_t ledger_db_inc(struct ledger_db *db);
+
+typedef void (*ledger_row_cb)(void *arg, const struct ledger_row *row);
+void ledger_db_each(struct ledger_db *db, ledger_row_cb cb, void *arg);
+struct ledger_totals {
+    uint64_t given_bytes, used_bytes;
+    uint64_t given_s, got_s; /* slot-seconds, from statements */
+    uint32_t accounts;
+};
+void ledger_db_totals(struct ledger_db *db, struct ledger_totals *out);
+/* Forget old empty accounts and what is over the caps; once a day. */
+enum err ledger_db_evict(struct ledger_db *db, int32_t today);
+
+#endif

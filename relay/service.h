@@ -1,0 +1,125 @@
+/* relay/service.h - what `ito relay` runs: TURN server, knock proxy, the ledger's serving side, caps, drain.
+ *
+ * The owner brings the sockets, the sessions of class node (client static = account key) and the overlay; this
+ * decides who is served, hands out tickets, proposes statements for the seconds actually forwarded, and tells
+ * the screens.
+ *
+ *   in     packets at the main port that are STUN, ChannelData or C8; packets at relayed ports; sessions
+ *   out    ops
+ *   owner  service_create(); config is copied, the database, ops and env must outlive it
+ *   trust  sessions are proven; TURN by ticket or by relay.turn_users; the rest is counted and dropped
+ *   caps   max_calls slots, max_kbps, monthly_bytes: over them new work is refused, running calls finish;
+ *          SERVICE_SESSIONS_MAX, SERVICE_GRANTS_PER_SESSION */
+#ifndef ITO_RELAY_SERVICE_H
+#define ITO_RELAY_SERVICE_H
+
+#include "relay/advert.h"
+#include "relay/knock.h"
+#include "relay/ledger_db.h"
+#include "relay/turn_server.h"
+#include "relay/wire.h"
+
+#define SERVICE_SESSIONS_MAX        8192
+#define SERVICE_GRANTS_PER_SESSION  4
+#define SERVICE_GRANT_UNUSED_S      60 /* a ticket not used by then is void */
+#define SERVICE_FIRST_S             10 /* first statement; then every SERVICE_TICK_S */
+#define SERVICE_TICK_S              60
+#define SERVICE_UNSIGNED_S          90 /* then SIGN_REQUIRED; strangers 30 */
+#define SERVICE_UNSIGNED_STRANGER_S 30
+#define SERVICE_REMIND_S            10
+#define SERVICE_MIGRATE_S           30
+#define SERVICE_GRACE_S             180 /* funding ended under contention */
+#define SERVICE_UNSIGNED_MAX        150 /* slot-seconds lost at most */
+
+struct service;
+
+enum service_for { SERVICE_FOR_ANYONE, SERVICE_FOR_CONTACTS };
+
+struct service_config {
+    const uint8_t *node_seed; /* 32: the node key, also our open account */
+    uint8_t zone_id[8];       /* net_id is its first 4 bytes */
+    uint8_t puzzle_nonce[8];  /* for the advert */
+    struct addr external[2];  /* IPv4, IPv6 with the main port; ADDR_NONE: none (yet) */
+    uint16_t port_min, port_max;
+    const struct turn_user *turn_users; /* relay.turn_users */
+    size_t n_turn_users;
+    uint32_t max_calls, max_kbps; /* relay.max_calls, relay.max_kbps */
+    uint64_t monthly_bytes;       /* relay.monthly_gb; 0: no limit */
+    double strangers_pct;         /* relay.strangers_pct */
+    enum service_for serve;       /* relay.for */
+    bool allow_local, hairpin_only;
+    struct ledger_db *db;
+};
+
+struct service_ops {
+    void (*send)(void *arg, const struct addr *to, struct slice bytes); /* from the main port */
+    enum err (*open_port)(void *arg, uint8_t family, uint16_t port, uint32_t handle);
+    void (*port_send)(void *arg, uint32_t handle, const struct addr *to, struct slice bytes);
+    void (*close_port)(void *arg, uint32_t handle);
+    void (*session_send)(void *arg, uint64_t session_ref, uint8_t chan, struct slice bytes);
+    /* Something on the relay screen changed (a call began, ended, was refused). May be NULL. */
+    void (*changed)(void *arg);
+};
+
+/* The relay screen (UX.md §3); counters of "today" start at midnight UTC. */
+struct service_stats {
+    bool is_draining, is_over_budget;
+    ns_t since;
+    uint32_t calls, max_calls, max_kbps;
+    uint32_t in_kbps, out_kbps;
+    uint32_t calls_today, refused_full_today, refused_not_allowed_today, failed_today;
+    uint64_t bytes_today, bytes_month;
+    uint64_t packets, lost;
+    uint8_t load_pct;
+    int my_score; /* -1: not known yet */
+    uint32_t sessions, registrations, statements, unsigned_stops;
+    uint64_t malformed;
+    struct ledger_totals ledger;
+};
+
+/* One row of the relay screen: never who. */
+struct service_call {
+    uint32_t number;
+    ns_t age;
+    uint32_t kbps;
+    uint64_t packets, lost;
+    uint8_t admission; /* enum ledger_class */
+};
+
+struct service *service_create(const struct service_config *config, const struct service_ops *ops, void *arg,
+                               const struct env *env, ns_t now);
+void service_destroy(struct service *svc); /* accepts NULL; last counters are written */
+/* A session of class node is up, its client proved account key `account`; peer is where it comes from. ERR_FULL. */
+enum err service_session_open(struct service *svc, ns_t now, uint64_t session_ref,
+                              const uint8_t account[static 32], const struct addr *peer);
+void service_session_message(struct service *svc, ns_t now, uint64_t session_ref, uint8_t chan,
+                             struct slice bytes);
+/* Its running allocations go on (SERVICE_UNSIGNED_S), its knock registration ends. */
+void service_session_closed(struct service *svc, ns_t now, uint64_t session_ref);
+/* A datagram at the main port: true when it was ours (STUN request, ChannelData, C8). */
+bool service_input(struct service *svc, ns_t now, const struct addr *from, struct slice bytes);
+void service_port_input(struct service *svc, ns_t now, uint32_t handle, const struct addr *from,
+                        struct slice bytes);
+void service_tick(struct service *svc, ns_t now);
+ns_t service_deadline(const struct service *svc);
+
+/* Take no new calls; MIGRATE to the running ones; is_drained when the last has gone. */
+void service_drain(struct service *svc, ns_t now, bool on);
+bool service_is_drained(const struct service *svc);
+void service_set_limits(struct service *svc, ns_t now, uint32_t max_calls, uint32_t max_kbps,
+                        uint64_t monthly_bytes, double strangers_pct, enum service_for serve);
+void service_set_external(struct service *svc, const struct addr external[static 2]);
+enum err service_add_own(struct service *svc, const struct addr *own);
+/* Guest pass for a contact with pair secret T, to be given to it in a session (THREATS.md §4.12). */
+void service_guest_pass(struct service *svc, const uint8_t pair_secret[static 32],
+                        uint8_t out[static WIRE_PASS_BYTES]);
+/* The pair secrets whose passes are honoured; copied as passes. At most 4096. */
+void service_set_guests(struct service *svc, const uint8_t (*pair_secrets)[32], size_t n);
+void service_stats(struct service *svc, ns_t now, struct service_stats *out);
+size_t service_calls(struct service *svc, ns_t now, struct service_call *out, size_t max);
+const struct turn_stats *service_turn_stats(const struct service *svc);
+const struct knock_stats *service_knock_stats(const struct service *svc);
+/* Our signed advert for the overlay as of now; empty while no external address is known. */
+struct slice service_advert(struct service *svc, ns_t now, uint8_t buf[static ADVERT_BYTES_MAX]);
+
+#endif
