@@ -8,7 +8,7 @@
  *   out    struct stun_msg; messages in the caller's buffer
  *   trust  everything but what stun_check_integrity() covered is hearsay; a response is believed only when
  *          its transaction id is one of ours
- *   caps   STUN_MESSAGE_MAX bytes under integrity, STUN_PEERS_MAX peers, STUN_UNKNOWN_MAX unknown attributes */
+ *   caps   STUN_PEERS_MAX peers, STUN_UNKNOWN_MAX unknown attributes */
 #ifndef ITO_NAT_STUN_H
 #define ITO_NAT_STUN_H
 
@@ -17,8 +17,8 @@
 #define STUN_HEADER_BYTES     20
 #define STUN_ID_BYTES         12
 #define STUN_COOKIE           0x2112a442u
-#define STUN_MESSAGE_MAX      2048 /* with integrity; a Data or Send indication may be longer */
-#define STUN_PEERS_MAX        8    /* XOR-PEER-ADDRESS in one CreatePermission; more is ERR_RANGE */
+#define STUN_MESSAGE_MAX      2048 /* for buffers; a Data or Send indication may be longer */
+#define STUN_PEERS_MAX        8    /* XOR-PEER-ADDRESS in one CreatePermission; more is ERR_PARSE */
 #define STUN_UNKNOWN_MAX      8
 #define STUN_ALGORITHMS_MAX   4
 #define STUN_USERNAME_MAX     508 /* bytes, RFC 8489 §14.3 */
@@ -151,7 +151,7 @@ uint16_t stun_type(enum stun_class cls, uint16_t method);
 /* True when bytes may be STUN by its first byte (0..3), cookie and length; costs nothing. */
 bool stun_is_message(struct slice bytes);
 
-/* Parse one whole message. ERR_PARSE: malformed, trailing bytes, or a wrong FINGERPRINT; ERR_RANGE: over a cap.
+/* Parse one whole message. ERR_PARSE: malformed, trailing bytes, a wrong FINGERPRINT, over a cap.
  * Attributes after MESSAGE-INTEGRITY(-SHA256) other than the other one and FINGERPRINT are ignored. */
 enum err stun_parse(struct slice bytes, struct stun_msg *out);
 
