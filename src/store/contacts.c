@@ -1,0 +1,767 @@
+#include "store/contacts.h"
+
+#include <stdio.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "crypto/secret.h"
+
+#define ERRORS_MAX 16
+
+struct contacts {
+    char *path, *state_path;
+    struct contact **items;
+    size_t n;
+    unsigned generation;
+    char *undo; /* contacts.json before the last change, or NULL */
+    ns_t undo_until;
+};
+
+static const char *const list_names[] = {"allowed", "blocked"};
+static const char *const policy_names[] = {"default", "private", "direct", "relay-only"};
+
+const char *contact_policy_name(enum contact_policy p)
+{
+    return policy_names[p];
+}
+
+struct contacts *contacts_create(const char *path, const char *state_path)
+{
+    struct contacts *c = mem_alloc(sizeof *c);
+
+    c->path = mem_str(path);
+    c->state_path = mem_str(state_path);
+    return c;
+}
+
+static void contact_free(struct contact *who)
+{
+    if (who != NULL)
+        secret_wipe(who, sizeof *who);
+    mem_free(who);
+}
+
+static void free_all(struct contact **items, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        contact_free(items[i]);
+    mem_free(items);
+}
+
+void contacts_destroy(struct contacts *c)
+{
+    if (c == NULL)
+        return;
+    free_all(c->items, c->n);
+    mem_free(c->undo);
+    mem_free(c->path);
+    mem_free(c->state_path);
+    mem_free(c);
+}
+
+unsigned contacts_generation(const struct contacts *c)
+{
+    return c->generation;
+}
+
+size_t contacts_count(const struct contacts *c)
+{
+    return c->n;
+}
+
+struct contact *contacts_at(const struct contacts *c, size_t i)
+{
+    return i < c->n ? c->items[i] : NULL;
+}
+
+struct contact *contacts_by_id(const struct contacts *c, const uint8_t id[static KEY_BYTES])
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (memcmp(c->items[i]->id, id, KEY_BYTES) == 0)
+            return c->items[i];
+    return NULL;
+}
+
+static struct contact *by_name(struct contact *const *items, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (name[0] != '\0' && strcmp(items[i]->name, name) == 0)
+            return items[i];
+    return NULL;
+}
+
+struct contact *contacts_find(const struct contacts *c, const char *text, struct err_detail *detail)
+{
+    struct contact *found = by_name(c->items, c->n, text);
+    uint8_t id[KEY_BYTES];
+    unsigned hits = 0;
+
+    if (found != NULL)
+        return found;
+    if (id_parse(text, id, NULL, NULL) == ERR_OK) {
+        found = contacts_by_id(c, id);
+        if (found == NULL)
+            err_set(detail, ERR_NOT_FOUND, "This ID is not among your contacts.");
+        return found;
+    }
+    for (size_t i = 0; i < c->n; i++) {
+        if (text[0] != '\0' && strstr(c->items[i]->name, text) != NULL) {
+            found = c->items[i];
+            hits++;
+        }
+    }
+    if (hits == 1)
+        return found;
+    if (hits == 0)
+        err_set(detail, ERR_NOT_FOUND, "No contact is called \"%.64s\".", text);
+    else
+        err_set(detail, ERR_NOT_FOUND, "%u contacts match \"%.64s\". Type more of the name.", hits, text);
+    return NULL;
+}
+
+/* ---- contacts.json ---- */
+
+struct lines {
+    struct {
+        char *path;
+        unsigned line;
+    } * keys;
+    size_t n, cap;
+    const char *name; /* of the file, for messages */
+    char errors[ERR_DETAIL_BYTES];
+    unsigned n_errors;
+};
+
+static void complain(struct lines *l, unsigned line, const char *where, const char *what)
+{
+    size_t used = strlen(l->errors);
+
+    if (l->n_errors++ < ERRORS_MAX)
+        snprintf(l->errors + used, sizeof l->errors - used, "%s%s:%u: %s%s%s", used > 0 ? "\n" : "", l->name,
+                 line, where, where[0] != '\0' ? ": " : "", what);
+}
+
+static bool is_known_key(const char *path)
+{
+    static const char *const members[] = {"id", "name", "list", "path", "verified"};
+    unsigned index;
+    int used = 0;
+
+    if (strcmp(path, "contacts") == 0 || strcmp(path, "v") == 0)
+        return true;
+    if (sscanf(path, "contacts[%u].%n", &index, &used) != 1 || used == 0)
+        return false;
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        if (strcmp(path + used, members[i]) == 0)
+            return true;
+    return false;
+}
+
+static void on_key(void *arg, const struct json_key *key)
+{
+    struct lines *l = arg;
+    char text[64];
+
+    if (key->first_line != 0) {
+        snprintf(text, sizeof text, "given twice (first on line %u)", key->first_line);
+        complain(l, key->line, key->path, text);
+        return;
+    }
+    if (!is_known_key(key->path))
+        complain(l, key->line, key->path, "unknown key");
+    if (l->n == l->cap) {
+        l->cap = l->cap > 0 ? l->cap * 2 : 64;
+        l->keys = mem_resize(l->keys, l->cap, sizeof *l->keys);
+    }
+    l->keys[l->n].path = mem_str(key->path);
+    l->keys[l->n++].line = key->line;
+}
+
+static unsigned line_of(const struct lines *l, const char *path)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->keys[i].path, path) == 0)
+            return l->keys[i].line;
+    return 1;
+}
+
+static void lines_fini(struct lines *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        mem_free(l->keys[i].path);
+    mem_free(l->keys);
+}
+
+/* A petname as it may be stored, or what is wrong with it. */
+static const char *name_fault(const char *name)
+{
+    char clean[ID_NAME_BYTES];
+    size_t n = strlen(name);
+
+    if (n >= ID_NAME_BYTES)
+        return "longer than 64 bytes";
+    if (!utf8_valid(name, n))
+        return "not UTF-8";
+    if (utf8_columns(name, n, false) > CONTACT_NAME_COLUMNS)
+        return "wider than 32 columns";
+    if (utf8_clean(name, n, clean, sizeof clean) != n || memcmp(clean, name, n) != 0)
+        return "has control, bidi or zero-width characters";
+    return NULL;
+}
+
+static int choice(const char *const *names, int n, const char *text)
+{
+    for (int i = 0; i < n; i++)
+        if (text != NULL && strcmp(names[i], text) == 0)
+            return i;
+    return -1;
+}
+
+struct entry_check {
+    struct lines *lines;
+    unsigned index;
+};
+
+static void fault(struct entry_check *x, const char *member, const char *what)
+{
+    char path[64];
+    unsigned line;
+
+    snprintf(path, sizeof path, "contacts[%u].%s", x->index, member);
+    line = line_of(x->lines, path);
+    if (line == 1) { /* the member is missing: point at another of the entry */
+        char other[64];
+
+        snprintf(other, sizeof other, "contacts[%u].id", x->index);
+        line = line_of(x->lines, other);
+    }
+    complain(x->lines, line, path, what);
+}
+
+/* First line of a detail that may have three (crypto/idtext.h). */
+static const char *first_line(struct err_detail *d)
+{
+    d->text[strcspn(d->text, "\n")] = '\0';
+    return d->text;
+}
+
+static void read_entry(const cJSON *v, struct entry_check *x, struct contact *out)
+{
+    const char *id = json_str(v, "id", NULL), *name = json_str(v, "name", "");
+    const cJSON *verified = cJSON_GetObjectItemCaseSensitive(v, "verified");
+    int list = choice(list_names, 2, json_str(v, "list", "allowed"));
+    int policy = choice(policy_names, 4, json_str(v, "path", "default"));
+    struct err_detail d;
+
+    if (id == NULL)
+        fault(x, "id", "missing, or not a text");
+    else if (id_parse(id, out->id, NULL, &d) != ERR_OK)
+        fault(x, "id", first_line(&d));
+    if (name_fault(name) != NULL)
+        fault(x, "name", name_fault(name));
+    else
+        snprintf(out->name, sizeof out->name, "%s", name);
+    if (list < 0)
+        fault(x, "list", "not one of allowed, blocked");
+    if (policy < 0)
+        fault(x, "path", "not one of default, private, direct, relay-only");
+    if (verified != NULL && !cJSON_IsBool(verified))
+        fault(x, "verified", "expected true or false");
+    out->list = list > 0 ? (enum contact_list)list : CONTACT_ALLOWED;
+    out->policy = policy > 0 ? (enum contact_policy)policy : POLICY_DEFAULT;
+    out->is_verified = cJSON_IsTrue(verified);
+}
+
+static void check_unique(struct contact **items, size_t n, struct entry_check *x)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (memcmp(items[i]->id, items[n]->id, KEY_BYTES) == 0)
+            fault(x, "id", "is listed twice");
+        if (items[n]->name[0] != '\0' && strcmp(items[i]->name, items[n]->name) == 0)
+            fault(x, "name", "is used twice");
+    }
+}
+
+/* Text to contacts; ERR_CONFIG with every fault. */
+static enum err parse(const char *name, struct slice text, struct contact ***out, size_t *out_n,
+                      unsigned *bad, struct err_detail *detail)
+{
+    const char *slash = strrchr(name, '/');
+    struct lines lines = {.name = slash != NULL ? slash + 1 : name};
+    struct contact **items = NULL;
+    struct err_detail d;
+    const cJSON *array, *v;
+    cJSON *tree;
+    size_t n = 0, count;
+
+    *out = NULL;
+    *out_n = 0;
+    if (json_parse(text, on_key, &lines, &tree, &d) != ERR_OK) {
+        lines_fini(&lines);
+        *bad = 1;
+        return err_set(detail, ERR_CONFIG, "%s:%s", lines.name, d.text);
+    }
+    array = cJSON_GetObjectItemCaseSensitive(tree, "contacts");
+    if (!cJSON_IsArray(array))
+        complain(&lines, line_of(&lines, "contacts"), "contacts", "expected a list");
+    count = (size_t)cJSON_GetArraySize(array);
+    if (count > CONTACTS_MAX)
+        complain(&lines, line_of(&lines, "contacts"), "contacts", "more than 4096 entries");
+    items = mem_array(count, sizeof *items);
+    cJSON_ArrayForEach(v, array)
+    {
+        struct entry_check x = {.lines = &lines, .index = (unsigned)n};
+
+        if (n == CONTACTS_MAX)
+            break;
+        items[n] = mem_alloc(sizeof *items[n]);
+        read_entry(v, &x, items[n]);
+        check_unique(items, n, &x);
+        n++;
+    }
+    cJSON_Delete(tree);
+    lines_fini(&lines);
+    *bad = lines.n_errors;
+    if (lines.n_errors > 0) {
+        free_all(items, n);
+        return err_set(detail, ERR_CONFIG, "%s", lines.errors);
+    }
+    *out = items;
+    *out_n = n;
+    return ERR_OK;
+}
+
+char *contacts_print(const struct contacts *c)
+{
+    char *out = mem_str("{\n  \"contacts\": ["), *next, id[ID_TEXT_BYTES];
+
+    for (size_t i = 0; i < c->n; i++) {
+        const struct contact *who = c->items[i];
+        cJSON *v = cJSON_CreateObject();
+        char *line;
+
+        json_add_str(v, "id", id_format(who->id, id));
+        json_add_str(v, "name", who->name);
+        json_add_str(v, "list", list_names[who->list]);
+        if (who->policy != POLICY_DEFAULT)
+            json_add_str(v, "path", policy_names[who->policy]);
+        cJSON_AddBoolToObject(v, "verified", who->is_verified);
+        line = json_print(v);
+        next = mem_printf("%s%s\n    %s", out, i > 0 ? "," : "", line);
+        mem_free(line);
+        mem_free(out);
+        cJSON_Delete(v);
+        out = next;
+    }
+    next = mem_printf("%s%s]\n}\n", out, c->n > 0 ? "\n  " : "");
+    mem_free(out);
+    return next;
+}
+
+/* ---- contacts.state ---- */
+
+static void put_hex(cJSON *v, const char *key, const uint8_t *data, size_t n)
+{
+    char *text = mem_alloc(n * 2 + 1);
+
+    for (size_t i = 0; i < n; i++)
+        snprintf(text + i * 2, 3, "%02x", data[i]);
+    cJSON_AddStringToObject(v, key, text);
+    secret_wipe(text, n * 2);
+    mem_free(text);
+}
+
+/* Bytes of a hex member; 0 when missing, malformed or longer than max. */
+static size_t get_hex(const cJSON *v, const char *key, uint8_t *out, size_t max)
+{
+    const char *text = json_str(v, key, "");
+    size_t n = strlen(text) / 2;
+
+    if (strlen(text) % 2 != 0 || n > max)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned byte;
+
+        if (sscanf(text + i * 2, "%2x", &byte) != 1)
+            return 0;
+        out[i] = (uint8_t)byte;
+    }
+    return n;
+}
+
+static cJSON *state_of(const struct contact *who)
+{
+    cJSON *v = cJSON_CreateObject(), *stamps;
+    uint8_t list[LIST_MAX_BYTES];
+    char id[ID_TEXT_BYTES], stamp[24];
+    struct wr w;
+
+    json_add_str(v, "id", id_format(who->id, id));
+    if (who->claimed[0] != '\0')
+        json_add_str(v, "claimed", who->claimed);
+    if (who->has_S) {
+        put_hex(v, "s", who->S, sizeof who->S);
+        cJSON_AddNumberToObject(v, "s_gen", who->S_gen);
+    }
+    if (who->has_devices) {
+        wr_init(&w, list, sizeof list);
+        device_list_write(&w, &who->devices);
+        put_hex(v, "devices", list, wr_len(&w));
+    }
+    if (!secret_is_zero(who->next, sizeof who->next))
+        put_hex(v, "next", who->next, sizeof who->next);
+    cJSON_AddNumberToObject(v, "told_s_gen", who->told_S_gen);
+    cJSON_AddNumberToObject(v, "told_gen", who->told_gen);
+    stamps = cJSON_AddArrayToObject(v, "stamps");
+    for (int i = 0; i < DEVICES_MAX; i++) {
+        snprintf(stamp, sizeof stamp, "%llu", (unsigned long long)who->stamps[i]);
+        cJSON_AddItemToArray(stamps, cJSON_CreateString(stamp));
+    }
+    cJSON_AddNumberToObject(v, "seen", (double)who->seen_ms);
+    cJSON_AddNumberToObject(v, "last_call", (double)who->last_call_ms);
+    cJSON_AddNumberToObject(v, "added", (double)who->added_ms);
+    return v;
+}
+
+static void take_state(struct contact *who, const cJSON *v)
+{
+    uint8_t list[LIST_MAX_BYTES];
+    const cJSON *stamps = cJSON_GetObjectItemCaseSensitive(v, "stamps");
+    size_t n = get_hex(v, "devices", list, sizeof list);
+
+    snprintf(who->claimed, sizeof who->claimed, "%s", json_str(v, "claimed", ""));
+    who->has_S = get_hex(v, "s", who->S, sizeof who->S) == sizeof who->S;
+    who->S_gen = (uint32_t)json_num(v, "s_gen", 0);
+    who->has_devices = n > 0 && device_list_open(slice_of(list, n), who->id, &who->devices) == ERR_OK;
+    get_hex(v, "next", who->next, sizeof who->next);
+    who->told_S_gen = (uint32_t)json_num(v, "told_s_gen", 0);
+    who->told_gen = (uint32_t)json_num(v, "told_gen", 0);
+    for (int i = 0; i < DEVICES_MAX; i++) {
+        const cJSON *s = cJSON_GetArrayItem(stamps, i);
+        unsigned long long stamp = 0;
+
+        if (cJSON_IsString(s) && sscanf(s->valuestring, "%llu", &stamp) == 1)
+            who->stamps[i] = stamp;
+    }
+    who->seen_ms = (int64_t)json_num(v, "seen", 0);
+    who->last_call_ms = (int64_t)json_num(v, "last_call", 0);
+    who->added_ms = (int64_t)json_num(v, "added", 0);
+}
+
+enum err contacts_save_state(struct contacts *c, struct err_detail *detail)
+{
+    cJSON *tree = cJSON_CreateObject(), *array = cJSON_AddArrayToObject(tree, "contacts");
+    char *text;
+    enum err e;
+
+    cJSON_AddNumberToObject(tree, "v", 1);
+    for (size_t i = 0; i < c->n; i++)
+        cJSON_AddItemToArray(array, state_of(c->items[i]));
+    text = json_print(tree);
+    cJSON_Delete(tree);
+    e = file_replace(c->state_path, slice_str(text), 0600, detail);
+    secret_wipe(text, strlen(text));
+    mem_free(text);
+    return e;
+}
+
+/* The state of those who are on the list; a damaged file is kept aside, not silently written over. */
+static enum err load_state(struct contacts *c, struct err_detail *detail)
+{
+    uint8_t *text, id[KEY_BYTES];
+    size_t len;
+    cJSON *tree;
+    const cJSON *v;
+    struct err_detail d;
+    enum err e = file_read(c->state_path, JSON_FILE_MAX, &text, &len, detail);
+
+    if (e == ERR_NOT_FOUND)
+        return ERR_OK;
+    if (e != ERR_OK)
+        return e;
+    e = json_parse(slice_of(text, len), NULL, NULL, &tree, &d);
+    secret_wipe(text, len);
+    mem_free(text);
+    if (e != ERR_OK) {
+        char *aside = mem_printf("%s.damaged", c->state_path);
+
+        e = rename(c->state_path, aside) == 0 ? ERR_OK : ERR_IO;
+        err_set(detail, ERR_PARSE, "%s:%s (kept as %s)", c->state_path, d.text, aside);
+        mem_free(aside);
+        return e;
+    }
+    cJSON_ArrayForEach(v, cJSON_GetObjectItemCaseSensitive(tree, "contacts"))
+    {
+        struct contact *who;
+
+        if (id_parse(json_str(v, "id", ""), id, NULL, NULL) != ERR_OK)
+            continue;
+        who = contacts_by_id(c, id);
+        if (who != NULL)
+            take_state(who, v);
+    }
+    cJSON_Delete(tree);
+    return ERR_OK;
+}
+
+/* ---- loading, changing ---- */
+
+/* What the program knows of those who stay on the list. */
+static void carry_over(struct contact *to, const struct contact *from)
+{
+    struct contact read = *to;
+
+    *to = *from;
+    memcpy(to->name, read.name, sizeof to->name);
+    to->list = read.list;
+    to->policy = read.policy;
+    to->is_verified = read.is_verified;
+    secret_wipe(&read, sizeof read);
+}
+
+static void take_items(struct contacts *c, struct contact **items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct contact *before = contacts_by_id(c, items[i]->id);
+
+        if (before != NULL)
+            carry_over(items[i], before);
+    }
+    free_all(c->items, c->n);
+    c->items = items;
+    c->n = n;
+    c->generation++;
+}
+
+enum err contacts_load(struct contacts *c, struct err_detail *detail)
+{
+    struct contact **items;
+    uint8_t *text;
+    size_t len, n;
+    unsigned bad;
+    bool is_first = c->items == NULL;
+    enum err e = file_read(c->path, JSON_FILE_MAX, &text, &len, detail);
+
+    if (e == ERR_NOT_FOUND) {
+        take_items(c, NULL, 0);
+        return is_first ? load_state(c, detail) : ERR_OK;
+    }
+    if (e != ERR_OK)
+        return e;
+    e = parse(c->path, slice_of(text, len), &items, &n, &bad, detail);
+    mem_free(text);
+    if (e != ERR_OK)
+        return e;
+    take_items(c, items, n);
+    return is_first ? load_state(c, detail) : ERR_OK;
+}
+
+enum err contacts_save(struct contacts *c, struct err_detail *detail)
+{
+    char *text = contacts_print(c);
+    enum err e = file_replace(c->path, slice_str(text), 0600, detail);
+
+    mem_free(text);
+    return e;
+}
+
+/* Write the list after a change; keep the text before it for undo. */
+static enum err commit(struct contacts *c, ns_t now, char *before, struct err_detail *detail)
+{
+    enum err e = contacts_save(c, detail);
+
+    if (e == ERR_OK && now != 0) {
+        mem_free(c->undo);
+        c->undo = before;
+        c->undo_until = now + CONTACTS_UNDO_NS;
+    } else {
+        mem_free(before);
+    }
+    return e;
+}
+
+static enum err check_name(const struct contacts *c, const struct contact *self, const char *name,
+                           struct err_detail *detail)
+{
+    const struct contact *other = by_name(c->items, c->n, name);
+
+    if (name_fault(name) != NULL)
+        return err_set(detail, ERR_RANGE, "The name %s.", name_fault(name));
+    if (other != NULL && other != self)
+        return err_set(detail, ERR_EXISTS, "Another contact is called \"%s\" already.", name);
+    return ERR_OK;
+}
+
+enum err contacts_add(struct contacts *c, ns_t now, const uint8_t id[static KEY_BYTES], const char *name,
+                      enum contact_list list, int64_t wall_ms, struct contact **out,
+                      struct err_detail *detail)
+{
+    struct contact *who;
+    char *before;
+    enum err e = check_name(c, NULL, name, detail);
+
+    *out = contacts_by_id(c, id);
+    if (*out != NULL)
+        return err_set(detail, ERR_EXISTS, "This ID is among your contacts already, as \"%s\".",
+                       (*out)->name);
+    if (e != ERR_OK)
+        return e;
+    if (c->n == CONTACTS_MAX)
+        return err_set(detail, ERR_FULL, "There are %d contacts, no more fit.", CONTACTS_MAX);
+    before = contacts_print(c);
+    who = mem_alloc(sizeof *who);
+    memcpy(who->id, id, KEY_BYTES);
+    snprintf(who->name, sizeof who->name, "%s", name);
+    who->list = list;
+    who->added_ms = wall_ms;
+    c->items = mem_resize(c->items, c->n + 1, sizeof(struct contact *));
+    c->items[c->n++] = who;
+    e = commit(c, now, before, detail);
+    if (e != ERR_OK) {
+        c->n--;
+        contact_free(who);
+        return e;
+    }
+    *out = who;
+    return ERR_OK;
+}
+
+enum err contacts_set_list(struct contacts *c, ns_t now, struct contact *who, enum contact_list list,
+                           struct err_detail *detail)
+{
+    enum contact_list old = who->list;
+    char *before = contacts_print(c);
+    enum err e;
+
+    who->list = list;
+    e = commit(c, now, before, detail);
+    if (e != ERR_OK)
+        who->list = old;
+    return e;
+}
+
+enum err contacts_remove(struct contacts *c, ns_t now, struct contact *who, struct err_detail *detail)
+{
+    char *before = contacts_print(c);
+    size_t at = 0;
+    enum err e;
+
+    while (at < c->n && c->items[at] != who)
+        at++;
+    memmove(c->items + at, c->items + at + 1, (c->n - at - 1) * sizeof(struct contact *));
+    c->n--;
+    e = commit(c, now, before, detail);
+    if (e != ERR_OK) {
+        memmove(c->items + at + 1, c->items + at, (c->n - at) * sizeof(struct contact *));
+        c->items[at] = who;
+        c->n++;
+        return e;
+    }
+    contact_free(who);
+    c->generation++;
+    return ERR_OK;
+}
+
+enum err contacts_rename(struct contacts *c, ns_t now, struct contact *who, const char *name,
+                         struct err_detail *detail)
+{
+    char old[ID_NAME_BYTES], *before;
+    enum err e = check_name(c, who, name, detail);
+
+    if (e != ERR_OK)
+        return e;
+    if (name[0] == '\0')
+        return err_set(detail, ERR_RANGE, "A name is needed.");
+    before = contacts_print(c);
+    memcpy(old, who->name, sizeof old);
+    snprintf(who->name, sizeof who->name, "%s", name);
+    e = commit(c, now, before, detail);
+    if (e != ERR_OK)
+        memcpy(who->name, old, sizeof old);
+    return e;
+}
+
+enum err contacts_set_verified(struct contacts *c, struct contact *who, bool is_verified,
+                               struct err_detail *detail)
+{
+    bool old = who->is_verified;
+    enum err e;
+
+    who->is_verified = is_verified;
+    e = contacts_save(c, detail);
+    if (e != ERR_OK)
+        who->is_verified = old;
+    return e;
+}
+
+enum err contacts_undo(struct contacts *c, ns_t now, struct err_detail *detail)
+{
+    struct contact **items;
+    size_t n;
+    unsigned bad;
+    enum err e;
+
+    if (c->undo == NULL || now > c->undo_until)
+        return err_set(detail, ERR_NOT_FOUND, "Nothing to undo.");
+    e = parse(c->path, slice_str(c->undo), &items, &n, &bad, detail);
+    if (e == ERR_OK)
+        take_items(c, items, n);
+    mem_free(c->undo);
+    c->undo = NULL;
+    if (e == ERR_OK)
+        e = load_state(c, detail); /* what was known of somebody who is back */
+    return e == ERR_OK ? contacts_save(c, detail) : e;
+}
+
+static bool is_same_entry(const struct contact *a, const struct contact *b)
+{
+    return strcmp(a->name, b->name) == 0 && a->list == b->list && a->policy == b->policy &&
+           a->is_verified == b->is_verified;
+}
+
+enum err contacts_import(struct contacts *c, ns_t now, const char *name, struct slice text,
+                         struct contacts_import *out, struct err_detail *detail)
+{
+    struct contact **items;
+    char *before;
+    size_t n;
+    enum err e = parse(name, text, &items, &n, &out->bad, detail);
+
+    out->added = out->changed = out->same = 0;
+    if (e != ERR_OK)
+        return e;
+    for (size_t i = 0; i < n; i++) {
+        const struct contact *other = by_name(c->items, c->n, items[i]->name);
+
+        if (other != NULL && memcmp(other->id, items[i]->id, KEY_BYTES) != 0) {
+            err_set(detail, ERR_CONFIG, "%s: contacts[%zu].name: another contact is called \"%s\"", name, i,
+                    other->name);
+            out->bad++;
+        }
+    }
+    if (c->n + n > CONTACTS_MAX)
+        out->bad++;
+    if (out->bad > 0) {
+        free_all(items, n);
+        return ERR_CONFIG;
+    }
+    before = contacts_print(c);
+    c->items = mem_resize(c->items, c->n + n, sizeof(struct contact *));
+    for (size_t i = 0; i < n; i++) {
+        struct contact *mine = contacts_by_id(c, items[i]->id);
+
+        if (mine == NULL) {
+            c->items[c->n++] = items[i];
+            out->added++;
+            continue;
+        }
+        out->same += is_same_entry(mine, items[i]);
+        out->changed += !is_same_entry(mine, items[i]);
+        carry_over(items[i], mine);
+        *mine = *items[i];
+        contact_free(items[i]);
+    }
+    mem_free(items);
+    return commit(c, now, before, detail);
+}

@@ -1,0 +1,97 @@
+/* store/contacts.h - who is on the lists, and what the program knows of them.
+ *
+ * Two files. contacts.json is the person's: IDs, petnames, lists; it may be edited by hand, is read again on
+ * HUP, and a broken edit is refused whole, named by line, the old list stays in force. contacts.state is the
+ * program's: secrets received, generations, last stamps; it is no loss to copy and no gain to edit.
+ *
+ *   owner  contacts_create()/destroy(); struct contact pointers are valid until the contact is removed or the
+ *          file is read again (see contacts_generation())
+ *   caps   CONTACTS_MAX contacts, 64 bytes and 32 columns a petname */
+#ifndef ITO_STORE_CONTACTS_H
+#define ITO_STORE_CONTACTS_H
+
+#include "base/env.h"
+#include "base/json.h"
+#include "crypto/cert.h"
+#include "crypto/idtext.h"
+
+#define CONTACTS_MAX         4096
+#define CONTACT_NAME_COLUMNS 32
+#define CONTACTS_UNDO_NS     (10 * NS_PER_S)
+
+enum contact_list { CONTACT_ALLOWED, CONTACT_BLOCKED };
+
+/* Who sees an address, and when (DESIGN.md §5); POLICY_DEFAULT is net.path. */
+enum contact_policy { POLICY_DEFAULT, POLICY_PRIVATE, POLICY_DIRECT, POLICY_RELAY_ONLY };
+
+struct contact {
+    /* contacts.json */
+    uint8_t id[KEY_BYTES];
+    char name[ID_NAME_BYTES]; /* petname; may be empty */
+    enum contact_list list;
+    enum contact_policy policy;
+    bool is_verified;
+
+    /* contacts.state */
+    char claimed[ID_NAME_BYTES]; /* what they call themselves */
+    bool has_S;                  /* they answered: we may look them up and call */
+    uint8_t S[KEY_BYTES];
+    uint32_t S_gen;
+    bool has_devices;
+    struct device_list devices;    /* of the highest gen seen */
+    uint8_t next[KEY_BYTES];       /* pinned for their successor; zero when unknown */
+    uint32_t told_S_gen, told_gen; /* what they confirmed to know of us */
+    uint64_t stamps[DEVICES_MAX];  /* last handshake stamp of each slot */
+    int64_t seen_ms, last_call_ms; /* wall clock; 0 never */
+    int64_t added_ms;
+
+    /* not stored */
+    uint8_t T[KEY_BYTES]; /* pair secret, filled in by the owner; has_T */
+    bool has_T;
+    void *user; /* the owner's */
+};
+
+struct contacts;
+
+struct contacts *contacts_create(const char *path, const char *state_path);
+void contacts_destroy(struct contacts *c); /* wipes secrets */
+/* Read both files; missing ones are empty. ERR_CONFIG with all errors, one a line, each "contacts.json:LINE: ..." */
+enum err contacts_load(struct contacts *c, struct err_detail *detail);
+/* Write contacts.json / contacts.state, whole. */
+enum err contacts_save(struct contacts *c, struct err_detail *detail);
+enum err contacts_save_state(struct contacts *c, struct err_detail *detail);
+/* Counts up whenever pointers may have become void. */
+unsigned contacts_generation(const struct contacts *c);
+
+size_t contacts_count(const struct contacts *c);
+struct contact *contacts_at(const struct contacts *c, size_t i);
+struct contact *contacts_by_id(const struct contacts *c, const uint8_t id[static KEY_BYTES]);
+/* A petname, an ID in any form, or any unique part of a petname; NULL with a sentence. */
+struct contact *contacts_find(const struct contacts *c, const char *text, struct err_detail *detail);
+
+/* All of these check first, write the file, and change nothing when that fails. */
+enum err contacts_add(struct contacts *c, ns_t now, const uint8_t id[static KEY_BYTES], const char *name,
+                      enum contact_list list, int64_t wall_ms, struct contact **out,
+                      struct err_detail *detail);
+enum err contacts_set_list(struct contacts *c, ns_t now, struct contact *who, enum contact_list list,
+                           struct err_detail *detail);
+enum err contacts_remove(struct contacts *c, ns_t now, struct contact *who, struct err_detail *detail);
+enum err contacts_rename(struct contacts *c, ns_t now, struct contact *who, const char *name,
+                         struct err_detail *detail);
+enum err contacts_set_verified(struct contacts *c, struct contact *who, bool is_verified,
+                               struct err_detail *detail);
+/* Take back the last change of the lists, within CONTACTS_UNDO_NS. ERR_NOT_FOUND when there is none. */
+enum err contacts_undo(struct contacts *c, ns_t now, struct err_detail *detail);
+
+struct contacts_import {
+    unsigned added, changed, same, bad;
+};
+/* Merge a file in the form of contacts.json; all or nothing: with bad > 0 nothing changed. */
+enum err contacts_import(struct contacts *c, ns_t now, const char *name, struct slice text,
+                         struct contacts_import *out, struct err_detail *detail);
+/* The text of contacts.json; free with mem_free(). */
+char *contacts_print(const struct contacts *c);
+
+const char *contact_policy_name(enum contact_policy p); /* "private", ...; "default" */
+
+#endif
