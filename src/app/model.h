@@ -149,9 +149,9 @@ struct model_forward {
 };
 
 struct model_service {
-    bool is_on;
+    bool is_on, is_draining;
     char reachable[8];
-    int64_t since_ms, score, calls, max_calls, max_kbps, draining;
+    int64_t since_ms, score, calls, max_calls, max_kbps;
     double kbps_in, kbps_out;
     int64_t today_calls, today_bytes, refused, refused_full, refused_not_allowed, failed;
     struct model_forward *forwards;
