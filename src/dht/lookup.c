@@ -1,0 +1,200 @@
+#include "dht/lookup.h"
+
+#include "base/mem.h"
+
+#define SPARSE_FACTOR 1.6 /* reference/overlay.md §7 */
+
+struct lookup *lookup_create(const uint8_t target[static ID_BYTES], const uint8_t own[static ID_BYTES],
+                             unsigned k, unsigned n_paths)
+{
+    unsigned paths = n_paths < 1 ? 1 : n_paths > LOOKUP_PATHS_MAX ? LOOKUP_PATHS_MAX : n_paths;
+    unsigned max = LOOKUP_CANDIDATES + (paths - 1) * LOOKUP_PATH_MORE;
+    struct lookup *l = mem_alloc(sizeof *l + max * sizeof l->nodes[0]);
+
+    memcpy(l->target, target, ID_BYTES);
+    memcpy(l->own, own, ID_BYTES);
+    l->k = (uint8_t)k;
+    l->n_paths = (uint8_t)paths;
+    l->max = (uint16_t)max;
+    return l;
+}
+
+void lookup_destroy(struct lookup *l)
+{
+    mem_free(l);
+}
+
+struct lookup_node *lookup_find(struct lookup *l, const uint8_t id[static ID_BYTES])
+{
+    for (unsigned i = 0; i < l->n; i++)
+        if (id_equal(l->nodes[i].c.id, id))
+            return &l->nodes[i];
+    return NULL;
+}
+
+/* Room in a full list: the farthest that nobody waits for, if farther than the newcomer. */
+static bool make_room(struct lookup *l, const uint8_t id[static ID_BYTES])
+{
+    if (l->n < l->max)
+        return true;
+    for (unsigned i = l->n; i > 0; i--) {
+        struct lookup_node *n = &l->nodes[i - 1];
+
+        if (id_compare(l->target, id, n->c.id) >= 0)
+            return false;
+        if (n->state == LOOKUP_ASKED || n->state == LOOKUP_LATE || n->state == LOOKUP_ANSWERED)
+            continue;
+        memmove(n, n + 1, (l->n - i) * sizeof *n);
+        l->n--;
+        return true;
+    }
+    return false;
+}
+
+bool lookup_add(struct lookup *l, const struct contact *c, unsigned path)
+{
+    unsigned at;
+
+    if (id_equal(c->id, l->own) || lookup_find(l, c->id) != NULL || !make_room(l, c->id))
+        return false;
+    for (at = l->n; at > 0 && id_compare(l->target, c->id, l->nodes[at - 1].c.id) < 0; at--)
+        ;
+    memmove(&l->nodes[at + 1], &l->nodes[at], (l->n - at) * sizeof l->nodes[0]);
+    l->nodes[at] = (struct lookup_node){.c = *c, .path = (uint8_t)(path % l->n_paths)};
+    l->n++;
+    return true;
+}
+
+/* Of those asked and not known to be dead, how many are in the network of a. */
+static unsigned count_net(const struct lookup *l, const struct addr *a)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < l->n; i++)
+        if ((l->nodes[i].state == LOOKUP_ASKED || l->nodes[i].state == LOOKUP_ANSWERED) &&
+            addr_same_net(&l->nodes[i].c.addr, a))
+            n++;
+    return n;
+}
+
+/* Where a path stands, seen over the k nearest that are not late, failed or skipped. */
+struct path_view {
+    struct lookup_node *first_new, *first_retry;
+    unsigned n_asked;    /* in the whole path */
+    unsigned n_answered; /* in the whole path */
+};
+
+static struct path_view view_path(struct lookup *l, unsigned path)
+{
+    struct path_view v = {0};
+    unsigned in_play = 0;
+
+    for (unsigned i = 0; i < l->n; i++) {
+        struct lookup_node *n = &l->nodes[i];
+
+        if (n->path != path)
+            continue;
+        v.n_asked += n->state == LOOKUP_ASKED && in_play < l->k;
+        v.n_answered += n->state == LOOKUP_ANSWERED;
+        if (in_play >= l->k)
+            continue;
+        if (n->state == LOOKUP_NEW && v.first_new == NULL) {
+            if (addr_class(&n->c.addr) == ADDR_GLOBAL && count_net(l, &n->c.addr) >= LOOKUP_PER_NET) {
+                n->state = LOOKUP_SKIPPED;
+                continue;
+            }
+            v.first_new = n;
+        }
+        if (n->state == LOOKUP_LATE && n->tries < LOOKUP_TRIES && v.first_retry == NULL)
+            v.first_retry = n;
+        if (n->state == LOOKUP_NEW || n->state == LOOKUP_ASKED || n->state == LOOKUP_ANSWERED)
+            in_play++;
+    }
+    if (v.n_answered >= LOOKUP_FEW)
+        v.first_retry = NULL;
+    return v;
+}
+
+struct lookup_node *lookup_next(struct lookup *l)
+{
+    unsigned alpha = (LOOKUP_ALPHA + l->n_paths - 1) / l->n_paths;
+
+    for (unsigned path = 0; path < l->n_paths; path++) {
+        struct path_view v = view_path(l, path);
+
+        if (v.n_asked >= alpha)
+            continue;
+        if (v.first_new != NULL)
+            return v.first_new;
+        if (v.n_asked == 0 && v.first_retry != NULL)
+            return v.first_retry;
+    }
+    return NULL;
+}
+
+void lookup_asked(struct lookup_node *n)
+{
+    n->state = LOOKUP_ASKED;
+    n->tries++;
+}
+
+void lookup_late(struct lookup_node *n)
+{
+    if (n->state == LOOKUP_ASKED)
+        n->state = LOOKUP_LATE;
+}
+
+void lookup_failed(struct lookup_node *n)
+{
+    if (n->state != LOOKUP_ANSWERED)
+        n->state = LOOKUP_FAILED;
+}
+
+void lookup_answered(struct lookup_node *n, struct slice token)
+{
+    n->state = LOOKUP_ANSWERED;
+    if (token.len > 0 && token.len <= LOOKUP_TOKEN_MAX) {
+        memcpy(n->token, token.data, token.len);
+        n->token_len = (uint8_t)token.len;
+    }
+}
+
+bool lookup_is_done(struct lookup *l)
+{
+    for (unsigned path = 0; path < l->n_paths; path++) {
+        struct path_view v = view_path(l, path);
+
+        if (v.n_asked > 0 || v.first_new != NULL || v.first_retry != NULL)
+            return false;
+    }
+    return true;
+}
+
+size_t lookup_closest(struct lookup *l, struct lookup_node **out, size_t n)
+{
+    size_t got = 0;
+
+    for (unsigned i = 0; i < l->n && got < n; i++)
+        if (l->nodes[i].state == LOOKUP_ANSWERED)
+            out[got++] = &l->nodes[i];
+    return got;
+}
+
+unsigned lookup_answers(const struct lookup *l)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < l->n; i++)
+        n += l->nodes[i].state == LOOKUP_ANSWERED;
+    return n;
+}
+
+bool lookup_is_sparse(struct lookup *l, double size)
+{
+    struct lookup_node *nearest[64];
+    size_t k = l->k < 64 ? l->k : 64, n = lookup_closest(l, nearest, k);
+
+    if (n < k || size < 4.0 * (double)k)
+        return false;
+    return id_distance(nearest[n - 1]->c.id, l->target) > SPARSE_FACTOR * (double)k / size;
+}

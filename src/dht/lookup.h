@@ -1,0 +1,73 @@
+/* dht/lookup.h - one iterative lookup towards a key (BEP 5), over 1 to 8 disjoint paths (S/Kademlia).
+ *
+ * Asks the closest nodes it knows of, ALPHA at a time; ends when the k closest that live have answered. It sends
+ * nothing itself: the owner sends what lookup_next() names, and reports what came of it. A contact belongs to the path
+ * that named it first; each path ends by itself.
+ *
+ *   NEW ──asked──▶ ASKED ──answer──▶ ANSWERED
+ *                   │  ▲    ▲           ▲
+ *                  late│ retry (≤ 2, while few have answered)
+ *                   ▼  │                │
+ *                  LATE ──late answer───┘       LATE, ASKED ──dead──▶ FAILED
+ *
+ *   in     a key, first contacts from table_closest(), contacts named in answers
+ *   out    whom to ask next; at the end the contacts that answered, by XOR distance
+ *   owner  the caller of lookup_create(); everything given is copied
+ *   trust  contacts are hearsay: at most LOOKUP_PER_NET from one /24 or /48 of global addresses are asked
+ *   caps   LOOKUP_CANDIDATES contacts a path (LOOKUP_PATH_MORE for each path after the first) */
+#ifndef ITO_DHT_LOOKUP_H
+#define ITO_DHT_LOOKUP_H
+
+#include "dht/table.h"
+
+#define LOOKUP_CANDIDATES 64
+#define LOOKUP_PATH_MORE  24
+#define LOOKUP_PATHS_MAX  8
+#define LOOKUP_ALPHA      5
+#define LOOKUP_PER_NET    6
+#define LOOKUP_TOKEN_MAX  32
+#define LOOKUP_TRIES      3
+#define LOOKUP_FEW        8 /* while fewer have answered, those that were late are asked again */
+
+enum lookup_state { LOOKUP_NEW, LOOKUP_ASKED, LOOKUP_LATE, LOOKUP_ANSWERED, LOOKUP_FAILED, LOOKUP_SKIPPED };
+
+struct lookup_node {
+    struct contact c;
+    uint8_t state, tries, path;
+    uint8_t token_len;
+    bool is_written;   /* the owner's: a put was sent to it */
+    uint8_t n_fetches; /* the owner's */
+    uint8_t token[LOOKUP_TOKEN_MAX];
+};
+
+struct lookup {
+    uint8_t target[ID_BYTES], own[ID_BYTES];
+    uint8_t k, n_paths;
+    uint16_t n, max;
+    struct lookup_node nodes[]; /* by distance, nearest first */
+};
+
+struct lookup *lookup_create(const uint8_t target[static ID_BYTES], const uint8_t own[static ID_BYTES],
+                             unsigned k, unsigned n_paths);
+void lookup_destroy(struct lookup *l);
+/* One more contact. path: of the node that named it; a first contact: any number, taken modulo n_paths. Our own id,
+ * ids already here, and what is farther than a full list are dropped: false. */
+bool lookup_add(struct lookup *l, const struct contact *c, unsigned path);
+struct lookup_node *lookup_find(struct lookup *l, const uint8_t id[static ID_BYTES]);
+/* Whom to ask now (mark it with lookup_asked); NULL: nobody until something happens. */
+struct lookup_node *lookup_next(struct lookup *l);
+void lookup_asked(struct lookup_node *n);
+void lookup_late(struct lookup_node *n);
+void lookup_failed(struct lookup_node *n);
+/* token may be empty, and is dropped when longer than LOOKUP_TOKEN_MAX. */
+void lookup_answered(struct lookup_node *n, struct slice token);
+/* Nothing is in flight that could matter and nobody is left to ask. */
+bool lookup_is_done(struct lookup *l);
+/* Those that answered, nearest first, at most n. */
+size_t lookup_closest(struct lookup *l, struct lookup_node **out, size_t n);
+unsigned lookup_answers(const struct lookup *l);
+/* The density check: the k nearest that answered reach farther than 1.6 times what a zone of `size` nodes would
+ * need. False when the zone is too small, or too few answered, to say. */
+bool lookup_is_sparse(struct lookup *l, double size);
+
+#endif

@@ -1,0 +1,90 @@
+/* dht/node_key.h - what makes a message of a zone authentic: our node key, pairs, cookies (THREATS.md §4.13).
+ *
+ * The first messages between two nodes are signed. Whoever has verified a signature keeps the pair: the key of
+ * `mac`, and the address the peer has proven. From then on both use `mac`. A pair pushed out of the cache costs one
+ * round trip and one signature. Signatures of strangers are verified only under a valid cookie.
+ *
+ *   in     packets and what krpc_parse() made of them
+ *   out    sealed packets; "this was said by N, whose id is ..."
+ *   owner  the node; node_key_fini() wipes the secrets
+ *   trust  node_open_*() is the only place where a message of a zone becomes more than hearsay
+ *   caps   max_pairs pairs, in sets of NODE_WAYS; a set is chosen by a secret, so nobody can aim at one */
+#ifndef ITO_DHT_NODE_KEY_H
+#define ITO_DHT_NODE_KEY_H
+
+#include "base/env.h"
+#include "crypto/identity.h"
+#include "dht/id.h"
+#include "dht/krpc.h"
+
+#define NODE_PAIRS 512
+#define NODE_WAYS  8
+#define NODE_PROVEN_NS \
+    (30 * 60 * NS_PER_S)                /* an address stays proven this long after the last message from it */
+#define NODE_COOKIE_NS (120 * NS_PER_S) /* a cookie secret's time; the one before it is still good */
+
+/* Real cryptography, or the simulator's keyed hashes. */
+struct node_ops {
+    /* Id of N; ERR_AUTH: the puzzle is not solved. */
+    enum err (*id)(const uint8_t zone[8], const uint8_t N[32], const uint8_t nonce[8], uint8_t id[20]);
+    void (*sign)(const struct sign_key *own, const uint8_t zone[8], const uint8_t receiver[20],
+                 struct slice message, uint8_t sig[64]);
+    enum err (*verify)(const uint8_t N[32], const uint8_t zone[8], const uint8_t receiver[20],
+                       struct slice message, const uint8_t sig[64]);
+    /* Key of `mac`; refuses an N that is no valid point. */
+    enum err (*pair)(const struct sign_key *own, const uint8_t N[32], uint8_t key[32]);
+    /* BEP 44 */
+    enum err (*item)(const uint8_t k[32], struct slice salt, int64_t seq, struct slice v_bencoded,
+                     const uint8_t sig[64]);
+};
+
+extern const struct node_ops node_ops_real;
+
+struct pair {
+    uint8_t N[32];
+    uint8_t id[ID_BYTES];
+    uint8_t key[32];
+    struct addr addr; /* where it last proved to be */
+    ns_t proven_at;   /* 0: never */
+    ns_t used_at;     /* 0: the place is empty */
+    bool knows_us;    /* it has seen a signature of ours: mac will do */
+};
+
+struct node_key {
+    const struct env *env;
+    const struct node_ops *ops;
+    struct sign_key sign;
+    uint8_t zone[8], nonce[8], id[ID_BYTES];
+    uint8_t cookie_secret[2][32];
+    ns_t cookie_at;
+    uint64_t set_secret;
+    uint32_t n_sets;
+    struct pair *pairs;
+};
+
+/* ERR_AUTH when nonce does not solve the puzzle. max_pairs 0: NODE_PAIRS. */
+enum err node_key_init(struct node_key *nk, const uint8_t zone[static 8], const uint8_t seed[static 32],
+                       const uint8_t nonce[static 8], const struct node_ops *ops, uint32_t max_pairs,
+                       const struct env *env);
+void node_key_fini(struct node_key *nk);
+
+/* The pair of N, or NULL. */
+struct pair *node_pair(struct node_key *nk, const uint8_t N[static 32]);
+uint32_t node_pairs(const struct node_key *nk);
+
+/* Fill in k, p, ts, z and sign (pair NULL) or mac, into buf. receiver NULL: unknown, zeros. Empty: does not fit. */
+struct slice node_seal(const struct node_key *nk, struct krpc_msg *m, const uint8_t *receiver,
+                       const struct pair *pair, uint8_t *buf, size_t size);
+
+/* A mac from a pair we hold. ERR_NOT_FOUND: no pair; ERR_AUTH; else *out is the sender, used at now. */
+enum err node_open_mac(struct node_key *nk, ns_t now, struct slice packet, const struct krpc_msg *m,
+                       struct pair **out);
+/* A signature, or a mac under a pair made for it (answers only: an X25519 for strangers is what cookies are against).
+ * Checks puzzle, sender's id in a or r, and the signature for us or (queries) for an unknown receiver. */
+enum err node_open_any(struct node_key *nk, ns_t now, struct slice packet, const struct krpc_msg *m,
+                       struct pair **out);
+
+void node_cookie(struct node_key *nk, ns_t now, const struct addr *a, uint8_t out[static KRPC_COOKIE]);
+bool node_cookie_ok(struct node_key *nk, ns_t now, const struct addr *a, struct slice cookie);
+
+#endif
