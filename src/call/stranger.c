@@ -1,0 +1,291 @@
+#include "call/stranger.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+
+#define MINUTE_NS    (60 * NS_PER_S)
+#define DAY_NS       (24 * 60 * MINUTE_NS)
+#define RETRY_NS     (2 * NS_PER_S)
+#define FIRST_TRY_NS (2 * NS_PER_S) /* after joining, so that the lookup has somebody to ask */
+
+struct sending {
+    struct stranger *owner;
+    bool is_used, is_working;
+    uint8_t drop[DROP_ID_BYTES], blob[REQUEST_BYTES], nonce[POW_NONCE_BYTES];
+    struct pow pow;
+    unsigned bits;
+    uint32_t op;
+    ns_t next_at, until;
+    stranger_sent_cb cb;
+    void *arg;
+};
+
+/* One drop of ours that is read. */
+struct reading {
+    struct stranger *owner;
+    uint8_t drop[DROP_ID_BYTES];
+    uint32_t week, get_op, observe_op;
+    ns_t get_at, observe_at;
+};
+
+struct stranger {
+    struct dht *dht;
+    const struct keyring *keys;
+    const struct env *env;
+    struct stranger_ops ops;
+    uint8_t zone_id[8];
+    struct sending sendings[STRANGER_SENDING];
+    struct reading weeks[2]; /* this, last */
+    bool is_listening;
+    uint8_t seen[STRANGER_SEEN][16];
+    unsigned n_seen;
+    ns_t now;
+};
+
+struct stranger *stranger_create(struct dht *dht, const struct keyring *keys, const uint8_t zone_id[static 8],
+                                 const struct stranger_ops *ops, const struct env *env)
+{
+    struct stranger *x = mem_alloc(sizeof *x);
+
+    x->dht = dht;
+    x->keys = keys;
+    x->env = env;
+    x->ops = *ops;
+    memcpy(x->zone_id, zone_id, 8);
+    for (int i = 0; i < 2; i++) {
+        x->weeks[i].owner = x;
+        x->weeks[i].get_at = x->weeks[i].observe_at = NS_NEVER;
+    }
+    return x;
+}
+
+void stranger_destroy(struct stranger *x)
+{
+    if (x == NULL)
+        return;
+    for (int i = 0; i < STRANGER_SENDING; i++)
+        if (x->sendings[i].op != 0)
+            dht_cancel(x->dht, x->sendings[i].op);
+    for (int i = 0; i < 2; i++) {
+        dht_cancel(x->dht, x->weeks[i].get_op);
+        dht_cancel(x->dht, x->weeks[i].observe_op);
+    }
+    mem_free(x);
+}
+
+/* ---- sending ---- */
+
+static void sending_over(struct sending *s, enum err e)
+{
+    stranger_sent_cb cb = s->cb;
+    void *arg = s->arg;
+
+    *s = (struct sending){.owner = s->owner};
+    if (cb != NULL)
+        cb(arg, e);
+}
+
+enum err stranger_send(struct stranger *x, ns_t now, const uint8_t to[static KEY_BYTES], const char *name,
+                       const char *note, bool wants_contact, stranger_sent_cb cb, void *arg)
+{
+    struct request r = {.wants = wants_contact ? REQUEST_WANTS_CONTACT : REQUEST_WANTS_CALL};
+    struct sending *s = NULL;
+    enum err e;
+
+    for (int i = 0; i < STRANGER_SENDING && s == NULL; i++)
+        if (!x->sendings[i].is_used)
+            s = &x->sendings[i];
+    if (s == NULL)
+        return ERR_FULL;
+    memcpy(r.device, x->keys->device.pub, KEY_BYTES);
+    memcpy(r.certificate, x->keys->cert, CERT_BYTES);
+    r.made_s = (uint64_t)(env_wall_ms(x->env) / 1000);
+    snprintf(r.name, sizeof r.name, "%s", name);
+    snprintf(r.note, sizeof r.note, "%s", note);
+    r.s_gen = x->keys->S_gen;
+    memcpy(r.s, x->keys->S, KEY_BYTES);
+    *s = (struct sending){
+        .owner = x, .is_used = true, .is_working = true, .bits = REQUEST_BITS, .cb = cb, .arg = arg};
+    drop_id(x->zone_id, to, drop_week(dht_zone_time_ms(x->dht, now) / 1000), s->drop);
+    e = request_seal(&r, x->keys->device.secret, to, s->drop, x->env, s->blob);
+    request_wipe(&r);
+    if (e != ERR_OK) {
+        s->is_used = false;
+        return e;
+    }
+    s->until = now + STRANGER_SEND_MAX_NS;
+    s->next_at = now;
+    pow_init(&s->pow, s->drop, slice_of(s->blob, REQUEST_BYTES), s->bits, x->env);
+    return ERR_OK;
+}
+
+static void on_put(void *arg, enum err e, const struct dht_result *result)
+{
+    struct sending *s = arg;
+
+    s->op = 0;
+    if (e == ERR_OK && result->n_acks >= STRANGER_STORED_MIN) {
+        sending_over(s, ERR_OK);
+    } else if (result->bits_needed > s->bits && result->bits_needed <= POW_BITS_MAX) {
+        s->bits = result->bits_needed;
+        s->is_working = true;
+        pow_init(&s->pow, s->drop, slice_of(s->blob, REQUEST_BYTES), s->bits, s->owner->env);
+        s->next_at = s->owner->now;
+    } else {
+        s->next_at = s->owner->now + RETRY_NS;
+    }
+}
+
+static void step_sending(struct sending *s, ns_t now)
+{
+    struct stranger *x = s->owner;
+
+    if (!s->is_used || s->op != 0 || s->next_at > now)
+        return;
+    if (now > s->until) {
+        sending_over(s, ERR_TIMEOUT);
+        return;
+    }
+    if (s->is_working) {
+        if (pow_search(&s->pow, STRANGER_WORK_TRIES, s->nonce) != ERR_OK) {
+            s->next_at = now + 1; /* the next turn of the loop */
+            return;
+        }
+        s->is_working = false;
+    }
+    s->op = dht_drop_put(x->dht, now, s->drop, s->blob, s->nonce, on_put, s);
+    s->next_at = s->op != 0 ? s->next_at : now + RETRY_NS;
+}
+
+/* ---- receiving ---- */
+
+/* Each blob once: a drop is read again and again. */
+static bool is_new(struct stranger *x, const uint8_t blob[static REQUEST_BYTES])
+{
+    uint8_t mark[16];
+
+    hash_once(sizeof mark, NULL, 0, slice_of(blob, REQUEST_BYTES), mark);
+    for (unsigned i = 0; i < x->n_seen && i < STRANGER_SEEN; i++)
+        if (memcmp(x->seen[i], mark, sizeof mark) == 0)
+            return false;
+    memcpy(x->seen[x->n_seen++ % STRANGER_SEEN], mark, sizeof mark);
+    return true;
+}
+
+static void on_blob(void *arg, const uint8_t blob[DHT_BLOB_BYTES], const uint8_t nonce[DHT_NONCE_BYTES],
+                    uint8_t bits)
+{
+    struct reading *r = arg;
+    struct stranger *x = r->owner;
+    struct request request;
+
+    (void)nonce;
+    if (bits < REQUEST_BITS || !is_new(x, blob) ||
+        request_open(slice_of(blob, REQUEST_BYTES), x->keys->identity.seed, r->drop, &request) != ERR_OK)
+        return;
+    x->ops.request(x->ops.arg, &request);
+    request_wipe(&request);
+}
+
+static void on_got(void *arg, enum err e, const struct dht_result *result)
+{
+    struct reading *r = arg;
+
+    (void)result;
+    r->get_op = 0;
+    if (e == ERR_TIMEOUT && r->get_at == NS_NEVER)
+        r->get_at = r->owner->now + 10 * RETRY_NS;
+}
+
+static void on_observed(void *arg, enum err e, const struct dht_result *result)
+{
+    struct reading *r = arg;
+
+    r->observe_op = 0;
+    if (e != ERR_OK || result->n_acks == 0)
+        r->observe_at = r->owner->now + 5 * RETRY_NS;
+}
+
+/* This week's drop, and last week's, as the zone's clock says. */
+static void set_weeks(struct stranger *x, ns_t now)
+{
+    uint32_t week = drop_week(dht_zone_time_ms(x->dht, now) / 1000);
+
+    for (uint32_t i = 0; i < 2; i++) {
+        struct reading *r = &x->weeks[i];
+
+        if (r->week == week - i)
+            continue;
+        dht_cancel(x->dht, r->get_op);
+        dht_cancel(x->dht, r->observe_op);
+        *r = (struct reading){
+            .owner = x, .week = week - i, .get_at = now, .observe_at = i == 0 ? now : NS_NEVER};
+        drop_id(x->zone_id, x->keys->identity.pub, r->week, r->drop);
+    }
+}
+
+static void step_reading(struct reading *r, ns_t now, bool is_current)
+{
+    struct stranger *x = r->owner;
+
+    if (r->observe_at <= now && r->observe_op == 0) {
+        r->observe_op = dht_observe(x->dht, now, r->drop, on_observed, r);
+        r->observe_at = now + 20 * MINUTE_NS + env_random_u32(x->env) % 1200 * NS_PER_S;
+        r->get_at = ns_min(r->get_at, now); /* what came while nobody watched */
+    }
+    if (r->get_at <= now && r->get_op == 0) {
+        r->get_op = dht_drop_get(x->dht, now, r->drop, on_blob, on_got, r);
+        r->get_at = is_current ? NS_NEVER : now + DAY_NS;
+        if (r->get_op == 0)
+            r->get_at = now + RETRY_NS;
+    }
+}
+
+void stranger_set_listening(struct stranger *x, ns_t now, bool is_listening)
+{
+    is_listening = is_listening && keyring_is_main(x->keys);
+    if (is_listening == x->is_listening)
+        return;
+    x->is_listening = is_listening;
+    if (is_listening) {
+        set_weeks(x, now);
+        for (int i = 0; i < 2; i++)
+            x->weeks[i].get_at = now + FIRST_TRY_NS;
+        x->weeks[0].observe_at = now + FIRST_TRY_NS;
+    }
+}
+
+void stranger_notified(struct stranger *x, ns_t now, const uint8_t target[static DROP_ID_BYTES])
+{
+    if (x->is_listening && memcmp(x->weeks[0].drop, target, DROP_ID_BYTES) == 0)
+        x->weeks[0].get_at = ns_min(x->weeks[0].get_at, now);
+}
+
+void stranger_tick(struct stranger *x, ns_t now)
+{
+    x->now = now;
+    for (int i = 0; i < STRANGER_SENDING; i++)
+        step_sending(&x->sendings[i], now);
+    if (!x->is_listening)
+        return;
+    set_weeks(x, now);
+    for (int i = 0; i < 2; i++)
+        step_reading(&x->weeks[i], now, i == 0);
+}
+
+ns_t stranger_deadline(const struct stranger *x)
+{
+    ns_t at = NS_NEVER;
+
+    for (int i = 0; i < STRANGER_SENDING; i++)
+        if (x->sendings[i].is_used && x->sendings[i].op == 0)
+            at = ns_min(at, x->sendings[i].next_at);
+    for (int i = 0; x->is_listening && i < 2; i++) {
+        if (x->weeks[i].get_op == 0)
+            at = ns_min(at, x->weeks[i].get_at);
+        if (x->weeks[i].observe_op == 0)
+            at = ns_min(at, x->weeks[i].observe_at);
+    }
+    return at;
+}
