@@ -52,7 +52,7 @@ struct noise_keys {
 };
 
 void noise_init(struct noise *n, const struct noise_config *config);
-/* Wipes everything. */
+/* Wipes everything but n_dh. */
 void noise_fini(struct noise *n);
 
 /* Our next message, appended to out.
