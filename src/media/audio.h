@@ -52,6 +52,7 @@ struct audio_ops {
 struct audio {
     const struct audio_ops *ops; /* first member of every device */
     bool is_capture;
+    bool is_ended;    /* capture from a file that is over: silence from here on */
     uint32_t n_xruns; /* under- and overruns survived */
 };
 

@@ -48,6 +48,7 @@ struct jitter_frame {
     struct slice payload; /* valid until the next call */
     uint32_t samples;     /* to make: duration of the packet or of the hole */
     bool is_copy;         /* a redundant, lesser encoding */
+    bool is_pause;        /* LOST, but the sender left it out (DTX) */
 };
 
 struct jitter *jitter_create(const struct jitter_cfg *cfg);
