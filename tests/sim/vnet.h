@@ -18,7 +18,8 @@
 #ifndef ITO_SIM_VNET_H
 #define ITO_SIM_VNET_H
 
-#include "sim/clock.h"
+#include "tests/sim/clock.h"
+#include "tests/sim/nat.h"
 
 #define VNET_PACKET_MAX 65535
 
@@ -26,28 +27,6 @@ struct vnet;
 struct vnet_host;
 struct vnet_nat;
 struct vnet_socket;
-
-/* Mapping and filtering behaviour (RFC 4787 §4.1, §5). */
-enum vnet_behaviour {
-    VNET_EI, /* endpoint-independent */
-    VNET_AD, /* address-dependent */
-    VNET_APD /* address- and port-dependent */
-};
-
-enum vnet_ports {
-    VNET_PORTS_KEEP,       /* the inside port, or the next free one of the same parity */
-    VNET_PORTS_RANDOM,     /* 1024..65535 */
-    VNET_PORTS_SEQUENTIAL, /* the one after the last given */
-};
-
-struct vnet_nat_config {
-    enum vnet_behaviour mapping, filtering;
-    enum vnet_ports ports;
-    bool hairpin;            /* inside hosts reach each other by outside addresses */
-    bool no_inbound_refresh; /* only outbound packets keep a mapping alive */
-    bool udp_blocked;        /* nothing passes: an office */
-    ns_t timeout_ns;         /* of an idle mapping; 0: 120 s */
-};
 
 /* One direction of a link. Percentages are of packets; a reordered packet overtakes none but is overtaken: it
  * is held back by up to 4 x jitter or 20 ms. */
