@@ -7,7 +7,7 @@
  *   trust  ops.admit() sees a decrypted hello with a checked certificate, and nothing was answered yet.
  *          ops.established() on the responder's side comes after the initiator's first data packet: it proves
  *          that this is no replay and that the initiator holds its keys. Only then may anything of a call happen.
- *   caps   SESSIONS_MAX_* objects, SESSIONS_PENDING_MAX unproven ones among them, one paid handshake a second
+ *   caps   max_sessions objects, SESSIONS_PENDING_MAX unproven ones besides, one paid handshake a second
  *          for a static key, cookies above load_per_s, 4 messages of 16 fragments for 10 s a session and
  *          SESSIONS_REASSEMBLY of them in all; stats count what was dropped
  *
@@ -27,27 +27,27 @@
 #include "base/env.h"
 #include "base/path.h"
 #include "crypto/cert.h"
+#include "crypto/fragment.h"
 #include "crypto/handshake.h"
 
 #define SESSIONS_MAX_PHONE   256
 #define SESSIONS_MAX_RELAY   4096
-#define SESSIONS_PENDING_MAX 64 /* HEARD or ANSWERED; the oldest HEARD one yields */
-#define SESSIONS_SECRETS_MAX 18 /* S, S before, 16 invites */
-#define SESSIONS_KEYS_MAX    37 /* each secret with D and old D, and class node */
-#define SESSIONS_LOAD_PER_S  20 /* msg1 with a right mac1 in one second; above, mac2 is asked for */
-#define SESSIONS_REASSEMBLY  64 /* messages in pieces, all sessions together */
+#define SESSIONS_PENDING_MAX 256 /* HEARD or ANSWERED, above load_per_s times their 10 s; the oldest yields */
+#define SESSIONS_SECRETS_MAX 18  /* S, S before, 16 invites */
+#define SESSIONS_KEYS_MAX    37  /* each secret with D and old D, and class node */
+#define SESSIONS_LOAD_PER_S  20  /* msg1 with a right mac1 in one second; above, mac2 is asked for */
+#define SESSIONS_REASSEMBLY  64  /* messages in pieces, all sessions together */
 #define SESSION_PATHS_MAX    8
 #define SESSION_DATAGRAM_MAX 1200
-#define SESSION_PIECE_MAX    1143 /* 1152 - 9 */
-#define SESSION_FRAGMENTS    16
-#define SESSION_MESSAGE_MAX  (SESSION_FRAGMENTS * SESSION_PIECE_MAX)
-#define SESSION_WINDOW       2048
+#define SESSION_MESSAGE_MAX  FRAGMENT_MESSAGE_MAX /* 18,288 bytes in 16 datagrams */
 
 #define SESSION_RETRY_NS    (500 * NS_PER_MS) /* then doubling */
 #define SESSION_OPEN_NS     (10 * NS_PER_S)   /* from first msg1 to ERR_TIMEOUT; also of HEARD and ANSWERED */
 #define SESSION_OLD_KEYS_NS (10 * NS_PER_S)
 #define SESSION_REKEY_NS    (60 * 60 * NS_PER_S)
 #define SESSION_REKEY_COUNT (1ull << 24)
+#define SESSION_LIFE_NS     (2 * SESSION_REKEY_NS) /* of keys that could not be renewed */
+#define SESSION_SILENCE_NS  (60 * NS_PER_S) /* unanswered, through pings at 10, 20 and 40 s: ERR_TIMEOUT */
 
 /* Chan 0 is the session's own: keep-alive, first proof, close. */
 enum session_channel { SESSION_SIP = 1, SESSION_LEDGER = 2, SESSION_CONTROL = 3, SESSION_KNOCK = 4 };
@@ -66,7 +66,7 @@ struct session_hello {
 };
 
 struct session_ops {
-    /* One datagram by one path. It may be lost. */
+    /* One datagram by one path. It may be lost; it must not call back into this table before it returns. */
     void (*send)(void *arg, const struct path *via, struct slice datagram);
     /* Before a byte is answered: may this initiator be heard on this path? Checks whitelist or invite, gen and
      * device list, policy. Asked again for each path a copy of msg1 comes by. False: silence. The stamp is the
@@ -81,20 +81,19 @@ struct session_ops {
     /* May the endpoint follow an authentic packet to this path? NULL: yes. */
     bool (*path_allowed)(void *arg, const struct session *s, const struct path *via);
     /* The last stamp heard from a device; 0 when none. Both NULL: stamps are kept for the life of the table
-     * in SESSIONS_STAMPS places. */
+     * in DOOR_STAMPS places (door.h). */
     uint64_t (*stamp_get)(void *arg, const uint8_t device[static 32]);
     void (*stamp_set)(void *arg, const uint8_t device[static 32], uint64_t stamp);
     /* A stamp of ours is about to be used: the owner reserves ahead on disk. May be NULL. */
     void (*stamp_own)(void *arg, uint64_t stamp);
 };
 
-#define SESSIONS_STAMPS 256
-
 struct sessions_config {
     const struct session_ops *ops;
     void *arg;
     uint32_t max_sessions; /* 0: SESSIONS_MAX_PHONE; at most SESSIONS_MAX_RELAY */
     uint32_t load_per_s;   /* 0: SESSIONS_LOAD_PER_S */
+    uint64_t rekey_count;  /* 0: SESSION_REKEY_COUNT; tests want less */
     uint64_t first_stamp;  /* our stamps are above this: the reservation from disk */
 };
 
@@ -207,7 +206,9 @@ const struct hello_reply *session_reply(const struct session *s);
 /* Where the next datagram goes; kind PATH_NONE when unknown. */
 const struct path *session_path(const struct session *s);
 ns_t session_heard_at(const struct session *s); /* last authentic packet; 0 before */
-/* E and h of THREATS.md §4.7, §4.10, of the newest handshake; ERR_STATE before established. */
+/* E and h of THREATS.md §4.7, §4.10; ERR_STATE before established. Inside ops.message() those of the handshake
+ * under which that message was sealed, else those under which session_send() seals: so both ends take the same
+ * E for an INVITE when they take it as they send, and receive, it. */
 enum err session_exporter(const struct session *s, uint8_t out[static 32]);
 enum err session_handshake_hash(const struct session *s, uint8_t out[static 64]);
 void session_set_user(struct session *s, void *user);
