@@ -54,6 +54,12 @@ enum err id_parse(const char *text, uint8_t A[static KEY_BYTES], char *name, str
 /* The same for a node; the plain form only. */
 enum err node_parse(const char *text, uint8_t N[static KEY_BYTES], struct err_detail *detail);
 
+/* Of a text in one of those forms: the parameter `key` after '?', still percent-encoded; false when missing. */
+bool id_param(const char *text, const char *key, struct slice *value);
+/* Lower case, without spaces, hyphens and line breaks; other than printable ASCII becomes '?', an ellipsis
+ * "..". Returns the number of characters; what is beyond size - 1 is counted and not written. */
+size_t id_clean(struct slice text, char *out, size_t size);
+
 /* For whoever compares with its own key. */
 #define ID_OWN_SENTENCE "That is your own ID."
 

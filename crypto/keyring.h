@@ -1,0 +1,89 @@
+/* crypto/keyring.h - all the secrets of one phone (THREATS.md §4.1): identity, device, S, accounts, and the
+ * device list and certificate that the identity signed.
+ *
+ *   in     struct env for random bytes and the wall clock; the phrase
+ *   owner  the caller's struct; ends with keyring_wipe(). crypto/keystore.h keeps it in a file: after every
+ *          change here, keystore_replace()
+ *   caps   DEVICES_MAX devices; S rotates at most every S_ROTATE_MIN_S */
+#ifndef ITO_CRYPTO_KEYRING_H
+#define ITO_CRYPTO_KEYRING_H
+
+#include "base/env.h"
+#include "crypto/cert.h"
+
+#define DEVICE_LIFE_S  (30 * 86400) /* a device draws new D and Q after that */
+#define OLD_DEVICE_S   (7 * 86400)  /* old D is heard that long */
+#define OLD_S_S        (30 * 86400) /* previous S is heard that long */
+#define S_ROTATE_MIN_S 3600
+
+/* How the file is sealed, kept so that replacing it needs no passphrase and no second Argon2id. */
+struct key_lock {
+    bool is_sealed;
+    uint32_t ops, mem_kib;
+    uint8_t salt[16];
+    uint8_t key[KEY_BYTES];
+};
+
+struct keyring {
+    uint32_t number;          /* identity number i of the phrase */
+    struct sign_key identity; /* a linked device has only .pub (A): keyring_is_main() */
+    uint8_t next[KEY_BYTES];  /* next_i of this identity */
+
+    struct dh_key device;     /* D */
+    struct dh_key old_device; /* previous D, zero when none */
+    int64_t device_made_s;    /* wall clock, s */
+    int64_t old_device_until_s;
+    struct sign_key publish; /* Q */
+    uint8_t slot;
+    uint32_t gen;
+
+    uint8_t S[KEY_BYTES];
+    uint32_t S_gen;
+    int64_t S_made_s;
+    uint8_t old_S[KEY_BYTES]; /* zero when none */
+    int64_t old_S_until_s;
+
+    uint8_t acct_seed[KEY_BYTES];
+
+    struct device_list list;  /* signed, of this gen; holds this device */
+    uint8_t cert[CERT_BYTES]; /* of this device */
+
+    struct key_lock lock;
+};
+
+/* A new phrase, identity number 0, device, S, accounts. phrase_m is the only copy of the phrase: show it,
+ * wipe it. */
+void keyring_create(const struct env *env, struct keyring *k, uint8_t phrase_m[static KEY_BYTES]);
+/* The identity `number` of a phrase on this machine: device, S and accounts are new, gen and S_gen are taken
+ * from the wall clock (seconds) so that they lie above what contacts remember. */
+void keyring_restore(const struct env *env, struct keyring *k, const uint8_t phrase_m[static KEY_BYTES],
+                     uint32_t number);
+/* Holds the identity key: may sign lists, certificates, cards. */
+bool keyring_is_main(const struct keyring *k);
+/* New S, S_gen + 1; the old one stays for OLD_S_S. ERR_AGAIN within S_ROTATE_MIN_S of the last time. */
+enum err keyring_rotate_s(const struct env *env, struct keyring *k);
+/* S as another device of ours chose it (sync); an S_gen not above ours is ERR_LATE. */
+enum err keyring_set_s(const struct env *env, struct keyring *k, const uint8_t S[static KEY_BYTES],
+                       uint32_t S_gen);
+/* New D and Q for this device, gen + 1, list and certificate signed anew; old D stays for OLD_DEVICE_S.
+ * ERR_STATE on a linked device. */
+enum err keyring_rotate_device(const struct env *env, struct keyring *k);
+/* DEVICE_LIFE_S is over: rotate the device. */
+bool keyring_device_is_due(const struct keyring *k, int64_t wall_s);
+/* Wipe old D and old S whose time is over. True when something changed: replace the file. */
+bool keyring_expire(struct keyring *k, int64_t wall_s);
+/* List a further device under the lowest free slot; gen + 1. cert is for it. ERR_FULL, ERR_STATE. */
+enum err keyring_add_device(struct keyring *k, const uint8_t D[static KEY_BYTES],
+                            const uint8_t Q[static KEY_BYTES], uint8_t *slot,
+                            uint8_t cert[static CERT_BYTES]);
+/* Strike a device other than this one from the list; gen + 1, new S at once. ERR_NOT_FOUND, ERR_STATE. */
+enum err keyring_remove_device(const struct env *env, struct keyring *k, uint8_t slot);
+/* A device to be linked: D, Q and accounts, no identity yet. */
+void keyring_create_linked(const struct env *env, struct keyring *k);
+/* Take what the main device signed: our certificate, the list, S. ERR_AUTH, ERR_PARSE, ERR_LATE (older
+ * gen); k is unchanged then. */
+enum err keyring_adopt(const struct env *env, struct keyring *k, struct slice cert, struct slice list,
+                       const uint8_t S[static KEY_BYTES], uint32_t S_gen);
+void keyring_wipe(struct keyring *k);
+
+#endif
