@@ -30,8 +30,8 @@ struct contacts *contacts_create(const char *path, const char *state_path)
 {
     struct contacts *c = mem_alloc(sizeof *c);
 
-    c->path = mem_str(path);
-    c->state_path = mem_str(state_path);
+    c->path = path != NULL ? mem_str(path) : NULL;
+    c->state_path = state_path != NULL ? mem_str(state_path) : NULL;
     return c;
 }
 
@@ -455,6 +455,10 @@ enum err contacts_save_state(struct contacts *c, struct err_detail *detail)
     char *text;
     enum err e;
 
+    if (c->state_path == NULL) {
+        cJSON_Delete(tree);
+        return ERR_OK;
+    }
     cJSON_AddNumberToObject(tree, "v", 1);
     for (size_t i = 0; i < c->n; i++)
         cJSON_AddItemToArray(array, state_of(c->items[i]));
@@ -541,7 +545,11 @@ enum err contacts_load(struct contacts *c, struct err_detail *detail)
     size_t len, n;
     unsigned bad;
     bool is_first = c->items == NULL;
-    enum err e = file_read(c->path, JSON_FILE_MAX, &text, &len, detail);
+    enum err e;
+
+    if (c->path == NULL)
+        return ERR_OK;
+    e = file_read(c->path, JSON_FILE_MAX, &text, &len, detail);
 
     if (e == ERR_NOT_FOUND) {
         take_items(c, NULL, 0);
@@ -559,9 +567,13 @@ enum err contacts_load(struct contacts *c, struct err_detail *detail)
 
 enum err contacts_save(struct contacts *c, struct err_detail *detail)
 {
-    char *text = contacts_print(c);
-    enum err e = file_replace(c->path, slice_str(text), 0600, detail);
+    char *text;
+    enum err e;
 
+    if (c->path == NULL)
+        return ERR_OK;
+    text = contacts_print(c);
+    e = file_replace(c->path, slice_str(text), 0600, detail);
     mem_free(text);
     return e;
 }

@@ -53,6 +53,7 @@ struct contact {
 
 struct contacts;
 
+/* NULL paths: in memory only. */
 struct contacts *contacts_create(const char *path, const char *state_path);
 void contacts_destroy(struct contacts *c); /* wipes secrets */
 /* Read both files; missing ones are empty. ERR_CONFIG with all errors, one a line, each "contacts.json:LINE: ..." */

@@ -16,7 +16,7 @@ struct history *history_create(const char *path)
 {
     struct history *h = mem_alloc(sizeof *h);
 
-    h->path = mem_str(path);
+    h->path = path != NULL ? mem_str(path) : NULL;
     h->calls = mem_array(HISTORY_MAX + 1, sizeof *h->calls);
     return h;
 }
@@ -45,7 +45,7 @@ enum err history_load(struct history *h, struct err_detail *detail)
 {
     uint8_t *text;
     size_t len;
-    enum err e = file_read(h->path, HISTORY_FILE_MAX, &text, &len, detail);
+    enum err e = h->path != NULL ? file_read(h->path, HISTORY_FILE_MAX, &text, &len, detail) : ERR_NOT_FOUND;
 
     if (e == ERR_NOT_FOUND)
         return ERR_OK;
@@ -88,10 +88,13 @@ static enum err rewrite(struct history *h, struct err_detail *detail)
 
 enum err history_add_take(struct history *h, cJSON *call, struct err_detail *detail)
 {
-    char *line = json_print(call);
+    char *line;
     enum err e;
 
     push(h, call);
+    if (h->path == NULL)
+        return ERR_OK;
+    line = json_print(call);
     if (h->n_lines >= 2 * HISTORY_MAX) {
         mem_free(line);
         return rewrite(h, detail);

@@ -12,6 +12,7 @@
 
 struct history;
 
+/* NULL path: in memory only. */
 struct history *history_create(const char *path);
 void history_destroy(struct history *h);
 enum err history_load(struct history *h, struct err_detail *detail);

@@ -26,7 +26,7 @@ struct inbox *inbox_create(const char *path)
 {
     struct inbox *b = mem_alloc(sizeof *b);
 
-    b->path = mem_str(path);
+    b->path = path != NULL ? mem_str(path) : NULL;
     b->boxes[0].items = mem_array(INBOX_IN_MAX, sizeof(struct inbox_entry));
     b->boxes[1].items = mem_array(INBOX_OUT_MAX, sizeof(struct inbox_entry));
     return b;
@@ -97,7 +97,7 @@ enum err inbox_load(struct inbox *b, struct err_detail *detail)
     cJSON *tree;
     const cJSON *v;
     struct err_detail d;
-    enum err e = file_read(b->path, JSON_FILE_MAX, &text, &len, detail);
+    enum err e = b->path != NULL ? file_read(b->path, JSON_FILE_MAX, &text, &len, detail) : ERR_NOT_FOUND;
 
     if (e == ERR_NOT_FOUND)
         return ERR_OK;
@@ -128,10 +128,13 @@ enum err inbox_load(struct inbox *b, struct err_detail *detail)
 
 static enum err save(struct inbox *b, struct err_detail *detail)
 {
-    cJSON *tree = cJSON_CreateObject();
+    cJSON *tree;
     char *text;
     enum err e;
 
+    if (b->path == NULL)
+        return ERR_OK;
+    tree = cJSON_CreateObject();
     cJSON_AddNumberToObject(tree, "v", 1);
     for (int i = 0; i < 2; i++) {
         cJSON *array = cJSON_AddArrayToObject(tree, box_names[i]);

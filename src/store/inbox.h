@@ -29,6 +29,7 @@ struct inbox_entry {
 
 struct inbox;
 
+/* NULL path: in memory only. */
 struct inbox *inbox_create(const char *path);
 void inbox_destroy(struct inbox *b);
 enum err inbox_load(struct inbox *b, struct err_detail *detail);

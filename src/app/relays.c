@@ -1,0 +1,843 @@
+#include "app/relays.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "crypto/idtext.h"
+#include "crypto/zone.h"
+#include "nat/turn_client.h"
+#include "relay/advert.h"
+#include "relay/client.h"
+#include "relay/select.h"
+
+#define SEARCH_FIRST_NS (200 * NS_PER_MS)
+#define SEARCH_SOON_NS  (3 * NS_PER_S) /* while too few relays are known */
+#define SEARCH_NS       (600 * NS_PER_S)
+#define NODES_AFTER_NS  (2 * NS_PER_S) /* no relay by then: full zone nodes are asked */
+#define PING_NS         (20 * NS_PER_S)
+#define SILENT_NS       (50 * NS_PER_S)
+#define BACKOFF_NS      (5 * NS_PER_S) /* doubles with each failure */
+#define BACKOFF_MAX     6
+#define NEVER_MAX       256
+#define ALLOC_WISH_S    600
+
+/* What an advert, a cache or a person told. */
+struct known {
+    bool is_used, is_node; /* is_node: a full zone node, carries knocks only */
+    uint8_t node[32];
+    struct addr addr;
+    uint8_t load_pct;
+    ns_t rtt; /* 0: unknown */
+    unsigned failures;
+    ns_t not_before;
+    uint64_t bytes;
+};
+
+struct link {
+    struct relays *owner;
+    struct known *known; /* NULL: free */
+    uint16_t slot;
+    struct session *session;
+    bool is_up;
+    ns_t opened_at, ping_at;
+    struct relay_client *client;
+    bool has_token;
+    uint8_t token[KNOCK_TOKEN_BYTES];
+};
+
+struct alloc {
+    struct relays *owner;
+    uint16_t slot;
+    struct link *link; /* NULL: free */
+    uint32_t request;  /* at the relay client; 0 when answered */
+    bool has_ticket, is_up, is_gone;
+    uint8_t alloc_id[8];
+    struct turn *turn;
+};
+
+struct relays {
+    struct relays_config config;
+    struct relays_ops ops;
+    const struct env *env;
+    struct known known[RELAYS_KNOWN];
+    struct link links[RELAYS_LINKS];
+    struct alloc allocs[RELAYS_ALLOCS];
+    uint8_t never[NEVER_MAX][32];
+    size_t n_never;
+    ns_t started_at, search_at;
+    unsigned n_searching;
+    uint32_t generation;
+    ns_t now;
+};
+
+static void link_down(struct link *l, ns_t now, bool is_failure);
+
+/* ---- known relays ---- */
+
+static struct known *known_find(struct relays *r, const uint8_t node[static 32])
+{
+    for (int i = 0; i < RELAYS_KNOWN; i++)
+        if (r->known[i].is_used && memcmp(r->known[i].node, node, 32) == 0)
+            return &r->known[i];
+    return NULL;
+}
+
+static bool is_linked(const struct relays *r, const struct known *k)
+{
+    for (int i = 0; i < RELAYS_LINKS; i++)
+        if (r->links[i].known == k)
+            return true;
+    return false;
+}
+
+/* A free place, or that of the relay which failed most and is not in use. */
+static struct known *known_place(struct relays *r)
+{
+    struct known *worst = NULL;
+
+    for (int i = 0; i < RELAYS_KNOWN; i++) {
+        struct known *k = &r->known[i];
+
+        if (!k->is_used)
+            return k;
+        if (!is_linked(r, k) && (worst == NULL || k->failures > worst->failures))
+            worst = k;
+    }
+    return worst != NULL && worst->failures > 0 ? worst : NULL;
+}
+
+static struct known *known_add(struct relays *r, const uint8_t node[static 32], const struct addr *addr,
+                               bool is_node)
+{
+    struct known *k = known_find(r, node);
+
+    if (memcmp(node, r->config.own_node, 32) == 0)
+        return NULL;
+    if (k == NULL) {
+        k = known_place(r);
+        if (k == NULL)
+            return NULL;
+        *k = (struct known){.is_used = true, .is_node = is_node};
+        memcpy(k->node, node, 32);
+        k->addr = *addr;
+    }
+    k->is_node = k->is_node && is_node;
+    if (!is_linked(r, k))
+        k->addr = *addr;
+    return k;
+}
+
+void relays_add_known(struct relays *r, ns_t now, const uint8_t node[static 32], const struct addr *addr)
+{
+    (void)now;
+    known_add(r, node, addr, false);
+}
+
+void relays_never(struct relays *r, const uint8_t (*nodes)[32], size_t n)
+{
+    r->n_never = n < NEVER_MAX ? n : NEVER_MAX;
+    for (size_t i = 0; i < r->n_never; i++)
+        memcpy(r->never[i], nodes[i], 32);
+}
+
+static bool is_usable_addr(const struct advert *ad, const struct addr **out)
+{
+    for (unsigned i = 0; i < ad->n_addrs; i++) {
+        if (ad->addrs[i].family == ADDR_V4 || ad->n_addrs == 1) {
+            *out = &ad->addrs[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_advert(void *arg, const uint8_t key[DHT_KEY_BYTES], const struct addr *seen,
+                      struct slice bytes)
+{
+    struct relays *r = arg;
+    struct advert ad;
+    const struct addr *addr = seen;
+    uint8_t id[NODE_ID_BYTES];
+    struct known *k;
+
+    if (advert_parse(bytes, &ad) != ERR_OK || memcmp(ad.node, key, 32) != 0 ||
+        advert_verify(&ad, r->config.zone_id, (uint16_t)(env_wall_ms(r->env) / 86400000)) != ERR_OK ||
+        zone_node_id(r->config.zone_id, ad.node, ad.nonce, id) != ERR_OK || !is_usable_addr(&ad, &addr) ||
+        (ad.flags & ADVERT_FLAG_DRAINING))
+        return;
+    k = known_add(r, ad.node, addr, false);
+    if (k != NULL)
+        k->load_pct = ad.load_pct;
+}
+
+static void on_searched(void *arg, enum err e, const struct dht_result *result)
+{
+    struct relays *r = arg;
+
+    (void)e;
+    (void)result;
+    r->n_searching--;
+}
+
+static void search(struct relays *r, ns_t now)
+{
+    unsigned n_relays = 0;
+
+    for (uint8_t shard = 0; shard < ADVERT_SHARDS; shard++) {
+        uint8_t key[ADVERT_KEY_BYTES];
+
+        advert_shard_key(r->config.zone_id, shard, key);
+        if (dht_advert_get(r->config.dht, now, key, on_advert, on_searched, r) != 0)
+            r->n_searching++;
+    }
+    for (int i = 0; i < RELAYS_KNOWN; i++)
+        n_relays += r->known[i].is_used && !r->known[i].is_node;
+    r->search_at = now + (n_relays >= RELAYS_WANTED ? SEARCH_NS : SEARCH_SOON_NS);
+}
+
+/* Full zone nodes that may carry our knocks. */
+static void add_nodes(struct relays *r)
+{
+    struct dht_node nodes[8];
+    size_t n = dht_nodes(r->config.dht, nodes, 8);
+
+    for (size_t i = 0; i < n; i++)
+        known_add(r, nodes[i].key, &nodes[i].addr, true);
+}
+
+/* ---- choosing ---- */
+
+static int32_t today(const struct relays *r)
+{
+    return (int32_t)(env_wall_ms(r->env) / 86400000);
+}
+
+static struct ledger_score score_of(const struct relays *r, const uint8_t node[static 32])
+{
+    struct ledger_quality q = {.good = 1.5, .bad = 0.5};
+
+    ledger_db_get_quality(r->config.db, node, &q);
+    ledger_quality_age(&q, today(r));
+    return ledger_score(&q);
+}
+
+int relays_score(struct relays *r, const uint8_t node[static 32])
+{
+    struct ledger_score s = score_of(r, node);
+
+    return s.is_shown ? s.score : -1;
+}
+
+static void note_quality(struct relays *r, const uint8_t node[static 32], bool is_good)
+{
+    struct ledger_quality q = {.good = 0, .bad = 0, .day = today(r)};
+
+    ledger_db_get_quality(r->config.db, node, &q);
+    ledger_quality_note(&q, is_good, today(r));
+    q.asked++;
+    q.uses++;
+    if (is_good)
+        q.answered++;
+    ledger_db_put_quality(r->config.db, node, &q);
+}
+
+static void candidate_of(struct relays *r, const struct known *k, struct select_candidate *c)
+{
+    struct ledger_quality q = {.good = 1.5, .bad = 0.5};
+
+    ledger_db_get_quality(r->config.db, k->node, &q);
+    *c = (struct select_candidate){.addr = k->addr,
+                                   .rtt_us_ms = k->rtt > 0 ? (double)k->rtt / NS_PER_MS : -1,
+                                   .rtt_peer_ms = -1,
+                                   .quality = ledger_quality_mean(&q),
+                                   .score = relays_score(r, k->node),
+                                   .load_pct = k->load_pct,
+                                   .pay = SELECT_REST,
+                                   .failures = k->failures};
+    memcpy(c->id, k->node, 32);
+}
+
+/* The best known one that is not linked and may be tried now; is_node chooses between relays and zone nodes. */
+static struct known *choose(struct relays *r, ns_t now, bool is_node)
+{
+    struct select_candidate candidates[SELECT_MAX];
+    struct known *who[SELECT_MAX];
+    struct select_policy policy = {.min_score = r->config.min_score, .never = (const uint8_t(*)[32])r->never};
+    uint8_t order[SELECT_MAX];
+    size_t n = 0;
+
+    policy.n_never = r->n_never;
+    policy.noise_seed = env_random_u32(r->env);
+    for (int i = 0; i < RELAYS_KNOWN && n < SELECT_MAX; i++) {
+        struct known *k = &r->known[i];
+
+        if (!k->is_used || k->is_node != is_node || is_linked(r, k) || k->not_before > now)
+            continue;
+        candidate_of(r, k, &candidates[n]);
+        who[n++] = k;
+    }
+    return select_rank(candidates, n, &policy, order) > 0 ? who[order[0]] : NULL;
+}
+
+/* ---- links ---- */
+
+static void client_send(void *arg, uint8_t chan, struct slice bytes)
+{
+    struct link *l = arg;
+
+    if (l->is_up)
+        session_send(l->session, l->owner->now, chan, bytes);
+}
+
+static struct alloc *alloc_by_request(struct link *l, uint32_t request)
+{
+    for (int i = 0; i < RELAYS_ALLOCS; i++)
+        if (l->owner->allocs[i].link == l && l->owner->allocs[i].request == request)
+            return &l->owner->allocs[i];
+    return NULL;
+}
+
+static void turn_out(void *arg, const struct addr *to, struct slice bytes)
+{
+    struct alloc *a = arg;
+
+    a->owner->ops.send(a->owner->ops.arg, to, bytes);
+}
+
+static void turn_in(void *arg, ns_t now, const struct addr *from, struct slice bytes)
+{
+    struct alloc *a = arg;
+    struct relays *r = a->owner;
+
+    a->link->known->bytes += bytes.len;
+    relay_client_account(a->link->client, now, a->alloc_id, bytes.len);
+    r->ops.alloc_data(r->ops.arg, now, a->slot, from, bytes);
+}
+
+static void alloc_lost(struct alloc *a, ns_t now)
+{
+    struct relays *r = a->owner;
+
+    if (a->is_gone)
+        return;
+    a->is_gone = true;
+    a->is_up = false;
+    r->ops.alloc_gone(r->ops.arg, now, a->slot);
+}
+
+static void turn_changed(void *arg, ns_t now, enum turn_state state, const struct addr *relayed,
+                         const struct addr *mapped)
+{
+    struct alloc *a = arg;
+    struct relays *r = a->owner;
+
+    if (state == TURN_READY) {
+        a->is_up = true;
+        note_quality(r, a->link->known->node, true);
+        r->ops.alloc_ready(r->ops.arg, now, a->slot, relayed, mapped);
+    } else if (state == TURN_FAILED) {
+        note_quality(r, a->link->known->node, false);
+        alloc_lost(a, now);
+    }
+}
+
+static const struct turn_ops turn_callbacks = {.send = turn_out, .data = turn_in, .state = turn_changed};
+
+static void on_allocated(void *arg, ns_t now, const struct client_credentials *c)
+{
+    struct link *l = arg;
+    struct alloc *a = alloc_by_request(l, c->request);
+    struct turn_config config = {.server = l->known->addr,
+                                 .username = c->username,
+                                 .password = c->password,
+                                 .realm = c->realm,
+                                 .nonce = c->nonce,
+                                 .family = ADDR_V4};
+
+    if (a == NULL) {
+        relay_client_release(l->client, now, c->alloc_id);
+        return;
+    }
+    a->request = 0;
+    a->has_ticket = true;
+    memcpy(a->alloc_id, c->alloc_id, sizeof a->alloc_id);
+    if (l->known->addr.family == ADDR_V6)
+        config.family = ADDR_V6;
+    a->turn = turn_create(&config, &turn_callbacks, a, l->owner->env);
+    turn_start(a->turn, now);
+}
+
+static void on_refused(void *arg, ns_t now, uint32_t request, enum client_refusal why, uint32_t retry_ms)
+{
+    struct link *l = arg;
+    struct alloc *a = alloc_by_request(l, request);
+
+    (void)retry_ms;
+    log_debug(l->owner->env, "relay refused an allocation: %d", (int)why);
+    if (why == CLIENT_NO_ANSWER)
+        note_quality(l->owner, l->known->node, false);
+    if (a != NULL)
+        alloc_lost(a, now);
+}
+
+static void on_migrate(void *arg, ns_t now, const uint8_t alloc_id[static 8], uint8_t why, uint32_t within_s)
+{
+    struct link *l = arg;
+
+    (void)now;
+    (void)alloc_id;
+    log_info(l->owner->env, "relay asks to move within %u s (reason %u)", within_s, why);
+}
+
+static void on_registered(void *arg, ns_t now, const struct knock_tokens *tokens)
+{
+    struct link *l = arg;
+    struct relays *r = l->owner;
+    bool is_news = !l->has_token || memcmp(l->token, tokens->token, sizeof l->token) != 0;
+
+    l->has_token = true;
+    memcpy(l->token, tokens->token, sizeof l->token);
+    if (is_news)
+        r->ops.changed(r->ops.arg, now);
+}
+
+static void on_knock(void *arg, ns_t now, uint32_t flow, struct slice body)
+{
+    struct link *l = arg;
+
+    l->owner->ops.knock(l->owner->ops.arg, now, l->slot, flow, body);
+}
+
+static const struct relay_client_ops client_callbacks = {.session_send = client_send,
+                                                         .allocated = on_allocated,
+                                                         .refused = on_refused,
+                                                         .migrate = on_migrate,
+                                                         .registered = on_registered,
+                                                         .knock = on_knock};
+
+/* Our key at that relay: who relays is known by its node key, all others by a pseudonym for each relay. */
+static void account_seed(const struct relays *r, const uint8_t node[static 32], uint8_t out[static 32])
+{
+    uint8_t net_id[NET_ID_BYTES];
+    struct sign_key account;
+
+    if (r->config.node_seed != NULL) {
+        memcpy(out, r->config.node_seed, 32);
+        return;
+    }
+    zone_net_id(r->config.zone_id, net_id);
+    account_derive(r->config.acct_seed, net_id, node, 0, &account);
+    memcpy(out, account.seed, 32);
+    secret_wipe(&account, sizeof account);
+}
+
+static void link_open(struct relays *r, ns_t now, struct link *l, struct known *k)
+{
+    struct session_peer peer = {.class = SESSION_NODE, .kind = HELLO_LINK, .user = l};
+    struct path path = path_udp(&k->addr);
+    uint8_t seed[32];
+
+    *l = (struct link){.owner = r, .slot = l->slot, .known = k, .opened_at = now};
+    memcpy(peer.responder, k->node, 32);
+    account_seed(r, k->node, seed);
+    if (sessions_open_account(r->config.sessions, now, &peer, seed, &path, 1, &l->session) != ERR_OK) {
+        l->session = NULL;
+        link_down(l, now, true);
+    }
+    secret_wipe(seed, sizeof seed);
+}
+
+static void link_down(struct link *l, ns_t now, bool is_failure)
+{
+    struct relays *r = l->owner;
+    struct known *k = l->known;
+    bool had_token = l->has_token;
+    uint16_t slot = l->slot;
+
+    if (k == NULL)
+        return;
+    for (int i = 0; i < RELAYS_ALLOCS; i++) {
+        struct alloc *a = &r->allocs[i];
+
+        if (a->link != l)
+            continue;
+        alloc_lost(a, now);
+        turn_destroy(a->turn);
+        *a = (struct alloc){.owner = r, .slot = a->slot};
+    }
+    if (l->session != NULL)
+        session_close(l->session, now);
+    relay_client_destroy(l->client);
+    if (is_failure) {
+        k->failures++;
+        k->not_before = now + (BACKOFF_NS << (k->failures < BACKOFF_MAX ? k->failures : BACKOFF_MAX));
+    }
+    *l = (struct link){.owner = r, .slot = slot};
+    if (had_token)
+        r->ops.changed(r->ops.arg, now);
+}
+
+bool relays_owns(const struct relays *r, const void *session_user)
+{
+    const char *p = session_user;
+
+    return r != NULL && p >= (const char *)r->links && p < (const char *)(r->links + RELAYS_LINKS);
+}
+
+void relays_session_up(struct relays *r, ns_t now, struct session *s)
+{
+    struct link *l = session_user(s);
+    struct relay_client_config config = {.db = r->config.db};
+
+    if (l->known == NULL || l->session != s)
+        return;
+    r->now = now;
+    l->is_up = true;
+    l->known->rtt = now - l->opened_at;
+    l->known->failures = 0;
+    l->ping_at = now + PING_NS;
+    memcpy(config.relay, l->known->node, 32);
+    account_seed(r, l->known->node, config.account_seed);
+    zone_net_id(r->config.zone_id, config.net_id);
+    l->client = relay_client_create(&config, &client_callbacks, l, r->env);
+    secret_wipe(&config, sizeof config);
+    relay_client_register(l->client, now, r->generation);
+}
+
+void relays_session_message(struct relays *r, ns_t now, struct session *s, uint8_t chan, struct slice msg)
+{
+    struct link *l = session_user(s);
+
+    r->now = now;
+    if (l->client != NULL && l->session == s)
+        relay_client_message(l->client, now, chan, msg);
+}
+
+void relays_session_down(struct relays *r, ns_t now, struct session *s)
+{
+    struct link *l = session_user(s);
+
+    r->now = now;
+    if (l->session != s)
+        return;
+    l->session = NULL;
+    link_down(l, now, true);
+}
+
+/* Enough proxies: relays first, zone nodes only while no relay answers. */
+static void fill_links(struct relays *r, ns_t now)
+{
+    unsigned n_relays = 0, n_nodes = 0;
+    struct link *free_link = NULL, *a_node = NULL;
+    struct known *k;
+
+    for (int i = 0; i < RELAYS_LINKS; i++) {
+        struct link *l = &r->links[i];
+
+        if (l->known == NULL) {
+            free_link = free_link != NULL ? free_link : l;
+        } else if (l->known->is_node) {
+            n_nodes++;
+            a_node = l;
+        } else {
+            n_relays++;
+        }
+    }
+    if (n_relays >= RELAYS_WANTED && a_node != NULL) {
+        link_down(a_node, now, false);
+        return;
+    }
+    if (free_link == NULL)
+        return;
+    if (n_relays < RELAYS_WANTED && (k = choose(r, now, false)) != NULL) {
+        link_open(r, now, free_link, k);
+        return;
+    }
+    if (n_relays == 0 && n_nodes < RELAYS_WANTED && r->config.allow_nodes &&
+        now >= r->started_at + NODES_AFTER_NS) {
+        add_nodes(r);
+        k = choose(r, now, true);
+        if (k != NULL)
+            link_open(r, now, free_link, k);
+    }
+}
+
+static void keep_link(struct link *l, ns_t now)
+{
+    if (l->known == NULL)
+        return;
+    if (l->client != NULL && relay_client_deadline(l->client) <= now)
+        relay_client_tick(l->client, now);
+    if (!l->is_up || now < l->ping_at)
+        return;
+    if (now - session_heard_at(l->session) > SILENT_NS) {
+        link_down(l, now, true);
+        return;
+    }
+    session_ping(l->session, now);
+    l->ping_at = now + PING_NS;
+}
+
+size_t relays_proxies(const struct relays *r, struct relay_entry *out, size_t max)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < RELAYS_LINKS && n < max; i++) {
+        const struct link *l = &r->links[i];
+
+        if (l->known == NULL || !l->has_token)
+            continue;
+        memcpy(out[n].node, l->known->node, 32);
+        out[n].addr = l->known->addr;
+        memcpy(out[n].token, l->token, sizeof out[n].token);
+        n++;
+    }
+    return n;
+}
+
+bool relays_is_linked(const struct relays *r, const struct addr *addr)
+{
+    for (int i = 0; i < RELAYS_LINKS; i++)
+        if (r->links[i].known != NULL && addr_equal(&r->links[i].known->addr, addr))
+            return true;
+    return false;
+}
+
+bool relays_has_relay(const struct relays *r)
+{
+    for (int i = 0; i < RELAYS_LINKS; i++)
+        if (r->links[i].known != NULL && r->links[i].is_up && !r->links[i].known->is_node)
+            return true;
+    return false;
+}
+
+void relays_knock_reply(struct relays *r, ns_t now, uint16_t slot, uint32_t flow, struct slice body)
+{
+    r->now = now;
+    if (slot < RELAYS_LINKS && r->links[slot].client != NULL)
+        relay_client_knock_reply(r->links[slot].client, flow, body);
+}
+
+void relays_renew_tokens(struct relays *r, ns_t now)
+{
+    r->now = now;
+    r->generation++;
+    for (int i = 0; i < RELAYS_LINKS; i++)
+        if (r->links[i].client != NULL)
+            relay_client_register(r->links[i].client, now, r->generation);
+}
+
+/* ---- allocations ---- */
+
+static struct link *best_link(struct relays *r, const uint8_t *avoid)
+{
+    struct link *best = NULL;
+
+    for (int i = 0; i < RELAYS_LINKS; i++) {
+        struct link *l = &r->links[i];
+
+        if (l->known == NULL || !l->is_up || l->known->is_node ||
+            (avoid != NULL && memcmp(avoid, l->known->node, 32) == 0))
+            continue;
+        if (best == NULL || l->known->rtt < best->known->rtt)
+            best = l;
+    }
+    return best;
+}
+
+int relays_allocate(struct relays *r, ns_t now, const uint8_t *avoid)
+{
+    struct link *l = best_link(r, avoid);
+
+    r->now = now;
+    for (int i = 0; l != NULL && i < RELAYS_ALLOCS; i++) {
+        struct alloc *a = &r->allocs[i];
+
+        if (a->link != NULL)
+            continue;
+        *a = (struct alloc){.owner = r, .slot = (uint16_t)i, .link = l};
+        a->request = relay_client_allocate(l->client, now, 1, ALLOC_WISH_S, NULL);
+        if (a->request != 0)
+            return i;
+        a->link = NULL;
+        return -1;
+    }
+    return -1;
+}
+
+static void close_turn(void *arg)
+{
+    turn_destroy(arg);
+}
+
+void relays_release(struct relays *r, ns_t now, uint16_t slot)
+{
+    struct alloc *a = &r->allocs[slot];
+
+    r->now = now;
+    if (slot >= RELAYS_ALLOCS || a->link == NULL)
+        return;
+    if (a->has_ticket && a->link->client != NULL)
+        relay_client_release(a->link->client, now, a->alloc_id);
+    if (a->turn != NULL) {
+        turn_close(a->turn, now); /* says Refresh 0 once; lost, it ends by its lifetime */
+        env_defer(r->env, close_turn, a->turn);
+    }
+    *a = (struct alloc){.owner = r, .slot = slot};
+}
+
+enum err relays_alloc_send(struct relays *r, ns_t now, uint16_t slot, const struct addr *to,
+                           struct slice bytes)
+{
+    struct alloc *a = &r->allocs[slot];
+
+    if (slot >= RELAYS_ALLOCS || a->turn == NULL || !a->is_up)
+        return ERR_STATE;
+    r->now = now;
+    a->link->known->bytes += bytes.len;
+    relay_client_account(a->link->client, now, a->alloc_id, bytes.len);
+    return turn_send(a->turn, now, to, bytes);
+}
+
+const uint8_t *relays_alloc_node(const struct relays *r, uint16_t slot)
+{
+    return slot < RELAYS_ALLOCS && r->allocs[slot].link != NULL ? r->allocs[slot].link->known->node : NULL;
+}
+
+bool relays_alloc_is_up(const struct relays *r, uint16_t slot, struct addr *relayed, struct addr *mapped)
+{
+    if (slot >= RELAYS_ALLOCS || !r->allocs[slot].is_up)
+        return false;
+    *relayed = *turn_relayed(r->allocs[slot].turn);
+    *mapped = *turn_mapped(r->allocs[slot].turn);
+    return true;
+}
+
+bool relays_input(struct relays *r, ns_t now, const struct addr *from, struct slice bytes)
+{
+    r->now = now;
+    for (int i = 0; i < RELAYS_ALLOCS; i++) {
+        struct alloc *a = &r->allocs[i];
+
+        if (a->turn != NULL && addr_equal(turn_server(a->turn), from) && turn_input(a->turn, now, bytes))
+            return true;
+    }
+    return false;
+}
+
+/* ---- the whole ---- */
+
+struct relays *relays_create(const struct relays_config *config, const struct relays_ops *ops,
+                             const struct env *env)
+{
+    struct relays *r = mem_alloc(sizeof *r);
+
+    r->config = *config;
+    r->ops = *ops;
+    r->env = env;
+    r->generation = 1;
+    for (uint16_t i = 0; i < RELAYS_LINKS; i++) {
+        r->links[i].owner = r;
+        r->links[i].slot = i;
+    }
+    for (uint16_t i = 0; i < RELAYS_ALLOCS; i++) {
+        r->allocs[i].owner = r;
+        r->allocs[i].slot = i;
+    }
+    return r;
+}
+
+void relays_destroy(struct relays *r, ns_t now)
+{
+    if (r == NULL)
+        return;
+    for (uint16_t i = 0; i < RELAYS_ALLOCS; i++) {
+        struct alloc *a = &r->allocs[i];
+
+        if (a->turn != NULL) {
+            turn_close(a->turn, now);
+            turn_destroy(a->turn);
+        }
+    }
+    for (int i = 0; i < RELAYS_LINKS; i++) {
+        if (r->links[i].session != NULL)
+            session_close(r->links[i].session, now);
+        relay_client_destroy(r->links[i].client);
+    }
+    secret_wipe(&r->config, sizeof r->config);
+    mem_free(r);
+}
+
+void relays_tick(struct relays *r, ns_t now)
+{
+    r->now = now;
+    if (r->started_at == 0) {
+        r->started_at = now;
+        r->search_at = now + SEARCH_FIRST_NS;
+    }
+    if (r->search_at <= now && r->n_searching == 0)
+        search(r, now);
+    fill_links(r, now);
+    for (int i = 0; i < RELAYS_LINKS; i++)
+        keep_link(&r->links[i], now);
+    for (int i = 0; i < RELAYS_ALLOCS; i++)
+        if (r->allocs[i].turn != NULL && turn_deadline(r->allocs[i].turn) <= now)
+            turn_tick(r->allocs[i].turn, now);
+}
+
+ns_t relays_deadline(const struct relays *r)
+{
+    ns_t at = r->started_at == 0 ? 0 : r->now + NS_PER_S; /* links are looked after once a second */
+
+    if (r->n_searching == 0)
+        at = ns_min(at, r->search_at);
+    for (int i = 0; i < RELAYS_LINKS; i++)
+        if (r->links[i].client != NULL)
+            at = ns_min(at, relay_client_deadline(r->links[i].client));
+    for (int i = 0; i < RELAYS_ALLOCS; i++)
+        if (r->allocs[i].turn != NULL)
+            at = ns_min(at, turn_deadline(r->allocs[i].turn));
+    return at;
+}
+
+static const char *role_of(const struct relays *r, const struct known *k)
+{
+    for (int i = 0; i < RELAYS_ALLOCS; i++)
+        if (r->allocs[i].is_up && r->allocs[i].link->known == k)
+            return "active";
+    for (int i = 0; i < RELAYS_LINKS; i++)
+        if (r->links[i].known == k && r->links[i].is_up)
+            return k->is_node ? "proxy" : "standby";
+    return "known";
+}
+
+size_t relays_rows(struct relays *r, struct relays_row *out, size_t max)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < RELAYS_KNOWN && n < max; i++) {
+        const struct known *k = &r->known[i];
+        struct ledger_score s;
+
+        if (!k->is_used)
+            continue;
+        s = score_of(r, k->node);
+        out[n] = (struct relays_row){.addr = k->addr,
+                                     .score = s.is_shown ? s.score : -1,
+                                     .answered = s.answered,
+                                     .rtt_ms = k->rtt > 0 ? (double)k->rtt / NS_PER_MS : -1,
+                                     .bytes = k->bytes,
+                                     .role = role_of(r, k)};
+        memcpy(out[n].node, k->node, 32);
+        n++;
+    }
+    return n;
+}
+
+void relays_network_changed(struct relays *r, ns_t now)
+{
+    for (int i = 0; i < RELAYS_LINKS; i++)
+        link_down(&r->links[i], now, false);
+    for (int i = 0; i < RELAYS_KNOWN; i++)
+        r->known[i].not_before = 0;
+    r->search_at = now;
+}

@@ -1,0 +1,106 @@
+/* app/relays.h - the relays we use: found in the overlay, registered with as proxies, asked for allocations.
+ *
+ * A few links are held: a session of class node with our account there, renewed when it is lost. Each link gives a
+ * knock token for our records, and allocations for calls. Where no relay is known, full zone nodes serve as
+ * proxies: they carry knocks, no sound (THREATS.md §4.8).
+ *
+ *   known relay ──session──▶ link ──REGISTER──▶ proxy (token)      ──ALLOCATE──▶ ticket ──TURN──▶ allocation
+ *
+ *   in     adverts of the overlay, sessions' events (the owner routes them by session_user), packets of relays
+ *   out    ops
+ *   owner  relays_create(); all that config points to outlives it
+ *   trust  an advert is hearsay until the session proved the relay's key
+ *   caps   RELAYS_KNOWN, RELAYS_LINKS, RELAYS_ALLOCS */
+#ifndef ITO_APP_RELAYS_H
+#define ITO_APP_RELAYS_H
+
+#include "base/path.h"
+#include "crypto/item.h"
+#include "crypto/session.h"
+#include "dht/dht.h"
+#include "relay/ledger_db.h"
+
+#define RELAYS_KNOWN  32
+#define RELAYS_LINKS  4
+#define RELAYS_WANTED 2 /* proxies held */
+#define RELAYS_ALLOCS 8
+
+struct relays;
+
+struct relays_config {
+    uint8_t zone_id[8];
+    uint8_t own_node[32]; /* N of this phone's own node: never its own proxy from outside */
+    uint8_t acct_seed[32];
+    const uint8_t *node_seed; /* set when we relay ourselves: the open account; else NULL */
+    struct sessions *sessions;
+    struct dht *dht;
+    struct ledger_db *db;
+    int min_score;
+    bool allow_nodes; /* full zone nodes as proxies when no relay answers */
+};
+
+struct relays_ops {
+    void *arg;
+    void (*send)(void *arg, const struct addr *to, struct slice bytes);
+    /* Our proxies or tokens changed: publish. */
+    void (*changed)(void *arg, ns_t now);
+    /* A knock frame for us through link `slot`. */
+    void (*knock)(void *arg, ns_t now, uint16_t slot, uint32_t flow, struct slice body);
+    /* Allocation `slot` is up, or gone (also when it never came up: slot is then the one given out). */
+    void (*alloc_ready)(void *arg, ns_t now, uint16_t slot, const struct addr *relayed,
+                        const struct addr *mapped);
+    void (*alloc_gone)(void *arg, ns_t now, uint16_t slot);
+    void (*alloc_data)(void *arg, ns_t now, uint16_t slot, const struct addr *from, struct slice bytes);
+};
+
+/* One line of the relays list (UX.md §6). */
+struct relays_row {
+    uint8_t node[32];
+    struct addr addr;
+    int score; /* -1: not shown yet */
+    double answered;
+    double rtt_ms;    /* negative: unknown */
+    uint64_t bytes;   /* carried for us */
+    const char *role; /* "active", "standby", "known", "proxy" */
+};
+
+struct relays *relays_create(const struct relays_config *config, const struct relays_ops *ops,
+                             const struct env *env);
+void relays_destroy(struct relays *r, ns_t now); /* gives allocations back */
+void relays_tick(struct relays *r, ns_t now);
+ns_t relays_deadline(const struct relays *r);
+/* A packet from a relay's address: STUN or ChannelData of an allocation of ours. */
+bool relays_input(struct relays *r, ns_t now, const struct addr *from, struct slice bytes);
+
+/* Session events, for sessions whose session_user() relays_owns(). */
+bool relays_owns(const struct relays *r, const void *session_user);
+void relays_session_up(struct relays *r, ns_t now, struct session *s);
+void relays_session_message(struct relays *r, ns_t now, struct session *s, uint8_t chan, struct slice msg);
+void relays_session_down(struct relays *r, ns_t now, struct session *s);
+
+/* Our proxies as they go into records; returns how many. */
+size_t relays_proxies(const struct relays *r, struct relay_entry *out, size_t max);
+/* Is this address one of our linked relays? Then knocks to it go straight, not through its own allocation. */
+bool relays_is_linked(const struct relays *r, const struct addr *addr);
+void relays_knock_reply(struct relays *r, ns_t now, uint16_t slot, uint32_t flow, struct slice body);
+/* New tokens everywhere: a contact was removed. */
+void relays_renew_tokens(struct relays *r, ns_t now);
+/* Ask the best relay for an allocation; the slot is ours until relays_release(). Not at relay `avoid` (NULL: any).
+ * Negative when there is no relay. */
+int relays_allocate(struct relays *r, ns_t now, const uint8_t *avoid);
+void relays_release(struct relays *r, ns_t now, uint16_t slot);
+enum err relays_alloc_send(struct relays *r, ns_t now, uint16_t slot, const struct addr *to,
+                           struct slice bytes);
+/* N of the relay an allocation is at; NULL when the slot is free. */
+const uint8_t *relays_alloc_node(const struct relays *r, uint16_t slot);
+bool relays_alloc_is_up(const struct relays *r, uint16_t slot, struct addr *relayed, struct addr *mapped);
+/* Is there a relay that carries sound (not merely knocks)? */
+bool relays_has_relay(const struct relays *r);
+size_t relays_rows(struct relays *r, struct relays_row *out, size_t max);
+int relays_score(struct relays *r, const uint8_t node[static 32]);
+/* A relay told by a person, a cache or a record: N and address. */
+void relays_add_known(struct relays *r, ns_t now, const uint8_t node[static 32], const struct addr *addr);
+void relays_never(struct relays *r, const uint8_t (*nodes)[32], size_t n); /* relays.never, copied */
+void relays_network_changed(struct relays *r, ns_t now);
+
+#endif

@@ -1,0 +1,416 @@
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "call/call_priv.h"
+#include "crypto/secret.h"
+
+#define STATS_NS       (100 * NS_PER_MS) /* meters move at 10 Hz */
+#define FIRST_SOUND_NS (15 * NS_PER_S)   /* answered, and no path by then: no_path */
+
+static const struct path no_path;
+
+static struct path path_of_base(const struct call *c, uint8_t base, const struct addr *to)
+{
+    struct path p = no_path;
+
+    p.kind = base == BASE_TURN ? PATH_TURN : PATH_UDP;
+    p.slot = base == BASE_TURN ? (uint16_t)c->alloc_slot : 0;
+    p.addr = *to;
+    return p;
+}
+
+/* The base a datagram came by; negative: not one of this call's. */
+static int base_of_path(const struct call *c, const struct path *via)
+{
+    if (via->kind == PATH_UDP)
+        return BASE_UDP;
+    if (via->kind == PATH_TURN && c->alloc_slot >= 0 && via->slot == (uint16_t)c->alloc_slot)
+        return BASE_TURN;
+    return -1;
+}
+
+/* ---- ICE ---- */
+
+static void ice_send_cb(void *arg, uint8_t base, const struct addr *to, struct slice bytes)
+{
+    struct call *c = arg;
+    struct path p = path_of_base(c, base, to);
+
+    c->owner->ops.send(c->owner->ops.arg, &p, bytes);
+}
+
+static void ice_path_cb(void *arg, ns_t now, const struct ice_path *path)
+{
+    struct call *c = arg;
+    struct path p = path_of_base(c, path->base, &path->remote);
+
+    (void)now;
+    c->last_path = *path;
+    c->has_last_path = true;
+    /* Signalling follows the sound: knock flows end after 90 s, a call does not. */
+    if (c->session != NULL && c->is_answered)
+        c->owner->ops.move_session(c->owner->ops.arg, c->session, &p);
+    call_changed(c);
+}
+
+static void ice_failed_cb(void *arg, ns_t now)
+{
+    struct call *c = arg;
+
+    if (c->is_answered && c->last_stats.n_in == 0)
+        call_end(c, now, CAUSE_NO_PATH, NULL);
+}
+
+static void ice_consent_lost_cb(void *arg, ns_t now)
+{
+    struct call *c = arg;
+
+    ice_restart(c->ice, now);
+}
+
+static const struct ice_ops ice_callbacks = {
+    .send = ice_send_cb, .path = ice_path_cb, .failed = ice_failed_cb, .consent_lost = ice_consent_lost_cb};
+
+static void add_local(struct call *c, ns_t now, enum candidate_type type, const struct addr *addr,
+                      const struct addr *related, uint8_t base, uint16_t preference)
+{
+    struct candidate candidate = candidate_make(type, addr, related, base, preference);
+
+    ice_add_local(c->ice, now, &candidate);
+}
+
+/* Host and server-reflexive candidates: what a policy hides until the answer. */
+static void add_own(struct call *c, ns_t now)
+{
+    struct addr addrs[CALL_ADDRS_MAX];
+    size_t n_host, n;
+
+    if (c->policy.is_relay_only)
+        return;
+    n = c->owner->ops.addrs(c->owner->ops.arg, c, addrs, &n_host);
+    for (size_t i = 0; i < n; i++) {
+        bool is_host = i < n_host;
+
+        add_local(c, now, is_host ? CANDIDATE_HOST : CANDIDATE_SRFLX, &addrs[i],
+                  is_host || n_host == 0 ? NULL : &addrs[0], BASE_UDP, (uint16_t)(65535 - i));
+    }
+}
+
+enum err path_open(struct call *c, ns_t now)
+{
+    struct ice_config config = {.is_controlling = c->is_outgoing, .allow_loopback = c->policy.allow_loopback};
+
+    c->ice = ice_create(&config, &ice_callbacks, c, c->owner->env);
+    c->alloc_slot = c->policy.allow_loopback ? -1 : c->owner->ops.allocate(c->owner->ops.arg, c);
+    c->alloc_wait_until = now + CALL_ALLOC_WAIT_NS;
+    if (c->policy.may_tell_early)
+        add_own(c, now);
+    return ERR_OK;
+}
+
+void path_close(struct call *c, ns_t now)
+{
+    path_stop_media(c, now);
+    ice_destroy(c->ice);
+    c->ice = NULL;
+    if (c->alloc_slot >= 0)
+        c->owner->ops.release(c->owner->ops.arg, c->alloc_slot);
+    c->alloc_slot = -1;
+}
+
+bool path_is_waiting(const struct call *c, ns_t now)
+{
+    return c->alloc_slot >= 0 && !c->is_alloc_up && now < c->alloc_wait_until;
+}
+
+void calls_alloc_ready(struct calls *x, ns_t now, int slot, const struct addr *relayed,
+                       const struct addr *mapped)
+{
+    for (int i = 0; i < CALLS_MAX; i++) {
+        struct call *c = x->calls[i];
+
+        if (c == NULL || c->alloc_slot != slot)
+            continue;
+        c->is_alloc_up = true;
+        add_local(c, now, CANDIDATE_RELAYED, relayed, c->policy.is_relay_only ? NULL : mapped, BASE_TURN,
+                  65535);
+        if (c->is_told)
+            path_tell_all(c, now);
+    }
+}
+
+void calls_alloc_gone(struct calls *x, ns_t now, int slot)
+{
+    for (int i = 0; i < CALLS_MAX; i++) {
+        struct call *c = x->calls[i];
+
+        if (c == NULL || c->alloc_slot != slot)
+            continue;
+        c->alloc_slot = -1;
+        c->is_alloc_up = false;
+        x->ops.release(x->ops.arg, slot);
+        if (c->ice != NULL)
+            ice_remove_base(c->ice, now, BASE_TURN);
+    }
+}
+
+static void write_ice(struct call *c, struct sdp_ice *out)
+{
+    const struct candidate *locals;
+    size_t n = ice_locals(c->ice, &locals);
+    char line[CANDIDATE_TEXT_BYTES];
+
+    *out = (struct sdp_ice){.is_trickle = true, .is_ice2 = true};
+    snprintf(out->ufrag, sizeof out->ufrag, "%s", ice_ufrag(c->ice));
+    snprintf(out->pwd, sizeof out->pwd, "%s", ice_pwd(c->ice));
+    for (size_t i = 0; i < n; i++) {
+        struct candidate told = locals[i];
+
+        if (!c->is_told && told.type == CANDIDATE_RELAYED && !c->policy.may_tell_early)
+            told.related = (struct addr){0}; /* raddr is our own address: not before the answer */
+        sdp_add_candidate(out, candidate_print(&told, line));
+    }
+}
+
+void path_describe(struct call *c, ns_t now, const struct sdp *offer, struct sdp *out)
+{
+    struct sdp local;
+
+    sdp_local(&local, SDP_SAVPF);
+    local.session_id = c->id;
+    local.version = ++c->sdp_version;
+    local.has_rtcp_mux = true;
+    local.has_key = true;
+    local.key_n = 0;
+    local.ptime_ms = (uint16_t)c->owner->config.frame_ms;
+    local.direction = c->state == CALL_HELD_LOCAL ? SDP_SENDONLY : SDP_SENDRECV;
+    if (c->is_answered && !c->is_told && !c->policy.is_relay_only) {
+        add_own(c, now);
+        c->is_told = true;
+    }
+    write_ice(c, &local.ice);
+    *out = local;
+    if (offer != NULL && sdp_answer(offer, &local, out) != ERR_OK)
+        out->n_payloads = 0;
+    c->local = *out;
+}
+
+void path_take_remote(struct call *c, ns_t now, const struct sdp_ice *ice)
+{
+    if (ice->ufrag[0] != '\0')
+        ice_set_remote(c->ice, now, ice->ufrag, ice->pwd);
+    for (unsigned i = 0; i < ice->n_candidates; i++) {
+        struct candidate candidate;
+
+        if (candidate_parse(slice_str(ice->candidates[i]), &candidate) == ERR_OK)
+            ice_add_remote(c->ice, now, &candidate);
+    }
+    if (ice->is_end)
+        ice_end_of_remote(c->ice, now);
+}
+
+void path_tell_all(struct call *c, ns_t now)
+{
+    struct sdp_frag frag = {.mid = ""};
+    char body[SDP_MAX_BYTES];
+    struct wr w;
+
+    if (c->policy.is_relay_only && !c->is_alloc_up)
+        return;
+    if (!c->is_told)
+        add_own(c, now);
+    c->is_told = true;
+    write_ice(c, &frag.ice);
+    frag.ice.is_end = c->alloc_slot < 0 || c->is_alloc_up;
+    wr_init(&w, body, sizeof body);
+    sdp_frag_write(&frag, &w);
+    if (wr_ok(&w) && c->ua != NULL)
+        ua_info(c->ua, now, "application/trickle-ice-sdpfrag", wr_done(&w));
+    if (frag.ice.is_end)
+        ice_end_of_local(c->ice, now);
+}
+
+/* ---- sound ---- */
+
+/* key16 salt12 of one direction (THREATS.md §4.10). */
+static void media_key(const struct call *c, uint16_t n, uint8_t dir, uint8_t out[static SRTP_KEY_BYTES])
+{
+    struct hasher h;
+
+    hash_begin(&h, SRTP_KEY_BYTES, c->exporter, sizeof c->exporter);
+    hash_text(&h, "itodenwa-srtp-v1");
+    hash_bytes(&h, c->hello_id, sizeof c->hello_id);
+    hash_u16(&h, n);
+    hash_u8(&h, dir);
+    hash_end(&h, out);
+}
+
+static void media_event_cb_(void *arg, const struct media_event *ev)
+{
+    struct call *c = arg;
+
+    if (ev->kind == MEDIA_DEVICE_LOST || ev->kind == MEDIA_DEVICE_CHANGED)
+        log_warn(c->owner->env, "call %u sound: %s", c->id, ev->text != NULL ? ev->text : "device changed");
+}
+
+static void fill_media_cfg(struct call *c, const struct sdp *theirs, struct media_cfg *cfg)
+{
+    const struct calls_config *config = &c->owner->config;
+    const struct sdp_payload *opus = sdp_find(theirs, SDP_OPUS), *dtmf = sdp_find(theirs, SDP_DTMF);
+    const struct sdp_payload *red = sdp_find(theirs, SDP_RED);
+
+    *cfg = (struct media_cfg){.drive = config->drive,
+                              .input = config->input,
+                              .output = config->output,
+                              .play_file = c->play_file,
+                              .record_file = c->record_file,
+                              .loop_ms = c->audio.loop_ms,
+                              .source = c->audio.source,
+                              .sink = c->audio.sink,
+                              .audio_arg = c->audio.audio_arg,
+                              .has_echo_cancel = config->has_echo_cancel,
+                              .has_noise_suppress = config->has_noise_suppress,
+                              .event = media_event_cb_,
+                              .event_arg = c};
+    cfg->stream = (struct stream_cfg){.payload_type = opus->type,
+                                      .red_type = red != NULL ? red->type : 0,
+                                      .event_type = dtmf != NULL ? dtmf->type : 0,
+                                      .bitrate = config->bitrate,
+                                      .frame_ms = config->frame_ms,
+                                      .has_fec = config->has_fec,
+                                      .is_variable = config->is_variable,
+                                      .jitter_min_ms = config->jitter_min_ms,
+                                      .jitter_max_ms = config->jitter_max_ms};
+}
+
+enum err path_start_media(struct call *c, ns_t now, const struct sdp *theirs)
+{
+    uint8_t tx[SRTP_KEY_BYTES], rx[SRTP_KEY_BYTES];
+    uint8_t own = session_is_initiator(c->session) ? 0 : 1;
+    struct err_detail detail = {{0}};
+    struct media_cfg cfg;
+    enum err e;
+
+    if (c->media != NULL)
+        return ERR_OK;
+    if (sdp_find(theirs, SDP_OPUS) == NULL) {
+        call_end(c, now, CAUSE_INCOMPATIBLE, "no codec in common");
+        return ERR_UNSUPPORTED;
+    }
+    fill_media_cfg(c, theirs, &cfg);
+    media_key(c, 0, own, tx);
+    media_key(c, theirs->key_n, own ^ 1, rx);
+    cfg.stream.tx_key = tx;
+    cfg.stream.rx_key = rx;
+    e = media_create(&cfg, c->owner->env, &c->media, &detail);
+    secret_wipe(tx, sizeof tx);
+    secret_wipe(rx, sizeof rx);
+    if (e == ERR_OK)
+        e = media_start(c->media, now);
+    if (e != ERR_OK) {
+        log_warn(c->owner->env, "call %u: %s", c->id, detail.text);
+        call_end(c, now, CAUSE_AUDIO, detail.text);
+        return e;
+    }
+    if (c->owner->ops.media_fd != NULL && media_fd(c->media) >= 0)
+        c->owner->ops.media_fd(c->owner->ops.arg, c, media_fd(c->media), true);
+    if (c->is_muted)
+        media_set(c->media, MEDIA_MUTE, 1);
+    c->media_since = c->stats_at = now;
+    return ERR_OK;
+}
+
+void path_stop_media(struct call *c, ns_t now)
+{
+    if (c->tone != NULL)
+        media_tone_stop(c->tone);
+    c->tone = NULL;
+    if (c->media == NULL)
+        return;
+    media_stats(c->media, &c->last_stats);
+    if (c->owner->ops.media_fd != NULL && media_fd(c->media) >= 0)
+        c->owner->ops.media_fd(c->owner->ops.arg, c, media_fd(c->media), false);
+    media_stop(c->media, now);
+    path_pump(c, now); /* RTCP BYE */
+    media_destroy(c->media);
+    c->media = NULL;
+}
+
+static void rtp_out(void *arg, struct slice datagram)
+{
+    struct call *c = arg;
+    const struct ice_path *path = ice_path(c->ice);
+    struct path p;
+
+    if (path == NULL)
+        return;
+    p = path_of_base(c, path->base, &path->remote);
+    c->owner->ops.send(c->owner->ops.arg, &p, datagram);
+}
+
+void path_pump(struct call *c, ns_t now)
+{
+    if (c->media != NULL && c->ice != NULL)
+        media_pump(c->media, now, rtp_out, c);
+}
+
+bool path_input(struct call *c, ns_t now, const struct path *via, struct slice bytes)
+{
+    int base = base_of_path(c, via);
+
+    if (base < 0 || c->ice == NULL || bytes.len == 0)
+        return false;
+    if (bytes.data[0] < 4)
+        return ice_input(c->ice, now, (uint8_t)base, &via->addr, bytes);
+    if (c->media == NULL || media_packet_in(c->media, now, bytes) != ERR_OK)
+        return false;
+    ice_heard(c->ice, now, (uint8_t)base, &via->addr);
+    return true;
+}
+
+/* Silence and its end: words on the screen after 2 s, the end of the call after 30. */
+static void watch_silence(struct call *c, ns_t now)
+{
+    ns_t heard = c->last_stats.last_in_at > c->media_since ? c->last_stats.last_in_at : c->media_since;
+    ns_t silent = now > heard ? now - heard : 0;
+
+    if (c->last_stats.last_in_at == 0 && ice_path(c->ice) == NULL) {
+        if (silent > FIRST_SOUND_NS)
+            call_end(c, now, CAUSE_NO_PATH, NULL);
+        return;
+    }
+    if (silent > CALL_LOST_NS)
+        call_end(c, now, CAUSE_LOST, NULL);
+    else if (silent > CALL_SILENCE_NS && c->state == CALL_IN_CALL)
+        call_set_state(c, now, CALL_RECONNECTING);
+    else if (silent <= CALL_SILENCE_NS && c->state == CALL_RECONNECTING)
+        call_set_state(c, now, CALL_IN_CALL);
+}
+
+void path_tick(struct call *c, ns_t now)
+{
+    if (c->ice != NULL && ice_deadline(c->ice) <= now)
+        ice_tick(c->ice, now);
+    if (c->is_over || c->media == NULL)
+        return;
+    if (media_deadline(c->media) <= now) {
+        media_tick(c->media, now);
+        path_pump(c, now);
+    }
+    if (now >= c->stats_at) {
+        c->stats_at = now + STATS_NS;
+        media_stats(c->media, &c->last_stats);
+        call_changed(c);
+        watch_silence(c, now);
+    }
+}
+
+ns_t path_deadline(const struct call *c)
+{
+    ns_t at = c->ice != NULL ? ice_deadline(c->ice) : NS_NEVER;
+
+    if (c->media != NULL)
+        at = ns_min(at, ns_min(media_deadline(c->media), c->stats_at));
+    return at;
+}

@@ -1,0 +1,89 @@
+/* call/call_priv.h - what call.c (dialog) and call_path.c (ICE, sound) share. Nobody else includes it. */
+#ifndef ITO_CALL_CALL_PRIV_H
+#define ITO_CALL_CALL_PRIV_H
+
+#include "call/call.h"
+#include "sip/sdp.h"
+#include "sip/ua.h"
+
+#define BASE_UDP  0
+#define BASE_TURN 1
+
+struct call {
+    struct calls *owner;
+    uint32_t id;
+    uint8_t peer[32], hello_id[16];
+    bool is_outgoing;
+    struct call_policy policy;
+    struct call_audio audio;
+    char *play_file, *record_file;
+
+    enum call_state state;
+    enum call_cause cause;
+    char text[CALL_TEXT_BYTES];
+    ns_t state_at, deadline; /* when this state gives up */
+    int64_t since_ms, started_ms, answered_ms, ended_ms;
+
+    struct session *session;
+    uint8_t exporter[32], handshake[64];
+    struct ua_call *ua;
+    bool wants_invite, wants_answer;     /* waiting for the allocation */
+    bool is_answered, is_acked, is_told; /* told: all candidates went out */
+    ns_t alloc_wait_until;
+    uint8_t nonce[32], peer_commit[32], peer_nonce[32]; /* call code: nA or nB; the other side's */
+    bool has_commit, has_code;
+    uint32_t code;
+
+    struct ice *ice;
+    struct ice_path last_path; /* for the history, after ICE is gone */
+    bool has_last_path;
+    int alloc_slot; /* -1: none */
+    bool is_alloc_up;
+    struct sdp offer; /* theirs, when they called */
+    struct sdp local; /* what we said */
+    uint64_t sdp_version;
+    uint8_t payload_type, event_type, red_type;
+
+    struct media *media;
+    struct media_tone *tone;
+    bool is_muted;
+    int volume_pct, gain_db;
+    struct stream_stats last_stats;
+    ns_t stats_at, media_since;
+    bool is_over;
+    void *user;
+};
+
+struct calls {
+    struct calls_config config;
+    char *uri, *name, *input, *output, *ring_device;
+    struct calls_ops ops;
+    const struct env *env;
+    struct ua *ua;
+    struct call *calls[CALLS_MAX];
+    uint32_t next_id;
+    ns_t now;
+};
+
+/* call.c */
+void call_set_state(struct call *c, ns_t now, enum call_state s);
+void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text);
+void call_changed(struct call *c);
+
+/* call_path.c */
+enum err path_open(struct call *c, ns_t now); /* ICE agent and allocation */
+void path_close(struct call *c, ns_t now);
+bool path_is_waiting(const struct call *c, ns_t now); /* for the allocation */
+/* Our description: with all candidates we may tell now. */
+void path_describe(struct call *c, ns_t now, const struct sdp *offer, struct sdp *out);
+void path_take_remote(struct call *c, ns_t now, const struct sdp_ice *ice);
+/* All candidates may be told now: gather the rest and trickle it. */
+void path_tell_all(struct call *c, ns_t now);
+enum err path_start_media(struct call *c, ns_t now, const struct sdp *theirs);
+void path_stop_media(struct call *c, ns_t now);
+void path_pump(struct call *c, ns_t now);
+void path_tick(struct call *c, ns_t now);
+ns_t path_deadline(const struct call *c);
+bool path_input(struct call *c, ns_t now, const struct path *via, struct slice bytes);
+
+#endif
