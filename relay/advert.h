@@ -1,7 +1,7 @@
 /* relay/advert.h - the relay's descriptor in the overlay, and the keys under which it is found.
  *
- * Signed by the node key over "itodenwa-advert-v1" and all bytes before the signature; the puzzle nonce lets a
- * reader check the zone id without asking.
+ * Signed by the node key in the one text it may sign, "itodenwa-krpc-v1", as a message to the shard's key; the
+ * puzzle nonce lets a reader check the zone id without asking.
  *
  *   trust  advert_parse() gives hearsay; advert_verify() checks the key, the puzzle's claim is the caller's
  *   caps   ADVERT_BYTES_MAX, ADVERT_ADDRS_MAX */

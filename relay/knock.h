@@ -13,11 +13,10 @@
 #ifndef ITO_RELAY_KNOCK_H
 #define ITO_RELAY_KNOCK_H
 
-#include "base/env.h"
+#include "crypto/zone.h"
 
 #define KNOCK_C8                0xc8
 #define KNOCK_C9                0xc9
-#define KNOCK_TOKEN_BYTES       8
 #define KNOCK_C8_HEADER         16 /* C8 flags1 len2 token8 flow4 */
 #define KNOCK_C9_HEADER         8  /* C9 flags1 len2 flow4 */
 #define KNOCK_BODY_MAX          1232

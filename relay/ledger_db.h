@@ -23,6 +23,7 @@ struct ledger_db;
 struct ledger_row {
     uint8_t peer[32], me[32]; /* me: which of our keys the account is under */
     struct ledger_account account;
+    double gave_s;         /* service we gave the peer, never aged */
     struct statement head; /* newest doubly signed; seq 0: none */
     bool has_head;
     uint64_t given_bytes, used_bytes; /* our own count, for the screens; in no statement */

@@ -103,7 +103,7 @@ void service_port_input(struct service *svc, ns_t now, uint32_t handle, const st
 void service_tick(struct service *svc, ns_t now);
 ns_t service_deadline(const struct service *svc);
 
-/* Take no new calls; MIGRATE to the running ones; is_drained when the last has gone. */
+/* Take no new calls, let the running ones finish; is_drained when the last has gone. */
 void service_drain(struct service *svc, ns_t now, bool on);
 bool service_is_drained(const struct service *svc);
 void service_set_limits(struct service *svc, ns_t now, uint32_t max_calls, uint32_t max_kbps,
@@ -112,7 +112,7 @@ void service_set_external(struct service *svc, const struct addr external[static
 enum err service_add_own(struct service *svc, const struct addr *own);
 /* Guest pass for a contact with pair secret T, to be given to it in a session (THREATS.md §4.12). */
 void service_guest_pass(struct service *svc, const uint8_t pair_secret[static 32],
-                        uint8_t out[static WIRE_PASS_BYTES]);
+                        uint8_t out[static GUEST_PASS_BYTES]);
 /* The pair secrets whose passes are honoured; copied as passes. At most 4096. */
 void service_set_guests(struct service *svc, const uint8_t (*pair_secrets)[32], size_t n);
 void service_stats(struct service *svc, ns_t now, struct service_stats *out);

@@ -16,7 +16,7 @@
 #ifndef ITO_RELAY_TURN_SERVER_H
 #define ITO_RELAY_TURN_SERVER_H
 
-#include "base/env.h"
+#include "crypto/zone.h"
 
 #define TURN_PERMISSIONS_MAX  16 /* an allocation; more: 508 */
 #define TURN_CHANNELS_MAX     16
@@ -29,7 +29,6 @@
 #define TURN_CHANNEL_S        600 /* RFC 8656 §12 */
 #define TURN_NONCE_S          3600
 #define TURN_REALM_MAX        64 /* bytes */
-#define TURN_ALLOC_ID_BYTES   8
 
 struct turn_server;
 
@@ -87,6 +86,7 @@ struct turn_ops {
 
 struct turn_stats {
     uint32_t allocations, ports_open;
+    uint64_t bytes_in; /* payload that came, lost or not */
     uint64_t packets, bytes; /* forwarded; a packet of the inner path counts once */
     uint64_t wire_bytes;     /* in and out with IP and UDP headers, as a provider bills */
     uint64_t hairpins;       /* packets of the inner path */
@@ -112,24 +112,28 @@ bool turn_server_inside(struct turn_server *ts, ns_t now, const struct addr *fro
 void turn_server_tick(struct turn_server *ts, ns_t now);
 ns_t turn_server_deadline(const struct turn_server *ts);
 
-/* Credentials of a ticket (THREATS.md §4.12), good until expiry_s (seconds since 1970); texts end in NUL. */
-#define TURN_USERNAME_BYTES 32 /* "1" and 27 characters, NUL */
-#define TURN_PASSWORD_BYTES 48 /* 43 characters, NUL */
-#define TURN_NONCE_BYTES    20 /* 16 characters, NUL */
+/* Credentials of a ticket (THREATS.md §4.12), good until expiry_s (seconds since 1970); texts end in NUL. The
+ * nonce is for the address `client` sends from; from another one a 438 brings the right one. */
+#define TURN_NONCE_BYTES 20 /* 16 characters, NUL */
 struct turn_ticket {
     char realm[TURN_REALM_MAX + 1], nonce[TURN_NONCE_BYTES];
     char username[TURN_USERNAME_BYTES], password[TURN_PASSWORD_BYTES];
 };
-void turn_server_ticket(struct turn_server *ts, ns_t now, const uint8_t alloc_id[static TURN_ALLOC_ID_BYTES],
-                        uint32_t expiry_s, const uint8_t account[static 32], struct turn_ticket *out);
+void turn_server_ticket(struct turn_server *ts, ns_t now, const struct addr *client,
+                        const uint8_t alloc_id[static TURN_ID_BYTES], uint32_t expiry_s,
+                        const uint8_t account[static 32], struct turn_ticket *out);
+
+/* The guest pass for pair secret T, under this week's K or last week's (THREATS.md §4.12). */
+void turn_server_guest_pass(struct turn_server *ts, bool is_last_week, const uint8_t pair_secret[static 32],
+                            uint8_t out[static GUEST_PASS_BYTES]);
 
 enum err turn_server_usage(const struct turn_server *ts, uint64_t id, struct turn_usage *out);
 /* End an allocation: the grant ran out, or drain's patience did. */
 void turn_server_close(struct turn_server *ts, ns_t now, uint64_t id);
 /* Change the caps while running (a new config). */
 void turn_server_set_limits(struct turn_server *ts, uint32_t max_allocations, uint32_t max_kbps);
-/* Our outside address became known or changed; existing allocations keep theirs. */
-void turn_server_set_external(struct turn_server *ts, const struct addr *external);
+/* Our outside address became known or changed; relayed addresses change with it. */
+void turn_server_set_external(struct turn_server *ts, const struct addr external[static 2]);
 /* An address of this machine, never to be a peer; at most 16. */
 enum err turn_server_add_own(struct turn_server *ts, const struct addr *own);
 const struct turn_stats *turn_server_stats(const struct turn_server *ts);

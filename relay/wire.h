@@ -13,14 +13,13 @@
 
 #include "base/cursor.h"
 #include "base/err.h"
+#include "crypto/zone.h"
 #include "relay/receipt.h"
 
 #define WIRE_CHAN_LEDGER 2
 #define WIRE_CHAN_KNOCK  4
-#define WIRE_MESSAGE_MAX 320
+#define WIRE_MESSAGE_MAX 320 /* OK with four texts of WIRE_TEXT_MAX is 296 */
 #define WIRE_TEXT_MAX    64
-#define WIRE_TOKEN_BYTES 8
-#define WIRE_PASS_BYTES  16 /* guest pass, THREATS.md §4.12 */
 
 enum wire_type {
     WIRE_ALLOCATE = 1,
@@ -61,7 +60,7 @@ struct wire_msg {
     uint32_t wish_s;   /* ALLOCATE: how long the call may last */
     uint16_t head_inc; /* ALLOCATE, OK: newest doubly signed statement of the pair; 0,0: none */
     uint32_t head_seq;
-    uint8_t pass[WIRE_PASS_BYTES]; /* ALLOCATE with WIRE_FLAG_PASS */
+    uint8_t pass[GUEST_PASS_BYTES]; /* ALLOCATE with WIRE_FLAG_PASS */
 
     uint8_t alloc_id[8]; /* OK, PROPOSE, SIGN, DONE, SIGN_REQUIRED, MIGRATE, RELEASE */
     uint8_t admission;   /* OK: class 0 guest, 1 creditor, 2 stranger */
@@ -81,10 +80,10 @@ struct wire_msg {
     uint32_t unsigned_s;                   /* SIGN_REQUIRED */
     uint32_t within_s;                     /* MIGRATE: until then the old allocation goes on */
 
-    uint32_t generation;                 /* REGISTER: a higher one draws new tokens (a contact was removed) */
-    uint8_t token[WIRE_TOKEN_BYTES];     /* REGISTERED: put this into the record */
-    uint8_t token_old[WIRE_TOKEN_BYTES]; /* REGISTERED: still heard */
-    uint32_t valid_s;                    /* REGISTERED: until `token` becomes the old one */
+    uint32_t generation;              /* REGISTER: a higher one draws new tokens (a contact was removed) */
+    uint8_t token[KNOCK_TOKEN_BYTES]; /* REGISTERED: put this into the record */
+    uint8_t token_old[KNOCK_TOKEN_BYTES]; /* REGISTERED: still heard */
+    uint32_t valid_s;                     /* REGISTERED: until `token` becomes the old one */
 };
 
 /* One whole message. ERR_PARSE, or ERR_VERSION for a type we do not know. */

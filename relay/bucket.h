@@ -1,0 +1,33 @@
+/* relay/bucket.h - rate cap in kbit/s with a burst, one moment of state: the time at which all that was taken
+ * will have been paid for. */
+#ifndef ITO_RELAY_BUCKET_H
+#define ITO_RELAY_BUCKET_H
+
+#include "base/env.h"
+
+#define BUCKET_BURST_NS (250 * NS_PER_MS)
+
+struct bucket {
+    uint64_t ns_per_kib; /* 0: no limit */
+    ns_t paid_at;
+};
+
+static inline void bucket_set(struct bucket *b, uint32_t kbps)
+{
+    b->ns_per_kib = kbps == 0 ? 0 : 8192 * NS_PER_MS / kbps;
+}
+
+/* False when these bytes are over the rate: nothing is taken then. */
+static inline bool bucket_take(struct bucket *b, ns_t now, size_t bytes)
+{
+    if (b->ns_per_kib == 0)
+        return true;
+    if (b->paid_at < now)
+        b->paid_at = now;
+    if (b->paid_at - now > BUCKET_BURST_NS)
+        return false;
+    b->paid_at += bytes * b->ns_per_kib >> 10;
+    return true;
+}
+
+#endif
