@@ -33,12 +33,14 @@
 #include "base/env.h"
 #include "base/err.h"
 
-#define UA_CALLS          16 /* at once, the finishing ones included; the next INVITE gets 486 */
-#define UA_HEADERS        8
-#define UA_TEXT_BYTES     256              /* longest URI, display name, header value we send */
-#define UA_RING_MAX_NS    (180 * NS_PER_S) /* a call that only rings ends after this, whoever forgot it */
-#define UA_CONFIRM_MAX_NS (32 * NS_PER_S)  /* 64 * T1: 2xx without ACK, CANCEL without 487 */
-#define UA_ANSWER_MAX_NS  (20 * NS_PER_S)  /* a re-INVITE the owner leaves unanswered gets 500 */
+#define SIP_MESSAGE_MAX_BYTES 8192 /* longer ones are dropped before parsing */
+#define SIP_HEADERS_MAX       64
+#define UA_CALLS              16 /* at once, the finishing ones included; the next INVITE gets 486 */
+#define UA_HEADERS            8
+#define UA_TEXT_BYTES         256              /* longest URI, display name, header value we send */
+#define UA_RING_MAX_NS        (180 * NS_PER_S) /* a call that only rings ends after this, whoever forgot it */
+#define UA_CONFIRM_MAX_NS     (32 * NS_PER_S)  /* 64 * T1: 2xx without ACK, CANCEL without 487 */
+#define UA_ANSWER_MAX_NS      (20 * NS_PER_S)  /* a re-INVITE the owner leaves unanswered gets 500 */
 
 struct ua;
 struct ua_call;
@@ -55,6 +57,7 @@ struct ua_cfg {
     const char *contact;    /* NULL: uri. Plain UDP: "sip:ID@192.0.2.1:5070" */
     const char *transport;  /* Via token: NULL or "ITO" in sessions, "UDP" on plain sockets */
     const char *sent_by;    /* Via host[:port]; NULL: the host of uri */
+    bool accepts_any;       /* plain sockets: any user part of a Request-URI is us; else others get 404 */
 };
 
 /* All may be NULL except send and incoming. `arg` is that of ua_create(). */
