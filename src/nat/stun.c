@@ -304,6 +304,10 @@ static bool read_ice(uint16_t attr, struct rd *r, struct stun_msg *m)
         if (first(r, &m->has_ice_controlled, 8))
             m->ice_controlled = rd_u64(r);
         return true;
+    case STUN_NOMINATION:
+        if (first(r, &m->has_nomination, 4))
+            m->nomination = rd_u32(r);
+        return true;
     case STUN_CHANGE_REQUEST:
         if (first(r, &m->has_change_request, 4))
             m->change_request = rd_u32(r);
