@@ -186,7 +186,7 @@ static struct slice file_write(const struct env *env, const struct keyring *k,
                                uint8_t buf[static FILE_BYTES_MAX])
 {
     uint8_t body[BODY_MAX];
-    struct slice plain;
+    struct slice plain, before;
     struct wr w, b;
 
     wr_init(&b, body, sizeof body);
@@ -202,7 +202,8 @@ static struct slice file_write(const struct env *env, const struct keyring *k,
     } else {
         wr_slice(&w, plain);
     }
-    file_check(wr_done(&w), wr_room(&w, CHECK_BYTES));
+    before = wr_done(&w);
+    file_check(before, wr_room(&w, CHECK_BYTES));
     secret_wipe(body, sizeof body);
     return wr_done(&w);
 }
