@@ -166,6 +166,8 @@ int64_t dht_clock_error_ms(const struct dht *d, ns_t now);
 /* --- Values (BEP 44, mutable, no salt). All return an id for dht_cancel(), or 0 when DHT_OPS_MAX is reached:
  * then no callback comes. */
 
+/* Where the item of a key lies: its SHA-1. */
+void dht_target(const uint8_t key[static DHT_KEY_BYTES], uint8_t target[static DHT_ID_BYTES]);
 /* The item under key (target = SHA-1 of it) with seq >= min_seq. value_cb for each better one; done one RTT after
  * the first that was accepted, or when the closest nodes have answered. */
 uint32_t dht_get(struct dht *d, ns_t now, const uint8_t key[static DHT_KEY_BYTES], int64_t min_seq,

@@ -114,6 +114,8 @@ enum err drops_put(struct drops *d, ns_t now, const uint8_t drop_id[static ID_BY
         return rival != NULL ? ERR_FULL : ERR_REFUSED;
     }
     b = rival != NULL ? rival : s.empty;
+    d->n =
+        (uint16_t)(d->n + (b->expires_at == 0)); /* one that expired and was not cleared yet still counts */
     memcpy(b->drop_id, drop_id, ID_BYTES);
     memcpy(b->hash, hash, DROP_HASH);
     memcpy(b->nonce, nonce, DROP_NONCE);
@@ -121,7 +123,6 @@ enum err drops_put(struct drops *d, ns_t now, const uint8_t drop_id[static ID_BY
     b->bits = (uint8_t)has;
     b->put_at = now;
     b->expires_at = now + DROP_LIFE_NS;
-    d->n = (uint16_t)(d->n + (rival == NULL));
     d->next_expiry = ns_min(d->next_expiry, b->expires_at);
     *bits = drops_price(d, now, drop_id);
     *is_new = true;

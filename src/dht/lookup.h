@@ -35,8 +35,8 @@ struct lookup_node {
     struct contact c;
     uint8_t state, tries, path;
     uint8_t token_len;
-    bool is_written;   /* the owner's: a put was sent to it */
-    uint8_t n_fetches; /* the owner's */
+    bool is_written; /* the owner's: a write was sent to it */
+    bool has_ours;   /* the owner's: it holds the value we put */
     uint8_t token[LOOKUP_TOKEN_MAX];
 };
 

@@ -38,10 +38,12 @@ struct rpc_call {
     uint8_t kind; /* enum rpc_kind */
     uint8_t method;
     bool is_used, is_late, has_id, had_cookie;
+    bool is_counted; /* the operation waits for it: set and cleared by the owner */
+    uint8_t tries;   /* the owner's */
     struct contact to;
     ns_t sent_at, late_after, dead_at;
     uint32_t op;      /* the operation it belongs to, 0: none */
-    uint8_t extra[8]; /* RPC_FETCH: hash of the blob, or index of the page; RPC_PROBE: target's prefix */
+    uint8_t extra[8]; /* RPC_FETCH: hash of the blob, or index of the page; RPC_PROBE: 1 asks for nodes too */
 };
 
 struct rpc {

@@ -1,0 +1,185 @@
+#include "dht/dht_node.h"
+
+#include "base/mem.h"
+#include "crypto/digest.h"
+#include "crypto/item.h"
+
+/* The owner's part of it is filled in: begin. */
+static uint32_t begin(struct dht *d, ns_t now, struct op *op)
+{
+    dht_op_send(d, now, op);
+    return op->id;
+}
+
+void dht_cancel(struct dht *d, uint32_t id)
+{
+    struct op *op = dht_op(d, id);
+
+    if (op == NULL)
+        return;
+    rpc_close_op(&d->rpc, id);
+    dht_op_free(op);
+}
+
+void dht_target(const uint8_t key[static DHT_KEY_BYTES], uint8_t target[static DHT_ID_BYTES])
+{
+    digest_sha1(slice_of(key, DHT_KEY_BYTES), target);
+}
+
+uint32_t dht_get(struct dht *d, ns_t now, const uint8_t key[static DHT_KEY_BYTES], int64_t min_seq,
+                 dht_value_cb value_cb, dht_done_cb done_cb, void *arg)
+{
+    uint8_t target[ID_BYTES];
+    struct op *op;
+
+    dht_target(key, target);
+    op = dht_op_start(d, now, OP_GET, target);
+    if (op == NULL)
+        return 0;
+    memcpy(op->key, key, sizeof op->key);
+    op->seq = min_seq > 0 ? min_seq - 1 : -1;
+    op->cb.value = value_cb;
+    op->done = done_cb;
+    op->arg = arg;
+    return begin(d, now, op);
+}
+
+/* A copy of a and b, one after the other, of a size that suits a struct item too. */
+static void set_payload(struct op *op, struct slice a, struct slice b)
+{
+    op->payload_len = a.len + b.len;
+    op->payload = mem_alloc(op->payload_len);
+    memcpy(op->payload, a.data, a.len);
+    if (b.len > 0)
+        memcpy(op->payload + a.len, b.data, b.len);
+}
+
+static struct op *start_write(struct dht *d, ns_t now, enum op_kind kind,
+                              const uint8_t target[static ID_BYTES], struct slice a, struct slice b,
+                              dht_done_cb done_cb, void *arg)
+{
+    struct op *op = dht_op_start(d, now, kind, target);
+
+    if (op == NULL)
+        return NULL;
+    if (a.len > 0)
+        set_payload(op, a, b);
+    op->done = done_cb;
+    op->arg = arg;
+    return op;
+}
+
+uint32_t dht_put(struct dht *d, ns_t now, const struct item *item, dht_done_cb done_cb, void *arg)
+{
+    uint8_t target[ID_BYTES];
+    struct op *op;
+
+    dht_target(item->k, target);
+    op = item->v_len > ITEM_V_MAX ? NULL
+                                  : start_write(d, now, OP_PUT, target, slice_of(item, sizeof *item),
+                                                (struct slice){0}, done_cb, arg);
+    return op != NULL ? begin(d, now, op) : 0;
+}
+
+uint32_t dht_find(struct dht *d, ns_t now, const uint8_t target[static DHT_ID_BYTES], dht_find_cb cb,
+                  void *arg)
+{
+    struct op *op = dht_op_start(d, now, OP_FIND, target);
+
+    if (op == NULL)
+        return 0;
+    op->cb.find = cb;
+    op->arg = arg;
+    return begin(d, now, op);
+}
+
+uint32_t dht_drop_put(struct dht *d, ns_t now, const uint8_t drop_id[static DHT_ID_BYTES],
+                      const uint8_t blob[static DHT_BLOB_BYTES], const uint8_t nonce[static DHT_NONCE_BYTES],
+                      dht_done_cb done_cb, void *arg)
+{
+    struct op *op = start_write(d, now, OP_DROP_PUT, drop_id, slice_of(blob, DHT_BLOB_BYTES),
+                                slice_of(nonce, DHT_NONCE_BYTES), done_cb, arg);
+
+    return op != NULL ? begin(d, now, op) : 0;
+}
+
+uint32_t dht_drop_get(struct dht *d, ns_t now, const uint8_t drop_id[static DHT_ID_BYTES],
+                      dht_blob_cb blob_cb, dht_done_cb done_cb, void *arg)
+{
+    struct op *op = dht_op_start(d, now, OP_DROP_GET, drop_id);
+
+    if (op == NULL)
+        return 0;
+    op->seen = mem_array(DHT_SEEN_MAX, DROP_HASH);
+    op->cb.blob = blob_cb;
+    op->done = done_cb;
+    op->arg = arg;
+    return begin(d, now, op);
+}
+
+uint32_t dht_advert_put(struct dht *d, ns_t now, const uint8_t key[static DHT_ID_BYTES], struct slice advert,
+                        dht_done_cb done_cb, void *arg)
+{
+    struct op *op = advert.len == 0 || advert.len > DHT_ADVERT_MAX
+                        ? NULL
+                        : start_write(d, now, OP_ADVERT_PUT, key, advert, (struct slice){0}, done_cb, arg);
+
+    return op != NULL ? begin(d, now, op) : 0;
+}
+
+uint32_t dht_advert_get(struct dht *d, ns_t now, const uint8_t key[static DHT_ID_BYTES],
+                        dht_advert_cb advert_cb, dht_done_cb done_cb, void *arg)
+{
+    struct op *op = dht_op_start(d, now, OP_ADVERT_GET, key);
+
+    if (op == NULL)
+        return 0;
+    op->seen = mem_array(DHT_SEEN_MAX, DROP_HASH);
+    op->cb.advert = advert_cb;
+    op->done = done_cb;
+    op->arg = arg;
+    return begin(d, now, op);
+}
+
+static void watch(struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
+{
+    struct watched *place = &d->watched[0];
+
+    for (unsigned i = 0; i < DHT_WATCHED; i++) {
+        struct watched *w = &d->watched[i];
+
+        if (id_equal(w->target, target)) {
+            place = w;
+            break;
+        }
+        if (w->expires_at < place->expires_at)
+            place = w;
+    }
+    memcpy(place->target, target, ID_BYTES);
+    place->expires_at = now + DHT_OBSERVE_NS;
+}
+
+uint32_t dht_observe(struct dht *d, ns_t now, const uint8_t target[static DHT_ID_BYTES], dht_done_cb done_cb,
+                     void *arg)
+{
+    struct op *op =
+        start_write(d, now, OP_OBSERVE, target, (struct slice){0}, (struct slice){0}, done_cb, arg);
+
+    if (op == NULL)
+        return 0;
+    watch(d, now, target);
+    return begin(d, now, op);
+}
+
+uint32_t dht_route_send(struct dht *d, ns_t now, const uint8_t target[static DHT_ID_BYTES], uint32_t flow,
+                        struct slice body, dht_done_cb done_cb, void *arg)
+{
+    struct op *op = flow == 0 || body.len == 0 || body.len > DHT_ROUTE_MAX
+                        ? NULL
+                        : start_write(d, now, OP_ROUTE, target, body, (struct slice){0}, done_cb, arg);
+
+    if (op == NULL)
+        return 0;
+    op->flow = flow;
+    return begin(d, now, op);
+}

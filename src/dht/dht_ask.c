@@ -1,0 +1,471 @@
+#include "dht/dht_node.h"
+
+#include "crypto/item.h"
+
+#define HINT_NODES_MAX   8 /* contacts taken from a cookie's hint */
+#define ANSWER_NODES_MAX 64
+#define HINT_TRIES       4
+
+/* --- queries out */
+
+static struct slice bytes_of(const void *data, size_t n)
+{
+    return slice_of(data, n);
+}
+
+static void build_walk(const struct op *op, struct krpc_msg *m)
+{
+    m->b.target = bytes_of(op->target, ID_BYTES);
+    switch ((enum op_kind)op->kind) {
+    case OP_REFRESH:
+    case OP_FIND:
+        m->method = KRPC_FIND_NODE;
+        break;
+    case OP_GET:
+        m->method = KRPC_GET;
+        if (op->seq >= 0)
+            m->b.seq = (struct krpc_int){.v = op->seq, .is_set = true};
+        break;
+    case OP_PUT:
+    case OP_OBSERVE:
+    case OP_ROUTE: /* only a token is wanted, no value */
+        m->method = KRPC_GET;
+        m->b.seq = (struct krpc_int){.v = INT64_MAX, .is_set = true};
+        break;
+    case OP_DROP_PUT:
+    case OP_DROP_GET:
+        m->method = KRPC_DROP_GET;
+        break;
+    case OP_ADVERT_PUT:
+    case OP_ADVERT_GET:
+        m->method = KRPC_ADVERT_GET;
+        break;
+    }
+}
+
+/* What a write needs that does not lie in the operation itself. */
+struct write_room {
+    uint8_t v[ITEM_V_MAX + 8];
+    uint8_t flow[4];
+};
+
+static void build_put(const struct op *op, struct krpc_msg *m, struct write_room *room)
+{
+    const struct item *item = (const void *)op->payload;
+    struct ben_wr w;
+
+    ben_wr_init(&w, room->v, sizeof room->v);
+    ben_put_str(&w, slice_of(item->v, item->v_len));
+    m->method = KRPC_PUT;
+    m->b.target = (struct slice){0};
+    m->b.k = bytes_of(item->k, sizeof item->k);
+    m->b.seq = (struct krpc_int){.v = item->seq, .is_set = true};
+    m->b.sig = bytes_of(item->sig, sizeof item->sig);
+    m->b.v = ben_wr_done(&w);
+}
+
+static void build_write(const struct op *op, struct krpc_msg *m, const struct lookup_node *n,
+                        struct write_room *room)
+{
+    m->b.target = bytes_of(op->target, ID_BYTES);
+    m->b.token = bytes_of(n->token, n->token_len);
+    switch ((enum op_kind)op->kind) {
+    case OP_PUT:
+        build_put(op, m, room);
+        break;
+    case OP_DROP_PUT:
+        m->method = KRPC_DROP_PUT;
+        m->b.blob = bytes_of(op->payload, DROP_BLOB_BYTES);
+        m->b.nonce = bytes_of(op->payload + DROP_BLOB_BYTES, DROP_NONCE);
+        break;
+    case OP_ADVERT_PUT:
+        m->method = KRPC_ADVERT_PUT;
+        m->b.ad = bytes_of(op->payload, op->payload_len);
+        break;
+    case OP_OBSERVE:
+        m->method = KRPC_OBSERVE;
+        break;
+    case OP_ROUTE:
+        for (unsigned i = 0; i < 4; i++)
+            room->flow[i] = (uint8_t)(op->flow >> (24 - 8 * i));
+        m->method = KRPC_ROUTE;
+        m->b.f = bytes_of(room->flow, sizeof room->flow);
+        m->b.body = bytes_of(op->payload, op->payload_len);
+        break;
+    default:
+        break;
+    }
+}
+
+static void build_fetch(const struct op *op, struct krpc_msg *m, const struct lookup_node *n,
+                        const struct rpc_call *call)
+{
+    m->b.target = bytes_of(op->target, ID_BYTES);
+    m->b.token = bytes_of(n->token, n->token_len);
+    if (op->kind == OP_DROP_GET) {
+        m->method = KRPC_DROP_GET;
+        m->b.h = bytes_of(call->extra, DROP_HASH);
+    } else {
+        m->method = KRPC_ADVERT_GET;
+        m->b.n = (struct krpc_int){.v = call->extra[0] | call->extra[1] << 8, .is_set = true};
+    }
+}
+
+/* A probe of a bucket that has room asks for more of its nodes. */
+static void build_probe(struct dht *d, const struct rpc_call *call, struct krpc_msg *m,
+                        uint8_t target[static ID_BYTES])
+{
+    unsigned bucket = id_prefix(d->id, call->to.id);
+
+    m->method = KRPC_PING;
+    if (call->extra[0] == 0 || bucket >= ID_BITS)
+        return;
+    env_random(&d->env, target, ID_BYTES);
+    id_set_prefix(target, d->id, bucket);
+    m->method = KRPC_FIND_NODE;
+    m->b.target = bytes_of(target, ID_BYTES);
+}
+
+/* Write and send the query of a call; false when it cannot be made (any more). */
+static bool send_call(struct dht *d, ns_t now, struct rpc_call *call, struct slice cookie)
+{
+    struct krpc_msg m = {.type = KRPC_QUERY, .t = bytes_of(call->t, RPC_T_BYTES), .cookie = cookie};
+    uint8_t target[ID_BYTES], buf[KRPC_OUT_MAX];
+    struct op *op = dht_op(d, call->op);
+    struct lookup_node *n = op != NULL && op->l != NULL ? lookup_find(op->l, call->to.id) : NULL;
+    struct write_room room;
+    struct pair *pair = NULL;
+    struct slice packet;
+
+    m.b.id = bytes_of(d->id, ID_BYTES);
+    if (d->config.is_client)
+        m.ro = (struct krpc_int){.v = 1, .is_set = true};
+    switch ((enum rpc_kind)call->kind) {
+    case RPC_PROBE:
+        build_probe(d, call, &m, target);
+        break;
+    case RPC_HINT:
+        m.method = KRPC_FIND_NODE;
+        m.b.target = bytes_of(d->id, ID_BYTES);
+        break;
+    case RPC_WALK:
+        if (op == NULL)
+            return false;
+        build_walk(op, &m);
+        break;
+    case RPC_WRITE:
+        if (n == NULL)
+            return false;
+        build_write(op, &m, n, &room);
+        break;
+    case RPC_FETCH:
+        if (n == NULL)
+            return false;
+        build_fetch(op, &m, n, call);
+        break;
+    case RPC_NOTIFY:
+        return false; /* dht_tell() has sent it, and it is not sent again */
+    }
+    call->method = (uint8_t)m.method;
+    if (d->is_zone) {
+        if (call->has_id && cookie.data == NULL)
+            pair = node_pair(&d->key, call->to.key);
+        if (pair != NULL && (!pair->knows_us || !addr_equal(&pair->addr, &call->to.addr)))
+            pair = NULL;
+        packet = node_seal(&d->key, &m, call->has_id ? call->to.id : NULL, pair, buf, sizeof buf);
+    } else {
+        packet = krpc_write(&m, buf, sizeof buf);
+    }
+    if (call->has_id)
+        table_probed(&d->table, now, call->to.id);
+    dht_send(d, &call->to.addr, packet);
+    return packet.len > 0;
+}
+
+struct rpc_call *dht_ask(struct dht *d, ns_t now, enum rpc_kind kind, struct op *op, const struct contact *to,
+                         bool has_id, const uint8_t *extra)
+{
+    const struct table_entry *e = has_id ? table_find(&d->table, to->id) : NULL;
+    ns_t rtt = e != NULL && e->rtt_us > 0 ? e->rtt_us * NS_PER_US : dht_rtt(d, now);
+    struct rpc_call *call = rpc_open(&d->rpc, now, env_random_u32(&d->env), to, has_id, rtt);
+
+    if (call == NULL) {
+        d->count.cap_drops++;
+        return NULL;
+    }
+    call->kind = (uint8_t)kind;
+    if (extra != NULL)
+        memcpy(call->extra, extra, sizeof call->extra);
+    call->op = op != NULL ? op->id : 0;
+    if (!send_call(d, now, call, (struct slice){0})) {
+        rpc_close(&d->rpc, call);
+        return NULL;
+    }
+    if (op == NULL)
+        return call;
+    op->result.queries++;
+    call->is_counted = kind == RPC_WRITE || kind == RPC_FETCH;
+    op->n_open = (uint16_t)(op->n_open + call->is_counted);
+    return call;
+}
+
+void dht_probe(struct dht *d, ns_t now, const struct contact *c)
+{
+    uint8_t extra[8] = {0};
+
+    extra[0] = table_room_bucket(&d->table, id_prefix(d->id, c->id)) == id_prefix(d->id, c->id) &&
+               env_random_u32(&d->env) % 4 == 0;
+    dht_ask(d, now, RPC_PROBE, NULL, c, true, extra);
+}
+
+void dht_tell(struct dht *d, ns_t now, const struct contact *to, struct krpc_msg *m)
+{
+    struct rpc_call *call = rpc_open(&d->rpc, now, env_random_u32(&d->env), to, true, dht_rtt(d, now));
+    uint8_t buf[KRPC_OUT_MAX];
+    struct pair *pair = node_pair(&d->key, to->key);
+
+    if (call == NULL) {
+        d->count.cap_drops++;
+        return;
+    }
+    call->kind = RPC_NOTIFY;
+    call->method = (uint8_t)m->method;
+    m->type = KRPC_QUERY;
+    m->t = bytes_of(call->t, RPC_T_BYTES);
+    m->b.id = bytes_of(d->id, ID_BYTES);
+    if (pair != NULL && !pair->knows_us)
+        pair = NULL;
+    dht_send(d, &to->addr, node_seal(&d->key, m, to->id, pair, buf, sizeof buf));
+}
+
+/* --- answers */
+
+static bool add_contact(struct dht *d, const struct contact *c, struct contact *out, size_t *n, size_t max)
+{
+    if (*n >= max)
+        return false;
+    if (dht_addr_ok(d, &c->addr) && !id_equal(c->id, d->id))
+        out[(*n)++] = *c;
+    return true;
+}
+
+static void read_zn(struct dht *d, struct slice zn, struct contact *out, size_t *n, size_t max)
+{
+    struct rd r;
+
+    rd_init(&r, zn);
+    while (rd_left(&r) > 0 && *n < max) {
+        struct contact c = {0};
+
+        rd_copy(&r, c.key, sizeof c.key);
+        rd_copy(&r, c.nonce, sizeof c.nonce);
+        addr_read(&r, &c.addr);
+        if (!rd_ok(&r))
+            return;
+        if (d->key.ops->id(d->key.zone, c.key, c.nonce, c.id) == ERR_OK)
+            add_contact(d, &c, out, n, max);
+    }
+}
+
+static void read_compact(struct dht *d, struct slice nodes, size_t addr_bytes, struct contact *out, size_t *n,
+                         size_t max)
+{
+    for (size_t at = 0; at + ID_BYTES + addr_bytes <= nodes.len; at += ID_BYTES + addr_bytes) {
+        struct contact c = {0};
+
+        memcpy(c.id, nodes.data + at, ID_BYTES);
+        if (krpc_read_compact(slice_of(nodes.data + at + ID_BYTES, addr_bytes), &c.addr) &&
+            !add_contact(d, &c, out, n, max))
+            return;
+    }
+}
+
+size_t dht_read_nodes(struct dht *d, const struct krpc_body *b, struct slice zn, struct contact *out,
+                      size_t max)
+{
+    size_t n = 0;
+
+    if (d->is_zone) {
+        read_zn(d, b != NULL ? b->zn : zn, out, &n, max);
+    } else {
+        read_compact(d, b->nodes, 6, out, &n, max);
+        read_compact(d, b->nodes6, 18, out, &n, max);
+    }
+    return n;
+}
+
+/* Error 210: ask again, signed, with the cookie. What it hints at is taken for the lookup, as hearsay. */
+static void take_cookie(struct dht *d, ns_t now, struct rpc_call *call, const struct krpc_msg *m)
+{
+    struct contact near[HINT_NODES_MAX];
+    struct op *op = dht_op(d, call->op);
+    size_t n;
+
+    if (call->had_cookie)
+        return;
+    call->had_cookie = true;
+    if (op != NULL && call->is_late && (call->kind == RPC_WRITE || call->kind == RPC_FETCH)) {
+        call->is_counted = true;
+        op->n_open++;
+    }
+    rpc_again(&d->rpc, now, call);
+    if (!send_call(d, now, call, m->cookie)) {
+        struct rpc_call was = *call;
+
+        rpc_close(&d->rpc, call);
+        if (op != NULL)
+            dht_op_late(d, now, op, &was, true);
+        return;
+    }
+    if (op == NULL || op->l == NULL || call->kind != RPC_WALK)
+        return;
+    op->result.queries++;
+    n = dht_read_nodes(d, NULL, m->hint, near, HINT_NODES_MAX);
+    for (size_t i = 0; i < n; i++) {
+        struct lookup_node *from = lookup_find(op->l, call->to.id);
+
+        lookup_add(op->l, &near[i], from != NULL ? from->path : 0);
+    }
+    dht_op_send(d, now, op);
+}
+
+/* Who answered; false when it is not proven. */
+static bool open_answer(struct dht *d, ns_t now, const struct addr *from, struct slice packet,
+                        const struct krpc_msg *m, const struct rpc_call *call, struct contact *out)
+{
+    struct pair *pair;
+
+    *out = (struct contact){.addr = *from};
+    if (!d->is_zone) {
+        if (m->b.id.data != NULL)
+            memcpy(out->id, m->b.id.data, ID_BYTES);
+        else
+            memcpy(out->id, call->to.id, ID_BYTES); /* an error names nobody */
+        return true;
+    }
+    if (node_open_any(&d->key, now, packet, m, &pair) != ERR_OK)
+        return false;
+    pair->addr = *from;
+    pair->proven_at = now;
+    pair->knows_us = true;
+    memcpy(out->id, pair->id, ID_BYTES);
+    memcpy(out->key, pair->N, sizeof out->key);
+    memcpy(out->nonce, m->p.data, sizeof out->nonce);
+    return true;
+}
+
+static void learn(struct dht *d, ns_t now, const struct contact *c, const struct krpc_msg *m, ns_t rtt)
+{
+    struct addr seen;
+
+    if (m->ip.data != NULL && krpc_read_compact(m->ip, &seen) && seen.port != 0)
+        votes_add(&d->votes[seen.family == ADDR_V6], now, &c->addr, c->id, &seen);
+    if (d->is_zone && m->ts.is_set)
+        clocks_add(&d->clocks, now, &c->addr, c->id, m->ts.v, rtt);
+    if (m->type == KRPC_ANSWER)
+        dht_contact_answered(d, now, c, rtt);
+}
+
+/* The node asked is not there; somebody else is. */
+static void replace_node(struct dht *d, ns_t now, const struct rpc_call *call)
+{
+    struct op *op = dht_op(d, call->op);
+
+    table_forget(&d->table, call->to.id);
+    if (op != NULL)
+        dht_op_late(d, now, op, call, true);
+}
+
+/* Nodes near us that the first address named: the first lookup starts from all of them. */
+static void hint_answered(struct dht *d, ns_t now, const struct contact *from, const struct krpc_msg *m)
+{
+    struct contact near[ANSWER_NODES_MAX];
+    size_t n = dht_read_nodes(d, &m->b, m->b.zn, near, ANSWER_NODES_MAX);
+
+    dht_hint_answered(d, now, &from->addr, true);
+    for (unsigned i = 0; i < DHT_OPS_MAX; i++) {
+        struct op *op = &d->ops[i];
+
+        if (op->id == 0 || op->l == NULL || op->is_walked)
+            continue;
+        for (size_t j = 0; j < n; j++)
+            lookup_add(op->l, &near[j], (unsigned)j);
+        dht_op_send(d, now, op);
+    }
+}
+
+void dht_answer(struct dht *d, ns_t now, const struct addr *from, struct slice packet,
+                const struct krpc_msg *m)
+{
+    struct rpc_call *call = rpc_find(&d->rpc, m->t, from), was;
+    struct contact c;
+    struct op *op;
+
+    if (call == NULL)
+        return;
+    if (m->type == KRPC_ERROR && m->code == KRPC_E_COOKIE && d->is_zone) {
+        take_cookie(d, now, call, m);
+        return;
+    }
+    if (!open_answer(d, now, from, packet, m, call, &c)) {
+        d->count.bad_packets++;
+        return;
+    }
+    was = *call;
+    rpc_close(&d->rpc, call);
+    learn(d, now, &c, m, now - was.sent_at);
+    if (was.kind == RPC_HINT) {
+        if (m->type == KRPC_ANSWER)
+            hint_answered(d, now, &c, m);
+        else
+            dht_hint_answered(d, now, from, false);
+        return;
+    }
+    if (was.has_id && !id_equal(c.id, was.to.id)) {
+        replace_node(d, now, &was);
+        return;
+    }
+    op = dht_op(d, was.op);
+    if (op == NULL)
+        return;
+    if (m->type == KRPC_ERROR)
+        dht_op_error(d, now, op, &was, m->code);
+    else
+        dht_op_answer(d, now, op, &was, &c, m);
+}
+
+/* A first address is asked HINT_TRIES times, ever more patiently, before it counts as silent. */
+static bool ask_hint_again(struct dht *d, ns_t now, struct rpc_call *call)
+{
+    if (call->kind != RPC_HINT || ++call->tries >= HINT_TRIES)
+        return false;
+    call->late_after *= 2;
+    call->had_cookie = false;
+    rpc_again(&d->rpc, now, call);
+    return send_call(d, now, call, (struct slice){0});
+}
+
+void dht_ask_tick(struct dht *d, ns_t now)
+{
+    struct rpc_call *call;
+    bool is_dead;
+
+    while (!d->is_dead && (call = rpc_due(&d->rpc, now, &is_dead)) != NULL) {
+        struct rpc_call was = *call;
+        struct op *op = dht_op(d, was.op);
+
+        call->is_counted = false;
+        if (!is_dead && ask_hint_again(d, now, call))
+            continue;
+        if (is_dead || was.kind == RPC_HINT)
+            rpc_close(&d->rpc, call);
+        d->count.late += !is_dead;
+        d->count.timeouts += is_dead;
+        if (is_dead && was.has_id)
+            table_failed(&d->table, now, was.to.id);
+        if (was.kind == RPC_HINT)
+            dht_hint_answered(d, now, &was.to.addr, false);
+        else if (op != NULL)
+            dht_op_late(d, now, op, &was, is_dead);
+    }
+}

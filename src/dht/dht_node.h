@@ -1,0 +1,219 @@
+/* dht/dht_node.h - inside of struct dht, for dht*.c only.
+ *
+ *   dht.c        life, packets in, tick, joining, upkeep
+ *   dht_ask.c    queries out; what answers to them mean
+ *   dht_op.c     operations: lookups with something to find or to write
+ *   dht_api.c    the calls that start them
+ *   dht_serve.c  queries of others
+ *
+ * Callbacks may destroy the node: whoever called something that may run one looks at is_dead before going on. */
+#ifndef ITO_DHT_DHT_NODE_H
+#define ITO_DHT_DHT_NODE_H
+
+#include "dht/advert.h"
+#include "dht/dht.h"
+#include "dht/drop.h"
+#include "dht/estimate.h"
+#include "dht/lookup.h"
+#include "dht/node_key.h"
+#include "dht/rpc.h"
+#include "dht/store.h"
+
+#define DHT_K_ZONE        20
+#define DHT_K_MAINLINE    8
+#define DHT_PUT_MAINLINE  20 /* copies: items there are easily lost (reference/overlay.md §2) */
+#define DHT_REPLY_NODES   16 /* contacts in an answer of a zone */
+#define DHT_REPLY_BYTES   1200
+#define DHT_SEEN_MAX      256               /* distinct blobs or adverts one operation hands out */
+#define DHT_PAGES_MAX     12                /* adverts: pages asked of one node */
+#define DHT_FIRST_RTT_NS  (250 * NS_PER_MS) /* expected while nobody answered */
+#define DHT_PROBE_NS      (20 * NS_PER_S)   /* upkeep: one contact is asked this often */
+#define DHT_PROBE_CLIENT  (300 * NS_PER_S)
+#define DHT_STALE_NS      (600 * NS_PER_S) /* and not one that answered this recently */
+#define DHT_REFRESH_NS    (3600 * NS_PER_S)
+#define DHT_HINT_MAX_NS   (60 * NS_PER_S)
+#define DHT_RATE_SLOTS    512
+#define DHT_PINGS_PER_S   20 /* of askers that would fit into the table */
+#define DHT_OBSERVERS     256
+#define DHT_OBSERVERS_PER 8 /* a target */
+#define DHT_OBSERVE_NS    (45 * 60 * NS_PER_S)
+#define DHT_WATCHED       64
+#define DHT_FLOWS         64
+#define DHT_FLOW_NS       (90 * NS_PER_S)
+#define DHT_FLOW_MSGS     64
+#define DHT_FLOW_BYTES    65536
+#define DHT_FLOWS_PER_10S 4 /* new ones for one target */
+
+struct env;
+
+enum op_kind {
+    OP_REFRESH,
+    OP_FIND,
+    OP_GET,
+    OP_PUT,
+    OP_DROP_PUT,
+    OP_DROP_GET,
+    OP_ADVERT_PUT,
+    OP_ADVERT_GET,
+    OP_OBSERVE,
+    OP_ROUTE
+};
+
+struct op {
+    uint32_t id; /* 0: free */
+    uint8_t kind;
+    bool is_waiting; /* for a first contact */
+    bool has_looked; /* at our own store */
+    bool is_walked;
+    uint8_t target[ID_BYTES];
+    struct lookup *l;
+    ns_t started_at, first_at, ends_at;
+    ns_t finish_at;  /* enough was found: end then */
+    uint16_t n_open; /* writes and fetches neither answered nor late */
+    uint16_t n_writes;
+    struct dht_result result;
+    /* get */
+    uint8_t key[32];
+    int64_t seq;         /* get: highest accepted, or min_seq - 1 */
+    uint8_t refused[64]; /* signature of a value the owner did not want */
+    bool has_refused;
+    /* what is written: struct item, blob nonce, advert, body */
+    uint8_t *payload;
+    size_t payload_len;
+    uint32_t flow;
+    /* blobs and adverts handed out already, DROP_HASH each */
+    uint8_t *seen;
+    uint16_t n_seen;
+    union {
+        dht_value_cb value;
+        dht_blob_cb blob;
+        dht_advert_cb advert;
+        dht_find_cb find;
+    } cb;
+    dht_done_cb done;
+    void *arg;
+};
+
+struct hint {
+    struct addr addr;
+    ns_t next_at; /* 0: empty; NS_NEVER: in flight, or it answered */
+    uint8_t tries;
+    bool is_open, has_answered;
+};
+
+struct rate_slot {
+    uint32_t tag;
+    uint32_t tokens; /* thousandths */
+    ns_t at;
+};
+
+struct observer {
+    uint8_t target[ID_BYTES];
+    struct contact c;
+    ns_t expires_at;
+};
+
+struct watched {
+    uint8_t target[ID_BYTES];
+    ns_t expires_at;
+};
+
+/* One `route` exchange we carry. */
+struct flow {
+    uint8_t target[ID_BYTES];
+    struct contact origin, putter;
+    uint32_t flow_in, flow_out;  /* the origin's number, ours */
+    ns_t started_at, expires_at; /* 0: empty */
+    uint16_t n_msgs;
+    uint32_t n_bytes;
+};
+
+struct dht {
+    struct dht_config config;
+    struct env env;
+    bool is_zone, is_dead, has_ticked;
+    uint8_t k;
+    enum dht_state state;
+    struct node_key key; /* zones; on mainline only the id is used */
+    uint8_t id[ID_BYTES];
+    struct table table;
+    struct rpc rpc;
+    struct store store;
+    struct drops drops;
+    struct adverts adverts;
+    struct address_votes votes[2]; /* IPv4, IPv6 */
+    struct clocks clocks;
+    struct size_estimate size;
+    struct op ops[DHT_OPS_MAX];
+    uint32_t op_round;
+    ns_t kick_at; /* operations want a turn */
+    struct hint hints[DHT_HINTS_MAX];
+    uint8_t n_self_lookups; /* of our own neighbourhood since we joined */
+    unsigned refresh_bucket;
+    ns_t probe_at, refresh_at;
+    ns_t rtt_ns, rtt_at; /* median, kept for a second */
+    uint64_t rate_secret;
+    struct rate_slot rates[DHT_RATE_SLOTS];
+    struct rate_slot verifies, pings;
+    struct observer observers[DHT_OBSERVERS];
+    struct watched watched[DHT_WATCHED];
+    struct flow flows[DHT_FLOWS];
+    struct dht_stats count; /* the counters; the rest is filled in by dht_stats() */
+    uint64_t lookup_ns_sum;
+};
+
+/* --- dht.c */
+ns_t dht_rtt(struct dht *d, ns_t now);
+bool dht_addr_ok(const struct dht *d, const struct addr *a);
+/* True when a token of the bucket is left. */
+bool dht_rate_ok(struct rate_slot *s, ns_t now, uint32_t per_s, uint32_t burst);
+void dht_send(struct dht *d, const struct addr *to, struct slice packet);
+void dht_set_state(struct dht *d, enum dht_state state);
+/* A contact answered: it may be the first. */
+void dht_contact_answered(struct dht *d, ns_t now, const struct contact *c, ns_t rtt);
+void dht_hint_answered(struct dht *d, ns_t now, const struct addr *a, bool has_answered);
+/* One neighbourhood lookup ended. */
+void dht_refresh_done(struct dht *d, ns_t now, const struct op *op);
+
+/* --- dht_ask.c */
+/* Send a query; NULL when none can be open. extra: 8 bytes for rpc_call, or NULL. */
+struct rpc_call *dht_ask(struct dht *d, ns_t now, enum rpc_kind kind, struct op *op, const struct contact *to,
+                         bool has_id, const uint8_t *extra);
+/* Ask, if it lives, a node that may belong into the table. */
+void dht_probe(struct dht *d, ns_t now, const struct contact *c);
+/* A query without a call to wait for that is not rebuilt: notify and route. */
+void dht_tell(struct dht *d, ns_t now, const struct contact *to, struct krpc_msg *m);
+void dht_answer(struct dht *d, ns_t now, const struct addr *from, struct slice packet,
+                const struct krpc_msg *m);
+/* Calls that became late or dead. */
+void dht_ask_tick(struct dht *d, ns_t now);
+/* Contacts of zn, nodes or nodes6, each with its id checked; returns how many (at most max). */
+size_t dht_read_nodes(struct dht *d, const struct krpc_body *b, struct slice zn, struct contact *out,
+                      size_t max);
+
+/* --- dht_op.c */
+struct op *dht_op(struct dht *d, uint32_t id);
+/* Start an operation that owns nobody's callback; NULL when all are taken. */
+struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_t target[static ID_BYTES]);
+/* Send what there is to send; runs no callback. */
+void dht_op_send(struct dht *d, ns_t now, struct op *op);
+/* The same, and end it when it is done: runs callbacks. */
+void dht_op_turn(struct dht *d, ns_t now, struct op *op);
+/* An answer for an operation; runs callbacks. */
+void dht_op_answer(struct dht *d, ns_t now, struct op *op, const struct rpc_call *call,
+                   const struct contact *from, const struct krpc_msg *m);
+void dht_op_error(struct dht *d, ns_t now, struct op *op, const struct rpc_call *call, int code);
+void dht_op_late(struct dht *d, ns_t now, struct op *op, const struct rpc_call *call, bool is_dead);
+/* Give waiting operations their first contacts. */
+void dht_ops_seed(struct dht *d, ns_t now);
+void dht_ops_tick(struct dht *d, ns_t now);
+ns_t dht_ops_deadline(const struct dht *d);
+void dht_op_free(struct op *op);
+
+/* --- dht_serve.c */
+void dht_serve(struct dht *d, ns_t now, const struct addr *from, struct slice packet,
+               const struct krpc_msg *m);
+/* Tell those who observe target. */
+void dht_notify(struct dht *d, ns_t now, const uint8_t target[static ID_BYTES]);
+
+#endif

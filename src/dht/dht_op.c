@@ -1,0 +1,605 @@
+#include "dht/dht_node.h"
+
+#include "base/mem.h"
+#include "crypto/item.h"
+#include "crypto/request.h"
+#include "crypto/secret.h"
+
+#define FETCH_TRIES 3
+#define SEED_NODES  20
+
+struct op *dht_op(struct dht *d, uint32_t id)
+{
+    struct op *op = &d->ops[id % DHT_OPS_MAX];
+
+    return id != 0 && op->id == id ? op : NULL;
+}
+
+void dht_op_free(struct op *op)
+{
+    lookup_destroy(op->l);
+    if (op->payload != NULL)
+        secret_wipe(op->payload, op->payload_len);
+    mem_free(op->payload);
+    mem_free(op->seen);
+    memset(op, 0, sizeof *op);
+}
+
+static bool is_write(const struct op *op)
+{
+    return op->kind == OP_PUT || op->kind == OP_DROP_PUT || op->kind == OP_ADVERT_PUT ||
+           op->kind == OP_OBSERVE || op->kind == OP_ROUTE;
+}
+
+static unsigned copies(const struct dht *d)
+{
+    return d->is_zone ? DHT_K_ZONE : DHT_PUT_MAINLINE;
+}
+
+static void seed(struct dht *d, struct op *op)
+{
+    const struct table_entry *near[SEED_NODES];
+    size_t n = table_closest(&d->table, op->target, near, SEED_NODES);
+
+    for (size_t i = 0; i < n; i++)
+        lookup_add(op->l, &near[i]->c, (unsigned)i);
+    op->is_waiting = n == 0;
+}
+
+struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_t target[static ID_BYTES])
+{
+    struct op *op = NULL;
+
+    for (unsigned i = 0; i < DHT_OPS_MAX && op == NULL && !d->is_dead; i++)
+        if (d->ops[i].id == 0)
+            op = &d->ops[i];
+    if (op == NULL) {
+        d->count.cap_drops++;
+        return NULL;
+    }
+    memset(op, 0, sizeof *op);
+    op->id = d->op_round * DHT_OPS_MAX + (uint32_t)(op - d->ops);
+    d->op_round = d->op_round >= UINT32_MAX / DHT_OPS_MAX - 1 ? 1 : d->op_round + 1;
+    op->kind = (uint8_t)kind;
+    memcpy(op->target, target, ID_BYTES);
+    op->l = lookup_create(target, d->id, d->k, d->config.n_paths);
+    op->started_at = now;
+    op->ends_at = now + DHT_OP_MAX_NS;
+    op->seq = -1;
+    d->count.lookups += kind != OP_REFRESH;
+    seed(d, op);
+    if (kind == OP_REFRESH)
+        dht_op_send(d, now, op);
+    d->kick_at = now;
+    return op;
+}
+
+/* --- the walk */
+
+void dht_op_send(struct dht *d, ns_t now, struct op *op)
+{
+    struct lookup_node *n;
+
+    if (op->is_waiting || op->is_walked || op->finish_at > 0)
+        return;
+    while ((n = lookup_next(op->l)) != NULL) {
+        if (!dht_ask(d, now, RPC_WALK, op, &n->c, true, NULL)) {
+            d->kick_at = now + 50 * NS_PER_MS;
+            return;
+        }
+        lookup_asked(n);
+    }
+}
+
+static void write_to(struct dht *d, ns_t now, struct op *op, struct lookup_node *n)
+{
+    if (n->is_written || n->token_len == 0 || op->n_writes >= 2 * copies(d))
+        return;
+    if (dht_ask(d, now, RPC_WRITE, op, &n->c, true, NULL)) {
+        n->is_written = true;
+        op->n_writes++;
+    }
+}
+
+/* Nearer than where the last copy should lie: it can be written to before the lookup has ended. */
+static bool is_inside_radius(const struct dht *d, const struct op *op, const uint8_t id[static ID_BYTES])
+{
+    double n, low, high;
+
+    size_read(&d->size, d->k, &n, &low, &high);
+    if (d->size.exact > 0)
+        return true;
+    return d->size.weight > 0 && id_distance(id, op->target) <= copies(d) / n;
+}
+
+static void learn_size(struct dht *d, struct op *op)
+{
+    struct lookup_node *near[DHT_K_ZONE];
+    size_t n = lookup_closest(op->l, near, d->k);
+    double size, low, high;
+
+    if (n >= d->k)
+        size_add(&d->size, (unsigned)n, id_distance(near[n - 1]->c.id, op->target));
+    else if (n + 1u >= table_live(&d->table) && n > 0 && op->kind == OP_REFRESH)
+        size_set_exact(&d->size, (unsigned)n + 1);
+    size_read(&d->size, d->k, &size, &low, &high);
+    op->result.is_sparse = lookup_is_sparse(op->l, size);
+}
+
+static void walked(struct dht *d, ns_t now, struct op *op)
+{
+    struct lookup_node *near[DHT_K_ZONE + DHT_PUT_MAINLINE];
+    size_t n;
+
+    op->is_walked = true;
+    learn_size(d, op);
+    if (!is_write(op))
+        return;
+    n = lookup_closest(op->l, near, copies(d));
+    for (size_t i = 0; i < n; i++)
+        write_to(d, now, op, near[i]);
+}
+
+/* --- the end */
+
+static enum err verdict(const struct op *op)
+{
+    if (op->result.n_found > 0 || op->result.n_acks > 0)
+        return ERR_OK;
+    if (op->result.n_nodes == 0)
+        return ERR_TIMEOUT;
+    if (op->kind == OP_FIND || op->kind == OP_REFRESH)
+        return ERR_OK;
+    return op->result.n_refused > 0 ? ERR_REFUSED : ERR_NOT_FOUND;
+}
+
+static void tell_find(struct op *op)
+{
+    struct dht_node nodes[DHT_K_ZONE];
+    struct lookup_node *near[DHT_K_ZONE];
+    size_t n = lookup_closest(op->l, near, op->l->k);
+
+    for (size_t i = 0; i < n; i++) {
+        nodes[i] = (struct dht_node){.addr = near[i]->c.addr};
+        memcpy(nodes[i].id, near[i]->c.id, ID_BYTES);
+        memcpy(nodes[i].key, near[i]->c.key, sizeof nodes[i].key);
+    }
+    op->cb.find(op->arg, nodes, n, &op->result);
+}
+
+static void finish(struct dht *d, ns_t now, struct op *op)
+{
+    struct op was = *op;
+    ns_t first = op->first_at > 0 ? op->first_at : now, rtt = dht_rtt(d, now);
+    enum err e;
+
+    memset(op, 0, sizeof *op); /* its place is free for what the callback starts */
+    was.result.n_nodes = lookup_answers(was.l);
+    was.result.took_ns = now - was.started_at;
+    was.result.rtts_x100 = (uint32_t)((first - was.started_at) * 100 / (rtt > 0 ? rtt : 1));
+    e = verdict(&was);
+    if (e == ERR_OK && was.kind != OP_REFRESH) {
+        d->count.lookups_ok++;
+        d->lookup_ns_sum += first - was.started_at;
+    }
+    if (was.kind == OP_REFRESH)
+        dht_refresh_done(d, now, &was);
+    else if (was.kind == OP_FIND && was.cb.find != NULL)
+        tell_find(&was);
+    else if (was.kind != OP_FIND && was.done != NULL)
+        was.done(was.arg, e, &was.result);
+    dht_op_free(&was);
+}
+
+static bool is_done(const struct op *op, ns_t now)
+{
+    if (now >= op->ends_at || (op->is_waiting && now >= op->started_at + DHT_JOIN_WAIT_NS))
+        return true;
+    if (op->finish_at > 0 && now >= op->finish_at)
+        return true;
+    return !op->is_waiting && op->is_walked && op->n_open == 0;
+}
+
+/* --- what is found */
+
+/* Add to what was handed out; false when it was, or there is too much. */
+static bool note_seen(struct op *op, const uint8_t hash[static DROP_HASH])
+{
+    for (unsigned i = 0; i < op->n_seen; i++)
+        if (memcmp(op->seen + DROP_HASH * i, hash, DROP_HASH) == 0)
+            return false;
+    if (op->seen == NULL || op->n_seen >= DHT_SEEN_MAX)
+        return false;
+    memcpy(op->seen + DROP_HASH * op->n_seen++, hash, DROP_HASH);
+    return true;
+}
+
+static bool is_seen(const struct op *op, const uint8_t hash[static DROP_HASH])
+{
+    for (unsigned i = 0; i < op->n_seen; i++)
+        if (memcmp(op->seen + DROP_HASH * i, hash, DROP_HASH) == 0)
+            return true;
+    return op->n_seen >= DHT_SEEN_MAX;
+}
+
+static void count_found(struct op *op, ns_t now)
+{
+    op->result.n_found++;
+    if (op->first_at == 0)
+        op->first_at = now;
+}
+
+/* A callback ran: is the operation still there? */
+static bool lives(struct dht *d, const struct op *op, uint32_t id)
+{
+    return !d->is_dead && op->id == id;
+}
+
+/* Hand out a value whose signature was checked. False: the operation is gone. */
+static bool give_value(struct dht *d, ns_t now, struct op *op, const struct item *item)
+{
+    uint32_t id = op->id;
+    bool is_wanted = op->cb.value == NULL || op->cb.value(op->arg, item);
+
+    if (!lives(d, op, id))
+        return false;
+    if (!is_wanted) {
+        memcpy(op->refused, item->sig, sizeof op->refused);
+        op->has_refused = true;
+        return true;
+    }
+    op->seq = item->seq;
+    count_found(op, now);
+    dht_op_send(d, now, op); /* one more round trip's worth of nodes, then no more */
+    if (op->finish_at == 0)
+        op->finish_at = now + dht_rtt(d, now) * 5 / 4;
+    return true;
+}
+
+static bool take_value(struct dht *d, ns_t now, struct op *op, const struct krpc_msg *m)
+{
+    struct item item = {0};
+    struct slice v;
+
+    if (m->b.k.data == NULL || m->b.sig.data == NULL || !m->b.seq.is_set || !krpc_v_string(m, &v))
+        return true;
+    if (v.len > ITEM_V_MAX || memcmp(m->b.k.data, op->key, sizeof op->key) != 0 || m->b.seq.v <= op->seq)
+        return true;
+    if (op->has_refused && memcmp(op->refused, m->b.sig.data, sizeof op->refused) == 0)
+        return true;
+    if (d->store.ops->item(m->b.k.data, (struct slice){0}, m->b.seq.v, m->b.v, m->b.sig.data) != ERR_OK) {
+        d->count.bad_packets++;
+        return true;
+    }
+    memcpy(item.k, op->key, sizeof item.k);
+    item.seq = m->b.seq.v;
+    memcpy(item.sig, m->b.sig.data, sizeof item.sig);
+    item.v_len = (uint16_t)v.len;
+    memcpy(item.v, v.data, v.len);
+    return give_value(d, now, op, &item);
+}
+
+static bool give_blob(struct dht *d, ns_t now, struct op *op, const uint8_t *bytes, const uint8_t *nonce)
+{
+    unsigned bits = pow_bits(op->target, slice_of(bytes, DROP_BLOB_BYTES), nonce);
+    uint8_t hash[DROP_HASH];
+    uint32_t id = op->id;
+
+    drop_hash(bytes, hash);
+    if (bits < DROP_BITS_MIN || !note_seen(op, hash))
+        return true;
+    count_found(op, now);
+    if (op->cb.blob != NULL)
+        op->cb.blob(op->arg, bytes, nonce, (uint8_t)(bits > 255 ? 255 : bits));
+    return lives(d, op, id);
+}
+
+static bool give_advert(struct dht *d, ns_t now, struct op *op, const uint8_t *N, const struct addr *seen,
+                        struct slice advert)
+{
+    uint8_t hash[DROP_HASH];
+    uint32_t id = op->id;
+    struct hasher h;
+
+    hash_begin(&h, sizeof hash, NULL, 0);
+    hash_bytes(&h, N, 32);
+    hash_bytes(&h, advert.data, advert.len);
+    hash_end(&h, hash);
+    if (!note_seen(op, hash))
+        return true;
+    count_found(op, now);
+    if (op->cb.advert != NULL)
+        op->cb.advert(op->arg, N, seen, advert);
+    return lives(d, op, id);
+}
+
+/* What others put here counts like an answer of a node no round trip away. */
+static bool look_here(struct dht *d, ns_t now, struct op *op)
+{
+    uint8_t hashes[DROP_PER_ID * DROP_HASH];
+    const struct stored *s;
+    const struct advert *a;
+    size_t n;
+
+    op->has_looked = true;
+    if (op->kind == OP_GET && (s = store_get(&d->store, now, op->target)) != NULL && s->seq > op->seq &&
+        s->salt_len == 0) {
+        struct item item = {.seq = s->seq, .v_len = s->v_len};
+
+        memcpy(item.k, s->k, sizeof item.k);
+        memcpy(item.sig, s->sig, sizeof item.sig);
+        memcpy(item.v, s->v, s->v_len);
+        return give_value(d, now, op, &item);
+    }
+    if (op->kind == OP_DROP_GET) {
+        n = drops_list(&d->drops, now, op->target, hashes);
+        for (size_t i = 0; i < n; i++) {
+            const struct blob *b = drops_get(&d->drops, now, op->target, hashes + DROP_HASH * i);
+
+            if (b != NULL && !give_blob(d, now, op, b->bytes, b->nonce))
+                return false;
+        }
+    }
+    if (op->kind == OP_ADVERT_GET)
+        for (unsigned i = 0; (a = adverts_get(&d->adverts, now, op->target, i, NULL)) != NULL; i++)
+            if (!give_advert(d, now, op, a->N, &a->seen, slice_of(a->bytes, a->len)))
+                return false;
+    return true;
+}
+
+void dht_op_turn(struct dht *d, ns_t now, struct op *op)
+{
+    if (!op->has_looked && !look_here(d, now, op))
+        return;
+    dht_op_send(d, now, op);
+    if (!op->is_waiting && !op->is_walked && op->finish_at == 0 && lookup_is_done(op->l))
+        walked(d, now, op);
+    if (is_done(op, now))
+        finish(d, now, op);
+}
+
+/* --- answers */
+
+static bool is_being_fetched(const struct dht *d, const struct op *op, const uint8_t hash[static DROP_HASH])
+{
+    for (unsigned i = 0; i < RPC_MAX; i++) {
+        const struct rpc_call *c = &d->rpc.calls[i];
+
+        if (c->is_used && c->op == op->id && c->kind == RPC_FETCH && c->is_counted &&
+            memcmp(c->extra, hash, DROP_HASH) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void fetch_blobs(struct dht *d, ns_t now, struct op *op, const struct contact *from,
+                        struct slice hashes)
+{
+    for (size_t at = 0; at + DROP_HASH <= hashes.len; at += DROP_HASH)
+        if (!is_seen(op, hashes.data + at) && !is_being_fetched(d, op, hashes.data + at))
+            dht_ask(d, now, RPC_FETCH, op, from, true, hashes.data + at);
+}
+
+/* The node did not give it: ask the next one that may have it. */
+static void fetch_elsewhere(struct dht *d, ns_t now, struct op *op, const struct rpc_call *call)
+{
+    struct lookup_node *near[DHT_K_ZONE];
+    size_t n = lookup_closest(op->l, near, DHT_K_ZONE), at = 0;
+    struct rpc_call *again;
+
+    if (op->kind != OP_DROP_GET || call->tries + 1 >= FETCH_TRIES || is_seen(op, call->extra) ||
+        is_being_fetched(d, op, call->extra))
+        return;
+    while (at < n && !id_equal(near[at]->c.id, call->to.id))
+        at++;
+    for (size_t i = 1; i < n; i++) {
+        const struct lookup_node *other = near[(at + i) % n];
+
+        if (other->token_len == 0)
+            continue;
+        again = dht_ask(d, now, RPC_FETCH, op, &other->c, true, call->extra);
+        if (again != NULL)
+            again->tries = (uint8_t)(call->tries + 1);
+        return;
+    }
+}
+
+/* One page of adverts, and the next one of that node if there is more. False: the operation is gone. */
+static bool take_adverts(struct dht *d, ns_t now, struct op *op, const struct contact *from, unsigned first,
+                         const struct krpc_msg *m)
+{
+    struct slice key, raw, entry;
+    struct ben_iter it;
+    unsigned n = first;
+    uint8_t extra[8] = {0};
+
+    if (m->b.ads.data == NULL || !ben_list(m->b.ads, &it))
+        return true;
+    while (ben_next(&it, &key, &raw) && ben_str(raw, &entry)) {
+        uint8_t N[32];
+        struct addr seen;
+        struct slice advert;
+        struct rd r;
+
+        rd_init(&r, entry);
+        rd_copy(&r, N, sizeof N);
+        addr_read(&r, &seen);
+        advert = rd_rest(&r);
+        n++;
+        if (!rd_ok(&r) || advert.len == 0 || advert.len > DHT_ADVERT_MAX)
+            continue;
+        if (!give_advert(d, now, op, N, &seen, advert))
+            return false;
+    }
+    if (n == first || !m->b.n.is_set || (int64_t)n >= m->b.n.v || n >= ADVERT_PER_KEY ||
+        op->n_seen >= DHT_SEEN_MAX)
+        return true;
+    extra[0] = (uint8_t)n;
+    dht_ask(d, now, RPC_FETCH, op, from, true, extra);
+    return true;
+}
+
+static bool take_walk(struct dht *d, ns_t now, struct op *op, const struct contact *from,
+                      const struct krpc_msg *m)
+{
+    struct lookup_node *n = lookup_find(op->l, from->id);
+    struct contact near[64];
+    size_t count;
+    unsigned path;
+
+    if (n == NULL)
+        return true;
+    lookup_answered(n, m->b.token);
+    n->has_ours =
+        op->kind == OP_PUT && m->b.seq.is_set && m->b.seq.v == ((struct item *)(void *)op->payload)->seq;
+    path = n->path;
+    count = dht_read_nodes(d, &m->b, m->b.zn, near, 64);
+    for (size_t i = 0; i < count; i++)
+        lookup_add(op->l, &near[i], path);
+    if (is_write(op) && !op->is_walked && is_inside_radius(d, op, from->id))
+        write_to(d, now, op, lookup_find(op->l, from->id));
+    if (op->kind == OP_GET)
+        return take_value(d, now, op, m);
+    if (op->kind == OP_DROP_GET)
+        fetch_blobs(d, now, op, from, m->b.h);
+    if (op->kind == OP_ADVERT_GET)
+        return take_adverts(d, now, op, from, 0, m);
+    return true;
+}
+
+static void take_ack(struct op *op, const struct krpc_msg *m)
+{
+    bool is_stored = op->kind != OP_DROP_PUT || (m->b.n.is_set && m->b.n.v == 1);
+
+    if (is_stored) {
+        op->result.n_acks++;
+        return;
+    }
+    op->result.n_refused++;
+    if (m->b.bits.is_set && m->b.bits.v > op->result.bits_needed && m->b.bits.v <= DROP_BITS_MAX)
+        op->result.bits_needed = (uint8_t)m->b.bits.v;
+}
+
+static bool take_fetch(struct dht *d, ns_t now, struct op *op, const struct rpc_call *call,
+                       const struct contact *from, const struct krpc_msg *m)
+{
+    uint8_t hash[DROP_HASH];
+
+    if (op->kind == OP_ADVERT_GET)
+        return take_adverts(d, now, op, from, call->extra[0], m);
+    if (m->b.blob.data != NULL && m->b.nonce.data != NULL) {
+        drop_hash(m->b.blob.data, hash);
+        if (memcmp(hash, call->extra, DROP_HASH) == 0)
+            return give_blob(d, now, op, m->b.blob.data, m->b.nonce.data);
+    }
+    fetch_elsewhere(d, now, op, call);
+    return true;
+}
+
+void dht_op_answer(struct dht *d, ns_t now, struct op *op, const struct rpc_call *call,
+                   const struct contact *from, const struct krpc_msg *m)
+{
+    bool is_there = true;
+
+    op->n_open = (uint16_t)(op->n_open - call->is_counted);
+    if (call->kind == RPC_WALK)
+        is_there = take_walk(d, now, op, from, m);
+    else if (call->kind == RPC_WRITE)
+        take_ack(op, m);
+    else if (call->kind == RPC_FETCH)
+        is_there = take_fetch(d, now, op, call, from, m);
+    if (is_there)
+        dht_op_turn(d, now, op);
+}
+
+void dht_op_error(struct dht *d, ns_t now, struct op *op, const struct rpc_call *call, int code)
+{
+    struct lookup_node *n = lookup_find(op->l, call->to.id);
+
+    op->n_open = (uint16_t)(op->n_open - call->is_counted);
+    if (call->kind == RPC_WALK && n != NULL) {
+        lookup_failed(n);
+    } else if (call->kind == RPC_WRITE && code == KRPC_E_SEQ && n != NULL && n->has_ours) {
+        op->result.n_acks++; /* bittorrent-dht refuses the same seq once more: it is there */
+    } else if (call->kind == RPC_WRITE) {
+        op->result.n_refused++;
+        op->result.last_error = code;
+    } else if (call->kind == RPC_FETCH) {
+        fetch_elsewhere(d, now, op, call);
+    }
+    dht_op_turn(d, now, op);
+}
+
+/* A second query to that node is in flight: that one decides. */
+static bool is_asked_again(const struct dht *d, const struct op *op, const struct rpc_call *call)
+{
+    for (unsigned i = 0; i < RPC_MAX; i++) {
+        const struct rpc_call *c = &d->rpc.calls[i];
+
+        if (c->is_used && c->op == op->id && c->kind == RPC_WALK && id_equal(c->to.id, call->to.id))
+            return true;
+    }
+    return false;
+}
+
+void dht_op_late(struct dht *d, ns_t now, struct op *op, const struct rpc_call *call, bool is_dead)
+{
+    struct lookup_node *n = lookup_find(op->l, call->to.id);
+
+    op->n_open = (uint16_t)(op->n_open - call->is_counted);
+    if (call->kind == RPC_WALK && n != NULL) {
+        if (!is_dead)
+            lookup_late(n);
+        else if (!is_asked_again(d, op, call))
+            lookup_failed(n);
+    } else if (call->kind == RPC_FETCH && call->is_counted) {
+        fetch_elsewhere(d, now, op, call);
+    }
+    dht_op_turn(d, now, op);
+}
+
+/* --- turns */
+
+void dht_ops_seed(struct dht *d, ns_t now)
+{
+    for (unsigned i = 0; i < DHT_OPS_MAX; i++) {
+        struct op *op = &d->ops[i];
+
+        if (op->id == 0 || !op->is_waiting)
+            continue;
+        seed(d, op);
+        dht_op_send(d, now, op);
+    }
+}
+
+void dht_ops_tick(struct dht *d, ns_t now)
+{
+    bool is_kicked = d->kick_at > 0 && d->kick_at <= now;
+
+    if (is_kicked)
+        d->kick_at = 0;
+    for (unsigned i = 0; i < DHT_OPS_MAX && !d->is_dead; i++) {
+        struct op *op = &d->ops[i];
+
+        if (op->id != 0 && (is_kicked || is_done(op, now)))
+            dht_op_turn(d, now, op);
+    }
+}
+
+ns_t dht_ops_deadline(const struct dht *d)
+{
+    ns_t at = d->kick_at > 0 ? d->kick_at : NS_NEVER;
+
+    for (unsigned i = 0; i < DHT_OPS_MAX; i++) {
+        const struct op *op = &d->ops[i];
+
+        if (op->id == 0)
+            continue;
+        at = ns_min(at, op->ends_at);
+        if (op->finish_at > 0)
+            at = ns_min(at, op->finish_at);
+        if (op->is_waiting)
+            at = ns_min(at, op->started_at + DHT_JOIN_WAIT_NS);
+    }
+    return at;
+}

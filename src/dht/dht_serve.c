@@ -1,0 +1,589 @@
+#include "dht/dht_node.h"
+
+#include "crypto/secret.h"
+
+/* A query whose sender is proven (zones), or not (mainline). */
+struct asker {
+    const struct addr *addr;
+    const struct krpc_msg *q;
+    struct pair *pair; /* NULL on mainline */
+    struct contact c;
+};
+
+/* Room for what an answer points to while it is written. */
+struct answer_room {
+    uint8_t ip[18], token[STORE_TOKEN_BYTES];
+    uint8_t nodes[DHT_REPLY_BYTES];
+    uint8_t v[STORE_V_MAX + 8];
+    uint8_t hashes[DROP_PER_ID * DROP_HASH];
+    uint8_t ads[DHT_REPLY_BYTES];
+};
+
+/* Contacts we may tell them: nothing private to somebody outside. */
+static bool may_tell(const struct asker *a, const struct contact *c)
+{
+    return addr_class(a->addr) != ADDR_GLOBAL || addr_class(&c->addr) == ADDR_GLOBAL;
+}
+
+/* Write the contacts nearest to target that fit, in the form of the profile; returns their bytes. */
+static struct slice write_nodes(struct dht *d, const struct asker *a, const uint8_t target[static ID_BYTES],
+                                uint8_t *buf, size_t size)
+{
+    const struct table_entry *near[DHT_REPLY_NODES];
+    size_t n = table_closest(&d->table, target, near, d->is_zone ? DHT_REPLY_NODES : DHT_K_MAINLINE);
+    struct wr w;
+
+    wr_init(&w, buf, size);
+    for (size_t i = 0; i < n; i++) {
+        const struct contact *c = &near[i]->c;
+        size_t need = d->is_zone ? KRPC_ZN_V4 + (c->addr.family == ADDR_V6 ? 12u : 0u) : ID_BYTES + 18;
+        uint8_t compact[18];
+
+        if (!may_tell(a, c) || wr_len(&w) + need > size || id_equal(c->id, a->c.id))
+            continue;
+        if (d->is_zone) {
+            wr_bytes(&w, c->key, sizeof c->key);
+            wr_bytes(&w, c->nonce, sizeof c->nonce);
+            addr_write(&w, &c->addr);
+        } else {
+            wr_bytes(&w, c->id, ID_BYTES);
+            wr_bytes(&w, compact, krpc_write_compact(&c->addr, compact));
+        }
+    }
+    return slice_of(buf, wr_len(&w));
+}
+
+static void send_reply(struct dht *d, const struct asker *a, struct krpc_msg *m, struct answer_room *room)
+{
+    uint8_t buf[KRPC_OUT_MAX];
+    struct slice packet;
+
+    m->t = a->q->t;
+    m->b.id = slice_of(d->id, ID_BYTES);
+    m->ip = slice_of(room->ip, krpc_write_compact(a->addr, room->ip));
+    if (d->is_zone)
+        packet = node_seal(&d->key, m, a->pair->id, a->q->mac.data != NULL ? a->pair : NULL, buf, sizeof buf);
+    else
+        packet = krpc_write(m, buf, sizeof buf);
+    dht_send(d, a->addr, packet);
+    if (d->is_zone)
+        a->pair->knows_us = true; /* our signature, or an answer it asked for, is on its way */
+}
+
+static void send_error(struct dht *d, const struct asker *a, int code, const char *text)
+{
+    struct krpc_msg m = {.type = KRPC_ERROR, .code = code, .text = slice_str(text)};
+    struct answer_room room;
+
+    send_reply(d, a, &m, &room);
+}
+
+static void put_nodes(struct dht *d, const struct asker *a, struct krpc_msg *m, struct answer_room *room,
+                      size_t size)
+{
+    struct slice nodes = write_nodes(d, a, a->q->b.target.data, room->nodes, size);
+
+    if (d->is_zone)
+        m->b.zn = nodes;
+    else if (d->config.families & DHT_V4)
+        m->b.nodes = nodes;
+    else
+        m->b.nodes6 = nodes;
+}
+
+static void put_token(struct dht *d, ns_t now, const struct asker *a, const uint8_t *target,
+                      struct krpc_msg *m, struct answer_room *room)
+{
+    store_token(&d->store, now, a->addr, target, room->token);
+    m->b.token = slice_of(room->token, sizeof room->token);
+}
+
+static bool token_ok(struct dht *d, ns_t now, const struct asker *a)
+{
+    return a->q->b.target.data != NULL &&
+           store_token_ok(&d->store, now, a->addr, a->q->b.target.data, a->q->b.token);
+}
+
+static void serve_get(struct dht *d, ns_t now, const struct asker *a, struct krpc_msg *m,
+                      struct answer_room *room)
+{
+    const struct stored *s = store_get(&d->store, now, a->q->b.target.data);
+    struct ben_wr w;
+
+    put_token(d, now, a, a->q->b.target.data, m, room);
+    if (s == NULL) {
+        put_nodes(d, a, m, room, DHT_REPLY_NODES * KRPC_ZN_V4);
+        return;
+    }
+    m->b.seq = (struct krpc_int){.v = s->seq, .is_set = true};
+    if (a->q->b.seq.is_set && s->seq <= a->q->b.seq.v) {
+        put_nodes(d, a, m, room, DHT_REPLY_NODES * KRPC_ZN_V4);
+        return;
+    }
+    ben_wr_init(&w, room->v, sizeof room->v);
+    ben_put_str(&w, slice_of(s->v, s->v_len));
+    m->b.v = ben_wr_done(&w);
+    m->b.k = slice_of(s->k, sizeof s->k);
+    m->b.sig = slice_of(s->sig, sizeof s->sig);
+    /* What is left of a datagram after the value and 420 bytes of everything else. */
+    if (s->v_len < KRPC_OUT_MAX - 420 - KRPC_ZN_V6)
+        put_nodes(d, a, m, room,
+                  (size_t)(KRPC_OUT_MAX - 420 - s->v_len) < sizeof room->nodes
+                      ? (size_t)(KRPC_OUT_MAX - 420 - s->v_len)
+                      : DHT_REPLY_NODES * KRPC_ZN_V4);
+}
+
+static void serve_drop_get(struct dht *d, ns_t now, const struct asker *a, struct krpc_msg *m,
+                           struct answer_room *room)
+{
+    const uint8_t *target = a->q->b.target.data;
+
+    m->b.bits = (struct krpc_int){.v = drops_price(&d->drops, now, target), .is_set = true};
+    if (a->q->b.h.len == DROP_HASH && token_ok(d, now, a)) {
+        const struct blob *b = drops_get(&d->drops, now, target, a->q->b.h.data);
+
+        if (b != NULL) {
+            m->b.blob = slice_of(b->bytes, sizeof b->bytes);
+            m->b.nonce = slice_of(b->nonce, sizeof b->nonce);
+        }
+        return;
+    }
+    m->b.h = slice_of(room->hashes, DROP_HASH * drops_list(&d->drops, now, target, room->hashes));
+    put_token(d, now, a, target, m, room);
+    put_nodes(d, a, m, room, DHT_REPLY_NODES * KRPC_ZN_V4);
+}
+
+static void serve_advert_get(struct dht *d, ns_t now, const struct asker *a, struct krpc_msg *m,
+                             struct answer_room *room)
+{
+    const uint8_t *target = a->q->b.target.data;
+    unsigned at = 0, n = 0;
+    const struct advert *ad;
+    struct ben_wr w;
+
+    if (a->q->b.n.is_set && a->q->b.n.v > 0 && a->q->b.n.v < ADVERT_PER_KEY && token_ok(d, now, a))
+        at = (unsigned)a->q->b.n.v;
+    ben_wr_init(&w, room->ads, at > 0 ? DHT_REPLY_BYTES - 200 : DHT_REPLY_BYTES / 2 + 100);
+    ben_open_list(&w);
+    for (; (ad = adverts_get(&d->adverts, now, target, at, &n)) != NULL; at++) {
+        uint8_t entry[32 + 19 + ADVERT_BYTES];
+        struct wr e;
+
+        wr_init(&e, entry, sizeof entry);
+        wr_bytes(&e, ad->N, sizeof ad->N);
+        addr_write(&e, &ad->seen);
+        wr_bytes(&e, ad->bytes, ad->len);
+        if (wr_len(&w.w) + wr_len(&e) + 6 > (size_t)(w.w.end - w.w.begin))
+            break;
+        ben_put_str(&w, wr_done(&e));
+    }
+    ben_close(&w);
+    m->b.ads = ben_wr_done(&w);
+    m->b.n = (struct krpc_int){.v = n, .is_set = true};
+    put_token(d, now, a, target, m, room);
+    if (!a->q->b.n.is_set)
+        put_nodes(d, a, m, room, 8 * KRPC_ZN_V4);
+}
+
+/* --- writes */
+
+static bool serve_put(struct dht *d, ns_t now, const struct asker *a)
+{
+    uint8_t target[ID_BYTES];
+    int code = store_put(&d->store, now, a->addr, d->is_zone ? a->pair->N : NULL, a->q, target);
+
+    if (code != 0) {
+        send_error(d, a, code, "put");
+        return false;
+    }
+    if (d->is_zone)
+        dht_notify(d, now, target);
+    return true;
+}
+
+static bool serve_drop_put(struct dht *d, ns_t now, const struct asker *a, struct krpc_msg *m)
+{
+    bool is_new = false;
+    uint8_t bits;
+    enum err e;
+
+    if (a->q->b.blob.data == NULL || a->q->b.nonce.data == NULL || !token_ok(d, now, a)) {
+        send_error(d, a, KRPC_E_PROTOCOL, "token");
+        return false;
+    }
+    e = drops_put(&d->drops, now, a->q->b.target.data, a->q->b.blob.data, a->q->b.nonce.data, &bits, &is_new);
+    m->b.bits = (struct krpc_int){.v = bits, .is_set = true};
+    m->b.n = (struct krpc_int){.v = e == ERR_OK, .is_set = true};
+    if (is_new)
+        dht_notify(d, now, a->q->b.target.data);
+    return true;
+}
+
+static bool serve_advert_put(struct dht *d, ns_t now, const struct asker *a)
+{
+    if (a->q->b.ad.data == NULL || !token_ok(d, now, a)) {
+        send_error(d, a, KRPC_E_PROTOCOL, "token");
+        return false;
+    }
+    if (adverts_put(&d->adverts, now, a->q->b.target.data, a->pair->N, a->addr, a->q->b.ad) != ERR_OK) {
+        send_error(d, a, KRPC_E_FULL, "full");
+        return false;
+    }
+    return true;
+}
+
+static bool serve_observe(struct dht *d, ns_t now, const struct asker *a)
+{
+    struct observer *place = NULL;
+    unsigned n = 0;
+
+    if (!token_ok(d, now, a)) {
+        send_error(d, a, KRPC_E_PROTOCOL, "token");
+        return false;
+    }
+    for (unsigned i = 0; i < DHT_OBSERVERS; i++) {
+        struct observer *o = &d->observers[i];
+        bool is_live = o->expires_at > now, is_here = is_live && id_equal(o->target, a->q->b.target.data);
+
+        if (is_here && id_equal(o->c.id, a->c.id)) {
+            place = o;
+            n = 0;
+            break;
+        }
+        n += is_here;
+        if (!is_live && place == NULL)
+            place = o;
+    }
+    if (place == NULL || n >= DHT_OBSERVERS_PER) {
+        d->count.cap_drops++;
+        send_error(d, a, KRPC_E_FULL, "full");
+        return false;
+    }
+    memcpy(place->target, a->q->b.target.data, ID_BYTES);
+    place->c = a->c;
+    place->expires_at = now + DHT_OBSERVE_NS;
+    return true;
+}
+
+void dht_notify(struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
+{
+    for (unsigned i = 0; i < DHT_OBSERVERS; i++) {
+        struct observer *o = &d->observers[i];
+        struct krpc_msg m = {.method = KRPC_NOTIFY};
+
+        if (o->expires_at <= now || !id_equal(o->target, target))
+            continue;
+        m.b.target = slice_of(o->target, ID_BYTES);
+        dht_tell(d, now, &o->c, &m);
+    }
+}
+
+/* --- route */
+
+static uint32_t read_flow(struct slice f)
+{
+    struct rd r;
+
+    rd_init(&r, f);
+    return rd_u32(&r);
+}
+
+static void pass_on(struct dht *d, ns_t now, struct flow *f, bool is_back, struct slice body)
+{
+    struct krpc_msg m = {.method = KRPC_ROUTE};
+    uint32_t number = is_back ? f->flow_in : f->flow_out;
+    uint8_t flow[4] = {(uint8_t)(number >> 24), (uint8_t)(number >> 16), (uint8_t)(number >> 8),
+                       (uint8_t)number};
+
+    if (++f->n_msgs > DHT_FLOW_MSGS || (f->n_bytes += (uint32_t)body.len) > DHT_FLOW_BYTES) {
+        d->count.cap_drops++;
+        return;
+    }
+    m.b.target = slice_of(f->target, ID_BYTES);
+    m.b.f = slice_of(flow, sizeof flow);
+    m.b.body = body;
+    dht_tell(d, now, is_back ? &f->origin : &f->putter, &m);
+}
+
+/* The flow of an asker for a target, made if the caps allow; NULL: refused. */
+static struct flow *open_flow(struct dht *d, ns_t now, const struct asker *a, const struct stored *s)
+{
+    struct flow *place = NULL;
+    unsigned n_new = 0;
+    uint32_t number = read_flow(a->q->b.f);
+
+    for (unsigned i = 0; i < DHT_FLOWS; i++) {
+        struct flow *f = &d->flows[i];
+
+        if (f->expires_at <= now) {
+            place = place == NULL ? f : place;
+            continue;
+        }
+        if (!id_equal(f->target, s->target))
+            continue;
+        if (f->flow_in == number && id_equal(f->origin.id, a->c.id))
+            return f;
+        n_new += now - f->started_at < 10 * NS_PER_S;
+    }
+    if (place == NULL || n_new >= DHT_FLOWS_PER_10S)
+        return NULL;
+    *place =
+        (struct flow){.origin = a->c, .flow_in = number, .started_at = now, .expires_at = now + DHT_FLOW_NS};
+    memcpy(place->target, s->target, ID_BYTES);
+    place->putter.addr = s->put_from;
+    memcpy(place->putter.key, s->put_by, sizeof s->put_by);
+    place->flow_out = env_random_u32(&d->env) | 1;
+    return place;
+}
+
+static bool serve_route(struct dht *d, ns_t now, const struct asker *a)
+{
+    const struct stored *s = store_get(&d->store, now, a->q->b.target.data);
+    struct flow *f;
+    struct pair *putter;
+
+    if (!token_ok(d, now, a)) {
+        send_error(d, a, KRPC_E_PROTOCOL, "token");
+        return false;
+    }
+    putter = s != NULL ? node_pair(&d->key, s->put_by) : NULL;
+    if (putter == NULL) {
+        send_error(d, a, KRPC_E_SERVER, "nobody");
+        return false;
+    }
+    f = open_flow(d, now, a, s);
+    if (f == NULL) {
+        d->count.cap_drops++;
+        send_error(d, a, KRPC_E_FULL, "full");
+        return false;
+    }
+    memcpy(f->putter.id, putter->id, ID_BYTES);
+    f->putter.addr = putter->addr;
+    pass_on(d, now, f, false, a->q->b.body);
+    return true;
+}
+
+/* A body that reached its end, or comes back through us. */
+static void deliver_route(struct dht *d, ns_t now, const struct asker *a)
+{
+    struct dht_route r = {.from = *a->addr, .flow = read_flow(a->q->b.f), .body = a->q->b.body};
+
+    for (unsigned i = 0; i < DHT_FLOWS; i++) {
+        struct flow *f = &d->flows[i];
+
+        if (f->expires_at > now && f->flow_out == r.flow && id_equal(f->putter.id, a->c.id)) {
+            pass_on(d, now, f, true, a->q->b.body);
+            return;
+        }
+        if (f->expires_at > now && f->flow_in == r.flow && id_equal(f->origin.id, a->c.id)) {
+            pass_on(d, now, f, false, a->q->b.body);
+            return;
+        }
+    }
+    memcpy(r.key, a->pair->N, sizeof r.key);
+    memcpy(r.target, a->q->b.target.data, ID_BYTES);
+    if (d->config.events.route != NULL)
+        d->config.events.route(d->config.events.arg, &r);
+}
+
+void dht_route_reply(struct dht *d, ns_t now, const struct dht_route *route, struct slice body)
+{
+    struct krpc_msg m = {.method = KRPC_ROUTE};
+    struct pair *pair = d->is_zone && !d->is_dead ? node_pair(&d->key, route->key) : NULL;
+    uint8_t flow[4] = {(uint8_t)(route->flow >> 24), (uint8_t)(route->flow >> 16),
+                       (uint8_t)(route->flow >> 8), (uint8_t)route->flow};
+    struct contact to = {.addr = route->from};
+
+    if (pair == NULL || body.len == 0 || body.len > DHT_ROUTE_MAX)
+        return;
+    memcpy(to.key, pair->N, sizeof to.key);
+    memcpy(to.id, pair->id, ID_BYTES);
+    m.b.target = slice_of(route->target, ID_BYTES);
+    m.b.f = slice_of(flow, sizeof flow);
+    m.b.body = body;
+    dht_tell(d, now, &to, &m);
+}
+
+/* --- who asks */
+
+/* Unsigned, no longer than the query: a cookie, and contacts on the way if there is room. */
+static void send_cookie(struct dht *d, ns_t now, const struct addr *from, size_t room,
+                        const struct krpc_msg *q)
+{
+    struct krpc_msg m = {
+        .type = KRPC_ERROR, .t = q->t, .code = KRPC_E_COOKIE, .text = slice_str("cookie"), .z = q->z};
+    struct asker a = {.addr = from, .q = q};
+    uint8_t cookie[KRPC_COOKIE], nodes[DHT_REPLY_BYTES], buf[KRPC_OUT_MAX];
+    struct slice bare;
+
+    node_cookie(&d->key, now, from, cookie);
+    m.cookie = slice_of(cookie, sizeof cookie);
+    bare = krpc_write(&m, buf, sizeof buf);
+    if (bare.len == 0 || bare.len > room)
+        return;
+    d->count.cookies_sent++;
+    room -= bare.len;
+    if (q->b.target.data != NULL && room >= KRPC_ZN_V4 + 9) { /* 9: "2:zn" and "1200:" */
+        m.hint =
+            write_nodes(d, &a, q->b.target.data, nodes, room - 9 < sizeof nodes ? room - 9 : sizeof nodes);
+        if (m.hint.len > 0)
+            bare = krpc_write(&m, buf, sizeof buf);
+    }
+    dht_send(d, from, bare);
+}
+
+/* Is the sender who it says, at an address that is its own? If not, all it gets is a cookie. */
+static bool open_query(struct dht *d, ns_t now, const struct addr *from, struct slice packet,
+                       const struct krpc_msg *m, struct asker *a)
+{
+    struct pair *pair = NULL;
+    enum err e;
+
+    if (!d->is_zone) {
+        memcpy(a->c.id, m->b.id.data, ID_BYTES);
+        return true;
+    }
+    if (m->mac.data != NULL) {
+        e = node_open_mac(&d->key, now, packet, m, &pair);
+        if (e == ERR_AUTH) {
+            d->count.bad_packets++;
+            return false;
+        }
+        if (e != ERR_OK || !addr_equal(&pair->addr, from) || now - pair->proven_at >= NODE_PROVEN_NS) {
+            send_cookie(d, now, from, packet.len, m);
+            return false;
+        }
+    } else {
+        if (!node_cookie_ok(&d->key, now, from, m->cookie)) {
+            send_cookie(d, now, from, packet.len, m);
+            return false;
+        }
+        if (!dht_rate_ok(&d->verifies, now, DHT_VERIFIES_PER_S, DHT_VERIFIES_PER_S)) {
+            d->count.rate_drops++;
+            return false;
+        }
+        if (node_open_any(&d->key, now, packet, m, &pair) != ERR_OK) {
+            d->count.bad_packets++;
+            return false;
+        }
+        pair->addr = *from;
+        pair->proven_at = now;
+    }
+    a->pair = pair;
+    memcpy(a->c.id, pair->id, ID_BYTES);
+    memcpy(a->c.key, pair->N, sizeof a->c.key);
+    memcpy(a->c.nonce, m->p.data, sizeof a->c.nonce);
+    return true;
+}
+
+/* A stranger that would fit into the table is asked back: only an answer lets it in. */
+static void consider(struct dht *d, ns_t now, const struct asker *a)
+{
+    if ((a->q->ro.is_set && a->q->ro.v == 1) || !dht_addr_ok(d, a->addr) || !table_wants(&d->table, a->c.id))
+        return;
+    for (unsigned i = 0; i < RPC_MAX; i++)
+        if (d->rpc.calls[i].is_used && addr_equal(&d->rpc.calls[i].to.addr, a->addr))
+            return; /* asked already, whatever for */
+    if (dht_rate_ok(&d->pings, now, DHT_PINGS_PER_S, DHT_PINGS_PER_S))
+        dht_ask(d, now, RPC_PROBE, NULL, &a->c, true, NULL);
+}
+
+/* Fill in the answer; false when another one was sent. */
+static bool serve_method(struct dht *d, ns_t now, const struct asker *a, struct krpc_msg *m,
+                         struct answer_room *room)
+{
+    switch (a->q->method) {
+    case KRPC_PING:
+        return true;
+    case KRPC_FIND_NODE:
+        put_nodes(d, a, m, room, sizeof room->nodes - 200);
+        return true;
+    case KRPC_GET:
+        serve_get(d, now, a, m, room);
+        return true;
+    case KRPC_PUT:
+        return serve_put(d, now, a);
+    case KRPC_DROP_GET:
+        serve_drop_get(d, now, a, m, room);
+        return true;
+    case KRPC_DROP_PUT:
+        return serve_drop_put(d, now, a, m);
+    case KRPC_ADVERT_GET:
+        serve_advert_get(d, now, a, m, room);
+        return true;
+    case KRPC_ADVERT_PUT:
+        return serve_advert_put(d, now, a);
+    case KRPC_OBSERVE:
+        return serve_observe(d, now, a);
+    case KRPC_ROUTE:
+        return serve_route(d, now, a);
+    default:
+        send_error(d, a, KRPC_E_METHOD, "method");
+        return false;
+    }
+}
+
+static bool needs_target(enum krpc_method m)
+{
+    return m != KRPC_PING && m != KRPC_PUT && m != KRPC_UNKNOWN;
+}
+
+static bool is_watched(const struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
+{
+    for (unsigned i = 0; i < DHT_WATCHED; i++)
+        if (d->watched[i].expires_at > now && id_equal(d->watched[i].target, target))
+            return true;
+    return false;
+}
+
+/* What may come to everybody, also to a client: word of what was observed, and routed bodies. True: it was that. */
+static bool serve_told(struct dht *d, ns_t now, const struct asker *a)
+{
+    struct krpc_msg m = {.type = KRPC_ANSWER};
+    struct answer_room room;
+    bool is_notify = a->q->method == KRPC_NOTIFY;
+
+    if (!is_notify && (a->q->method != KRPC_ROUTE || a->q->b.token.data != NULL))
+        return false;
+    if (a->q->b.target.data == NULL ||
+        (!is_notify && (a->q->b.f.data == NULL || a->q->b.body.data == NULL))) {
+        send_error(d, a, KRPC_E_PROTOCOL, "arguments");
+        return true;
+    }
+    send_reply(d, a, &m, &room);
+    if (!is_notify)
+        deliver_route(d, now, a);
+    else if (d->config.events.notify != NULL && is_watched(d, now, a->q->b.target.data))
+        d->config.events.notify(d->config.events.arg, a->q->b.target.data);
+    return true;
+}
+
+void dht_serve(struct dht *d, ns_t now, const struct addr *from, struct slice packet,
+               const struct krpc_msg *m)
+{
+    struct krpc_msg answer = {.type = KRPC_ANSWER};
+    struct asker a = {.addr = from, .q = m, .c = {.addr = *from}};
+    struct answer_room room;
+    bool is_told = m->method == KRPC_NOTIFY || m->method == KRPC_ROUTE;
+
+    if (d->config.is_client && (!d->is_zone || !is_told))
+        return;
+    if (!open_query(d, now, from, packet, m, &a))
+        return;
+    if (d->is_zone && is_told && serve_told(d, now, &a))
+        return;
+    if (d->config.is_client)
+        return;
+    if ((!d->is_zone && m->method >= KRPC_GET_PEERS) || m->method == KRPC_UNKNOWN) {
+        send_error(d, &a, KRPC_E_METHOD, "method");
+        return;
+    }
+    if ((needs_target(m->method) && m->b.target.data == NULL) ||
+        (m->method == KRPC_ROUTE && (m->b.f.data == NULL || m->b.body.data == NULL))) {
+        send_error(d, &a, KRPC_E_PROTOCOL, "arguments");
+        return;
+    }
+    if (serve_method(d, now, &a, &answer, &room))
+        send_reply(d, &a, &answer, &room);
+    consider(d, now, &a);
+}
