@@ -85,6 +85,8 @@ void relay_client_account(struct relay_client *rc, ns_t now, const uint8_t alloc
 /* Loss and added jitter that the relay caused since the last report (RTCP interval); bad ones are not signed. */
 void relay_client_quality(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8], double loss,
                           double jitter_ms);
+/* The relay died under this allocation, or TURN refused its ticket: lowers the score, frees the lease. */
+void relay_client_broke(struct relay_client *rc, const uint8_t alloc_id[static 8]);
 void relay_client_tick(struct relay_client *rc, ns_t now);
 ns_t relay_client_deadline(const struct relay_client *rc);
 const struct relay_client_stats *relay_client_stats(const struct relay_client *rc);

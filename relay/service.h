@@ -21,6 +21,7 @@
 
 #define SERVICE_SESSIONS_MAX        8192
 #define SERVICE_GRANTS_PER_SESSION  4
+#define SERVICE_GUESTS_MAX          4096
 #define SERVICE_GRANT_UNUSED_S      60 /* a ticket not used by then is void */
 #define SERVICE_FIRST_S             10 /* first statement; then every SERVICE_TICK_S */
 #define SERVICE_TICK_S              60
@@ -113,7 +114,7 @@ enum err service_add_own(struct service *svc, const struct addr *own);
 /* Guest pass for a contact with pair secret T, to be given to it in a session (THREATS.md §4.12). */
 void service_guest_pass(struct service *svc, const uint8_t pair_secret[static 32],
                         uint8_t out[static GUEST_PASS_BYTES]);
-/* The pair secrets whose passes are honoured; copied as passes. At most 4096. */
+/* The pair secrets whose passes are honoured; copied. At most SERVICE_GUESTS_MAX. */
 void service_set_guests(struct service *svc, const uint8_t (*pair_secrets)[32], size_t n);
 void service_stats(struct service *svc, ns_t now, struct service_stats *out);
 size_t service_calls(struct service *svc, ns_t now, struct service_call *out, size_t max);

@@ -86,7 +86,7 @@ struct turn_ops {
 
 struct turn_stats {
     uint32_t allocations, ports_open;
-    uint64_t bytes_in; /* payload that came, lost or not */
+    uint64_t bytes_in;       /* payload that came, lost or not */
     uint64_t packets, bytes; /* forwarded; a packet of the inner path counts once */
     uint64_t wire_bytes;     /* in and out with IP and UDP headers, as a provider bills */
     uint64_t hairpins;       /* packets of the inner path */
