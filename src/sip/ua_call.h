@@ -57,7 +57,7 @@ struct ua_call {
     osip_message_t *ok; /* our 2xx, sent until ->ok_cseq is acknowledged; NULL: none is waiting */
     uint32_t ok_cseq;
     ns_t ok_interval;
-    bool is_first_acked;
+    bool is_first_acked; /* the initial INVITE is over, its ACK sent or seen */
 
     osip_message_t *ack; /* our last ACK, for repeated 2xx */
     uint32_t ack_cseq, ack_owed_cseq;

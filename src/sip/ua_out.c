@@ -213,6 +213,7 @@ static void on_answer(struct ua_call *call, ns_t now, const osip_message_t *msg)
     call->invite = NULL;
     dialog_set_remote(&call->dialog, msg);
     call->ack_owed_cseq = sip_msg_cseq(msg);
+    call->is_first_acked = true;
     call->timers[TIMER_GIVE_UP] = NS_NEVER;
     call_set_state(call, CALL_UP);
     if (ua->ops.answered != NULL)
