@@ -145,15 +145,12 @@ struct session *find_keeper(const struct run *r);
 /* s is established: every other session with that device that must yield ends with ERR_EXISTS, and its keys
  * receive for s. */
 void settle(struct session *s, ns_t now);
-uint64_t next_stamp(struct sessions *x);
 void send_on(struct sessions *x, const struct path *via, struct slice datagram);
 
 /* --- session_shake.c --- */
 void input_msg1(struct sessions *x, ns_t now, const struct path *via, struct slice datagram);
 void input_msg2(struct sessions *x, ns_t now, const struct path *via, struct slice datagram);
 void input_cookie(struct sessions *x, ns_t now, const struct path *via, struct slice datagram);
-enum err begin_run(struct session *s, ns_t now, const struct dh_key *own, struct hello *hello,
-                   const struct path *paths, size_t n_paths, struct run **out);
 void send_msg1(struct run *r, size_t path);
 /* Ask for new keys; ERR_LATE when the device key is gone. */
 enum err begin_rekey(struct session *s, ns_t now);

@@ -40,8 +40,19 @@ static enum err write_msg1(struct run *r, const struct dh_key *own, const struct
     return e;
 }
 
-enum err begin_run(struct session *s, ns_t now, const struct dh_key *own, struct hello *hello,
-                   const struct path *paths, size_t n_paths, struct run **out)
+static uint64_t next_stamp(struct sessions *x)
+{
+    int64_t wall_ms = env_wall_ms(x->env);
+    uint64_t clock_ns = wall_ms > 0 ? (uint64_t)wall_ms * NS_PER_MS : 0;
+
+    x->stamp = clock_ns > x->stamp ? clock_ns : x->stamp + 1;
+    if (x->config.ops->stamp_own != NULL)
+        x->config.ops->stamp_own(x->config.arg, x->stamp);
+    return x->stamp;
+}
+
+static enum err begin_run(struct session *s, ns_t now, const struct dh_key *own, struct hello *hello,
+                          const struct path *paths, size_t n_paths, struct run **out)
 {
     struct run *r = new_run(s, RUN_OPENING, now);
     struct shake *k = r->shake;
@@ -72,6 +83,117 @@ enum err begin_run(struct session *s, ns_t now, const struct dh_key *own, struct
     *out = r;
     return ERR_OK;
 }
+
+/* --- opening --- */
+
+static enum err open_session(struct sessions *x, ns_t now, const struct session_peer *peer,
+                             const struct dh_key *own, struct slice proof, const struct path *paths,
+                             size_t n_paths, struct session **out)
+{
+    struct session *s;
+    struct run *r;
+    struct hello hello = {.kind = peer->kind,
+                          .flags = peer->flags & HELLO_FLAGS_MINE,
+                          .n_candidates = peer->n_candidates,
+                          .has_succession = peer->has_succession};
+    enum err e = ERR_OK;
+
+    if (n_paths > SESSION_PATHS_MAX || peer->n_candidates > HANDSHAKE_CANDIDATES_MAX)
+        return ERR_RANGE;
+    if (x->stats.n_sessions >= x->config.max_sessions)
+        return ERR_FULL;
+    memcpy(hello.call_id, peer->call_id, sizeof hello.call_id);
+    memcpy(hello.certificate, proof.data, proof.len);
+    memcpy(hello.candidates, peer->candidates, sizeof hello.candidates);
+    memcpy(hello.succession, peer->succession, sizeof hello.succession);
+
+    s = new_session(x, peer->class);
+    s->is_initiator = true;
+    s->user = peer->user;
+    memcpy(s->peer_id, peer->responder, sizeof s->peer_id);
+    memcpy(s->peer_device, peer->responder_static, sizeof s->peer_device);
+    if (peer->class == SESSION_NODE)
+        e = ed_key_valid(peer->responder) ? ed_to_x_public(peer->responder, s->peer_device) : ERR_AUTH;
+    if (e == ERR_OK && memcmp(s->peer_device, own->pub, KEY_BYTES) == 0)
+        e = ERR_RANGE;
+    if (e == ERR_OK) {
+        handshake_psk(peer->class, peer->secret, s->peer_device, s->psk);
+        memcpy(s->own_public, own->pub, sizeof s->own_public);
+        e = begin_run(s, now, own, &hello, paths, n_paths, &r);
+    }
+    if (e != ERR_OK) {
+        drop_session(s);
+        return e == ERR_PARSE ? ERR_AUTH : e;
+    }
+    s->current = r;
+    s->is_known = true;
+    x->stats.n_sessions++;
+    *out = s;
+    return ERR_OK;
+}
+
+enum err sessions_open(struct sessions *x, ns_t now, const struct session_peer *peer,
+                       const struct path *paths, size_t n_paths, struct session **out)
+{
+    struct dh_key own;
+    enum err e;
+
+    if (x->self.n_devices == 0)
+        return ERR_STATE;
+    if (peer->class != SESSION_CONTACT && peer->class != SESSION_INVITE)
+        return ERR_RANGE;
+    memcpy(own.secret, x->self.devices[0].secret, sizeof own.secret);
+    memcpy(own.pub, x->self.devices[0].public, sizeof own.pub);
+    e = open_session(x, now, peer, &own, slice_of(x->self.devices[0].certificate, CERT_BYTES), paths, n_paths,
+                     out);
+    secret_wipe(&own, sizeof own);
+    return e;
+}
+
+enum err sessions_open_account(struct sessions *x, ns_t now, const struct session_peer *peer,
+                               const uint8_t account_seed[static 32], const struct path *paths,
+                               size_t n_paths, struct session **out)
+{
+    struct sign_key account;
+    struct dh_key own;
+    uint8_t secret[KEY_BYTES];
+    enum err e;
+
+    if (peer->class != SESSION_NODE)
+        return ERR_RANGE;
+    sign_key_from_seed(account_seed, &account);
+    ed_to_x_secret(&account, secret);
+    dh_key_from_secret(secret, &own);
+    e = open_session(x, now, peer, &own, slice_of(account.pub, KEY_BYTES), paths, n_paths, out);
+    if (e == ERR_OK) {
+        (*out)->is_account = true;
+        memcpy((*out)->account_secret, secret, sizeof secret);
+    }
+    secret_wipe(&account, sizeof account);
+    secret_wipe(&own, sizeof own);
+    secret_wipe(secret, sizeof secret);
+    return e;
+}
+
+enum err session_add_path(struct session *s, ns_t now, const struct path *via)
+{
+    struct shake *k;
+
+    (void)now;
+    if (s->is_gone || s->current == NULL || s->current->state != RUN_OPENING)
+        return ERR_STATE;
+    k = s->current->shake;
+    for (size_t i = 0; i < k->n_paths; i++)
+        if (path_equal(&k->paths[i], via))
+            return ERR_DUPLICATE;
+    if (k->n_paths == SESSION_PATHS_MAX)
+        return ERR_FULL;
+    k->paths[k->n_paths++] = *via;
+    send_msg1(s->current, k->n_paths - 1u);
+    return ERR_OK;
+}
+
+/* --- new keys --- */
 
 /* Our static of then, if we still have it. */
 static enum err own_static(const struct session *s, struct dh_key *own, struct hello *hello)
