@@ -14,6 +14,19 @@ ns_t dht_rtt(struct dht *d, ns_t now)
     return d->rtt_ns;
 }
 
+void dht_size(const struct dht *d, ns_t now, double *n, double *low, double *high)
+{
+    const struct table_entry *near[DHT_K_ZONE];
+    size_t live = table_live(&d->table), got;
+
+    *n = *low = *high = (double)live + 1; /* a zone smaller than a bucket is known whole */
+    if (live < d->k)
+        return;
+    got = table_closest(&d->table, d->id, near, d->k);
+    size_read(&d->size, now, d->k, size_sample((unsigned)got, id_distance(near[got - 1]->c.id, d->id)), n,
+              low, high);
+}
+
 bool dht_addr_ok(const struct dht *d, const struct addr *a)
 {
     unsigned family = a->family == ADDR_V4 ? DHT_V4 : a->family == ADDR_V6 ? DHT_V6 : 0;
@@ -168,6 +181,7 @@ bool dht_input(struct dht *d, ns_t now, const struct addr *from, struct slice by
         return false;
     if (!d->is_zone && (d->config.families & (from->family == ADDR_V4 ? DHT_V4 : DHT_V6)) == 0)
         return false;
+    d->turned_at = now;
     d->count.msgs_in++;
     d->count.bytes_in += bytes.len;
     if (m.type != KRPC_QUERY)
@@ -339,6 +353,7 @@ void dht_tick(struct dht *d, ns_t now)
         d->probe_at = now + DHT_PROBE_NS;
         d->refresh_at = now + DHT_REFRESH_NS;
     }
+    d->turned_at = now;
     dht_ask_tick(d, now);
     if (!d->is_dead)
         dht_ops_tick(d, now);
@@ -440,7 +455,7 @@ void dht_stats(const struct dht *d, struct dht_stats *out)
     double n, low, high;
 
     *out = d->count;
-    size_read(&d->size, d->k, &n, &low, &high);
+    dht_size(d, d->turned_at, &n, &low, &high);
     out->peers = (uint32_t)table_live(&d->table);
     out->size = (uint32_t)n;
     out->size_low = (uint32_t)low;
@@ -448,9 +463,9 @@ void dht_stats(const struct dht *d, struct dht_stats *out)
     out->lookup_ns = d->count.lookups_ok > 0 ? d->lookup_ns_sum / d->count.lookups_ok : 0;
     out->items = d->store.n;
     out->blobs = d->drops.n;
-    out->adverts = adverts_live(&d->adverts, d->rtt_at);
+    out->adverts = adverts_live(&d->adverts, d->turned_at);
     for (unsigned i = 0; i < DHT_OBSERVERS; i++)
-        out->observers += d->observers[i].expires_at > d->rtt_at;
+        out->observers += d->observers[i].expires_at > d->turned_at;
     out->pairs = d->is_zone ? node_pairs(&d->key) : 0;
     out->cap_drops += d->store.cap_drops + d->drops.cap_drops + d->adverts.cap_drops;
     out->rtt_ns = table_rtt(&d->table, 0);
@@ -459,11 +474,8 @@ void dht_stats(const struct dht *d, struct dht_stats *out)
 bool dht_own_address(const struct dht *d, uint8_t family, struct addr *out, unsigned *n_votes)
 {
     const struct address_votes *v = &d->votes[family == ADDR_V6];
-    ns_t newest = 0;
 
-    for (unsigned i = 0; i < ESTIMATE_VOTES; i++)
-        newest = v->voters[i].at > newest ? v->voters[i].at : newest;
-    return votes_majority(v, newest, 2, out, n_votes);
+    return votes_majority(v, d->turned_at, 2, out, n_votes);
 }
 
 int64_t dht_zone_time_ms(const struct dht *d, ns_t now)

@@ -152,6 +152,7 @@ struct dht {
     unsigned refresh_bucket;
     ns_t probe_at, refresh_at;
     ns_t rtt_ns, rtt_at; /* median, kept for a second */
+    ns_t turned_at;      /* the last input or tick: for questions that bring no time of their own */
     uint64_t rate_secret;
     struct rate_slot rates[DHT_RATE_SLOTS];
     struct rate_slot verifies, pings;
@@ -165,6 +166,8 @@ struct dht {
 /* --- dht.c */
 ns_t dht_rtt(struct dht *d, ns_t now);
 bool dht_addr_ok(const struct dht *d, const struct addr *a);
+/* Estimated number of nodes in the zone, ourselves included. */
+void dht_size(const struct dht *d, ns_t now, double *n, double *low, double *high);
 /* True when a token of the bucket is left. */
 bool dht_rate_ok(struct rate_slot *s, ns_t now, uint32_t per_s, uint32_t burst);
 void dht_send(struct dht *d, const struct addr *to, struct slice packet);

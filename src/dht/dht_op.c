@@ -62,7 +62,8 @@ struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_
     d->op_round = d->op_round >= UINT32_MAX / DHT_OPS_MAX - 1 ? 1 : d->op_round + 1;
     op->kind = (uint8_t)kind;
     memcpy(op->target, target, ID_BYTES);
-    op->l = lookup_create(target, d->id, d->k, d->config.n_paths);
+    op->l =
+        lookup_create(target, d->id, d->k, d->config.n_paths, is_write(op) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
     op->started_at = now;
     op->ends_at = now + DHT_OP_MAX_NS;
     op->seq = -1;
@@ -102,28 +103,25 @@ static void write_to(struct dht *d, ns_t now, struct op *op, struct lookup_node 
 }
 
 /* Nearer than where the last copy should lie: it can be written to before the lookup has ended. */
-static bool is_inside_radius(const struct dht *d, const struct op *op, const uint8_t id[static ID_BYTES])
+static bool is_inside_radius(const struct dht *d, ns_t now, const struct op *op,
+                             const uint8_t id[static ID_BYTES])
 {
     double n, low, high;
 
-    size_read(&d->size, d->k, &n, &low, &high);
-    if (d->size.exact > 0)
-        return true;
-    return d->size.weight > 0 && id_distance(id, op->target) <= copies(d) / n;
+    dht_size(d, now, &n, &low, &high);
+    return n <= copies(d) || id_distance(id, op->target) <= copies(d) / n;
 }
 
-static void learn_size(struct dht *d, struct op *op)
+static void learn_size(struct dht *d, ns_t now, struct op *op)
 {
     struct lookup_node *near[DHT_K_ZONE];
     size_t n = lookup_closest(op->l, near, d->k);
     double size, low, high;
 
-    if (n >= d->k)
-        size_add(&d->size, (unsigned)n, id_distance(near[n - 1]->c.id, op->target));
-    else if (n + 1u >= table_live(&d->table) && n > 0 && op->kind == OP_REFRESH)
-        size_set_exact(&d->size, (unsigned)n + 1);
-    size_read(&d->size, d->k, &size, &low, &high);
+    dht_size(d, now, &size, &low, &high);
     op->result.is_sparse = lookup_is_sparse(op->l, size);
+    if (n >= d->k && !id_equal(op->target, d->id))
+        size_add(&d->size, now, size_sample((unsigned)n, id_distance(near[n - 1]->c.id, op->target)));
 }
 
 static void walked(struct dht *d, ns_t now, struct op *op)
@@ -132,7 +130,7 @@ static void walked(struct dht *d, ns_t now, struct op *op)
     size_t n;
 
     op->is_walked = true;
-    learn_size(d, op);
+    learn_size(d, now, op);
     if (!is_write(op))
         return;
     n = lookup_closest(op->l, near, copies(d));
@@ -456,7 +454,7 @@ static bool take_walk(struct dht *d, ns_t now, struct op *op, const struct conta
     count = dht_read_nodes(d, &m->b, m->b.zn, near, 64);
     for (size_t i = 0; i < count; i++)
         lookup_add(op->l, &near[i], path);
-    if (is_write(op) && !op->is_walked && is_inside_radius(d, op, from->id))
+    if (is_write(op) && !op->is_walked && is_inside_radius(d, now, op, from->id))
         write_to(d, now, op, lookup_find(op->l, from->id));
     if (op->kind == OP_GET)
         return take_value(d, now, op, m);

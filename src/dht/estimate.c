@@ -3,8 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SAMPLES_MAX 8.0 /* what an estimate remembers */
-
 static bool same_voter(const struct voter *v, const struct addr *from, const uint8_t id[static ID_BYTES])
 {
     if (addr_class(from) == ADDR_GLOBAL)
@@ -113,33 +111,39 @@ int64_t clocks_time_ms(const struct clocks *c, ns_t now, int64_t own_ms)
     return bases[n / 2] + now_ms;
 }
 
-void size_add(struct size_estimate *s, unsigned n, double distance)
+double size_sample(unsigned n, double distance)
 {
-    if (n < 2 || distance <= 0)
-        return;
-    if (s->weight >= SAMPLES_MAX) {
-        s->sum *= (SAMPLES_MAX - 1) / s->weight;
-        s->weight = SAMPLES_MAX - 1;
-    }
-    s->sum += (n - 1) / distance;
-    s->weight += 1;
-    s->exact = 0;
+    return n >= 2 && distance > 0 ? (n - 1) / distance : 0;
 }
 
-void size_set_exact(struct size_estimate *s, unsigned n)
+void size_add(struct size_estimate *s, ns_t now, double sample)
 {
-    *s = (struct size_estimate){.exact = n};
+    unsigned oldest = 0;
+
+    if (sample <= 0)
+        return;
+    for (unsigned i = 1; i < ESTIMATE_SIZES; i++)
+        if (s->at[i] < s->at[oldest])
+            oldest = i;
+    s->n[oldest] = sample;
+    s->at[oldest] = now > 0 ? now : 1;
 }
 
-void size_read(const struct size_estimate *s, unsigned k, double *n, double *low, double *high)
+void size_read(const struct size_estimate *s, ns_t now, unsigned k, double own, double *n, double *low,
+               double *high)
 {
-    double spread;
+    double sum = own, weight = own > 0, spread;
 
-    *n = *low = *high = s->exact > 0 ? s->exact : 1;
-    if (s->exact > 0 || s->weight <= 0)
+    *n = *low = *high = 1;
+    for (unsigned i = 0; i < ESTIMATE_SIZES; i++)
+        if (s->at[i] > 0 && now - s->at[i] <= ESTIMATE_SIZE_NS) {
+            sum += s->n[i];
+            weight += 1;
+        }
+    if (weight <= 0)
         return;
-    *n = s->sum / s->weight;
-    spread = 2 / sqrt(k * s->weight);
-    *low = fmax(1, *n * (1 - (spread < 0.9 ? spread : 0.9)));
+    *n = sum / weight;
+    spread = fmin(0.9, 2 / sqrt(k * weight)); /* each sample: k exponential gaps */
+    *low = fmax(1, *n * (1 - spread));
     *high = *n * (1 + spread);
 }

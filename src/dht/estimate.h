@@ -14,8 +14,10 @@
 
 #define ESTIMATE_VOTES    16
 #define ESTIMATE_CLOCKS   15
+#define ESTIMATE_SIZES    8
 #define ESTIMATE_VOTE_NS  (3600 * NS_PER_S) /* older votes do not count */
 #define ESTIMATE_CLOCK_NS (6 * 3600 * NS_PER_S)
+#define ESTIMATE_SIZE_NS  (600 * NS_PER_S)
 
 struct voter {
     struct addr from;
@@ -47,18 +49,18 @@ void clocks_add(struct clocks *c, ns_t now, const struct addr *from, const uint8
 /* Upper median over our own clock and the samples. */
 int64_t clocks_time_ms(const struct clocks *c, ns_t now, int64_t own_ms);
 
-/* Number of nodes, from how near the nearest are to random targets. */
+/* Number of nodes, from how near the nearest are to some target. */
 struct size_estimate {
-    double sum;    /* of k - 1 over the distance of the k-th, the newest samples weighing most */
-    double weight; /* how many samples that is */
-    double exact;  /* > 0: a lookup saw every node, so many */
+    double n[ESTIMATE_SIZES];
+    ns_t at[ESTIMATE_SIZES]; /* 0: empty */
 };
 
-/* The n nearest nodes known reach to distance (share of the id space) from the target. */
-void size_add(struct size_estimate *s, unsigned n, double distance);
-/* A whole zone smaller than a bucket: n nodes in all. */
-void size_set_exact(struct size_estimate *s, unsigned n);
-/* Estimate with a 95 % interval; 1, 1, 1 when nothing is known. */
-void size_read(const struct size_estimate *s, unsigned k, double *n, double *low, double *high);
+/* What n nodes say that reach to distance (share of the id space) from a target: n - 1 over distance. */
+double size_sample(unsigned n, double distance);
+void size_add(struct size_estimate *s, ns_t now, double sample);
+/* Mean of `own` (a sample of our own neighbourhood; 0: none) and what is not older than ESTIMATE_SIZE_NS, with a 95 %
+ * interval for samples of k nodes each; 1, 1, 1 when nothing is known. */
+void size_read(const struct size_estimate *s, ns_t now, unsigned k, double own, double *n, double *low,
+               double *high);
 
 #endif

@@ -5,7 +5,7 @@
 #define SPARSE_FACTOR 1.6 /* reference/overlay.md §7 */
 
 struct lookup *lookup_create(const uint8_t target[static ID_BYTES], const uint8_t own[static ID_BYTES],
-                             unsigned k, unsigned n_paths)
+                             unsigned k, unsigned n_paths, unsigned alpha)
 {
     unsigned paths = n_paths < 1 ? 1 : n_paths > LOOKUP_PATHS_MAX ? LOOKUP_PATHS_MAX : n_paths;
     unsigned max = LOOKUP_CANDIDATES + (paths - 1) * LOOKUP_PATH_MORE;
@@ -14,6 +14,7 @@ struct lookup *lookup_create(const uint8_t target[static ID_BYTES], const uint8_
     memcpy(l->target, target, ID_BYTES);
     memcpy(l->own, own, ID_BYTES);
     l->k = (uint8_t)k;
+    l->alpha = (uint8_t)alpha;
     l->n_paths = (uint8_t)paths;
     l->max = (uint16_t)max;
     return l;
@@ -117,7 +118,7 @@ static struct path_view view_path(struct lookup *l, unsigned path)
 
 struct lookup_node *lookup_next(struct lookup *l)
 {
-    unsigned alpha = (LOOKUP_ALPHA + l->n_paths - 1) / l->n_paths;
+    unsigned alpha = (l->alpha + l->n_paths - 1u) / l->n_paths;
 
     for (unsigned path = 0; path < l->n_paths; path++) {
         struct path_view v = view_path(l, path);

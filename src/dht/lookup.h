@@ -1,6 +1,6 @@
 /* dht/lookup.h - one iterative lookup towards a key (BEP 5), over 1 to 8 disjoint paths (S/Kademlia).
  *
- * Asks the closest nodes it knows of, ALPHA at a time; ends when the k closest that live have answered. It sends
+ * Asks the closest nodes it knows of, alpha at a time; ends when the k closest that live have answered. It sends
  * nothing itself: the owner sends what lookup_next() names, and reports what came of it. A contact belongs to the path
  * that named it first; each path ends by itself.
  *
@@ -42,13 +42,14 @@ struct lookup_node {
 
 struct lookup {
     uint8_t target[ID_BYTES], own[ID_BYTES];
-    uint8_t k, n_paths;
+    uint8_t k, n_paths, alpha;
     uint16_t n, max;
     struct lookup_node nodes[]; /* by distance, nearest first */
 };
 
+/* alpha: queries in flight, shared by the paths (at least one each). */
 struct lookup *lookup_create(const uint8_t target[static ID_BYTES], const uint8_t own[static ID_BYTES],
-                             unsigned k, unsigned n_paths);
+                             unsigned k, unsigned n_paths, unsigned alpha);
 void lookup_destroy(struct lookup *l);
 /* One more contact. path: of the node that named it; a first contact: any number, taken modulo n_paths. Our own id,
  * ids already here, and what is farther than a full list are dropped: false. */
