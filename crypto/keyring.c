@@ -5,16 +5,28 @@ static int64_t now_s(const struct env *env)
     return env_wall_ms(env) / 1000;
 }
 
-static void new_device(const struct env *env, struct keyring *k)
+static void draw_pair(const struct env *env, struct dh_key *D, struct sign_key *Q)
 {
     uint8_t fresh[KEY_BYTES];
 
     env_random(env, fresh, sizeof fresh);
-    dh_key_from_secret(fresh, &k->device);
+    dh_key_from_secret(fresh, D);
     env_random(env, fresh, sizeof fresh);
-    sign_key_from_seed(fresh, &k->publish);
-    k->device_made_s = now_s(env);
+    sign_key_from_seed(fresh, Q);
     secret_wipe(fresh, sizeof fresh);
+}
+
+static void new_device(const struct env *env, struct keyring *k)
+{
+    draw_pair(env, &k->device, &k->publish);
+    k->device_made_s = now_s(env);
+}
+
+/* The present D is heard a while longer. */
+static void retire_device(const struct env *env, struct keyring *k)
+{
+    k->old_device = k->device;
+    k->old_device_until_s = now_s(env) + OLD_DEVICE_S;
 }
 
 /* This device's entry in the list becomes what its keys are now. */
@@ -134,8 +146,7 @@ enum err keyring_rotate_device(const struct env *env, struct keyring *k)
 {
     if (!keyring_is_main(k))
         return ERR_STATE;
-    k->old_device = k->device;
-    k->old_device_until_s = now_s(env) + OLD_DEVICE_S;
+    retire_device(env, k);
     new_device(env, k);
     k->gen++;
     list_own(k);
@@ -164,6 +175,18 @@ bool keyring_expire(struct keyring *k, int64_t wall_s)
     return changed;
 }
 
+/* Keys that a further device may have. */
+static enum err check_keys(const struct keyring *k, const uint8_t D[static KEY_BYTES],
+                           const uint8_t Q[static KEY_BYTES])
+{
+    if (!ed_key_valid(Q) || secret_is_zero(D, KEY_BYTES))
+        return ERR_PARSE;
+    for (size_t i = 0; i < k->list.n; i++)
+        if (memcmp(k->list.devices[i].D, D, KEY_BYTES) == 0)
+            return ERR_EXISTS;
+    return ERR_OK;
+}
+
 enum err keyring_add_device(struct keyring *k, const uint8_t D[static KEY_BYTES],
                             const uint8_t Q[static KEY_BYTES], uint8_t *slot, uint8_t cert[static CERT_BYTES])
 {
@@ -174,17 +197,39 @@ enum err keyring_add_device(struct keyring *k, const uint8_t D[static KEY_BYTES]
         return ERR_STATE;
     if (k->list.n == DEVICES_MAX)
         return ERR_FULL;
-    if (!ed_key_valid(Q) || secret_is_zero(D, KEY_BYTES))
-        return ERR_PARSE;
-    for (size_t i = 0; i < k->list.n; i++)
-        if (memcmp(k->list.devices[i].D, D, KEY_BYTES) == 0)
-            return ERR_EXISTS;
+    e = check_keys(k, D, Q);
+    if (e != ERR_OK)
+        return e;
     for (*slot = 0; device_list_find(&k->list, *slot) != NULL;)
         ++*slot;
     d->slot = *slot;
     memcpy(d->D, D, KEY_BYTES);
     memcpy(d->Q, Q, KEY_BYTES);
     k->list.n++;
+    k->gen++;
+    e = sign_all(k);
+    return e == ERR_OK ? cert_make(&k->identity, k->gen, d, k->next, cert) : e;
+}
+
+enum err keyring_renew_device(struct keyring *k, uint8_t slot, const uint8_t D[static KEY_BYTES],
+                              const uint8_t Q[static KEY_BYTES], uint8_t cert[static CERT_BYTES])
+{
+    const struct device_entry *found = device_list_find(&k->list, slot);
+    struct device_entry *d;
+    enum err e;
+
+    if (!keyring_is_main(k))
+        return ERR_STATE;
+    if (found == NULL)
+        return ERR_NOT_FOUND;
+    if (slot == k->slot)
+        return ERR_REFUSED;
+    e = check_keys(k, D, Q);
+    if (e != ERR_OK)
+        return e;
+    d = &k->list.devices[found - k->list.devices];
+    memcpy(d->D, D, KEY_BYTES);
+    memcpy(d->Q, Q, KEY_BYTES);
     k->gen++;
     e = sign_all(k);
     return e == ERR_OK ? cert_make(&k->identity, k->gen, d, k->next, cert) : e;
@@ -217,26 +262,65 @@ void keyring_create_linked(const struct env *env, struct keyring *k)
     env_random(env, k->acct_seed, KEY_BYTES);
 }
 
+enum err keyring_offer_device(const struct env *env, struct keyring *k)
+{
+    if (keyring_is_main(k))
+        return ERR_STATE;
+    if (secret_is_zero(k->pending_device.secret, KEY_BYTES))
+        draw_pair(env, &k->pending_device, &k->pending_publish);
+    return ERR_OK;
+}
+
+/* Which of our pairs a certificate is for: the present, or, *is_pending, the one offered. */
+static enum err open_own_cert(const struct keyring *k, struct slice cert, struct device_cert *out,
+                              bool *is_pending)
+{
+    const struct sign_key *Q = &k->publish;
+    enum err e = cert_open(cert, k->device.pub, out);
+
+    *is_pending = e != ERR_OK && !secret_is_zero(k->pending_device.secret, KEY_BYTES);
+    if (*is_pending) {
+        e = cert_open(cert, k->pending_device.pub, out);
+        Q = &k->pending_publish;
+    }
+    if (e == ERR_OK && memcmp(out->Q, Q->pub, KEY_BYTES) != 0)
+        e = ERR_AUTH;
+    return e;
+}
+
+static void use_pending(const struct env *env, struct keyring *k)
+{
+    retire_device(env, k);
+    k->device = k->pending_device;
+    k->publish = k->pending_publish;
+    k->device_made_s = now_s(env);
+    secret_wipe(&k->pending_device, sizeof k->pending_device);
+    secret_wipe(&k->pending_publish, sizeof k->pending_publish);
+}
+
 enum err keyring_adopt(const struct env *env, struct keyring *k, struct slice cert, struct slice list,
                        const uint8_t S[static KEY_BYTES], uint32_t S_gen)
 {
     struct device_cert c;
     struct device_list l;
+    bool is_pending;
     enum err e;
 
     if (keyring_is_main(k))
         return ERR_STATE;
-    e = cert_open(cert, k->device.pub, &c);
+    e = open_own_cert(k, cert, &c, &is_pending);
     if (e == ERR_OK)
         e = device_list_open(list, c.A, &l);
     if (e != ERR_OK)
         return e;
-    if (memcmp(c.Q, k->publish.pub, KEY_BYTES) != 0 || cert_check(&c, &l) != CERT_LISTED)
+    if (cert_check(&c, &l) != CERT_LISTED)
         return ERR_AUTH;
     if (!secret_is_zero(k->identity.pub, KEY_BYTES) && memcmp(k->identity.pub, c.A, KEY_BYTES) != 0)
         return ERR_AUTH;
     if (l.gen < k->gen)
         return ERR_LATE;
+    if (is_pending)
+        use_pending(env, k);
     memcpy(k->identity.pub, c.A, KEY_BYTES);
     memcpy(k->next, c.next, KEY_BYTES);
     memcpy(k->cert, cert.data, CERT_BYTES);

@@ -33,7 +33,9 @@ struct keyring {
     struct dh_key old_device; /* previous D, zero when none */
     int64_t device_made_s;    /* wall clock, s */
     int64_t old_device_until_s;
-    struct sign_key publish; /* Q */
+    struct sign_key publish;      /* Q */
+    struct dh_key pending_device; /* a linked device's next D and Q, until the main device certified them */
+    struct sign_key pending_publish;
     uint8_t slot;
     uint32_t gen;
 
@@ -78,9 +80,16 @@ enum err keyring_add_device(struct keyring *k, const uint8_t D[static KEY_BYTES]
                             uint8_t cert[static CERT_BYTES]);
 /* Strike a device other than this one from the list; gen + 1, new S at once. ERR_NOT_FOUND, ERR_STATE. */
 enum err keyring_remove_device(const struct env *env, struct keyring *k, uint8_t slot);
+/* Linked device, when keyring_device_is_due(): draw the next D and Q as pending_*, for the main device to
+ * certify; the same again until keyring_adopt() brings the certificate. ERR_STATE on a main device. */
+enum err keyring_offer_device(const struct env *env, struct keyring *k);
+/* Main device: the listed device of that slot has new keys; gen + 1, cert is for it. ERR_NOT_FOUND, ERR_STATE,
+ * ERR_REFUSED (this device: keyring_rotate_device()), ERR_PARSE, ERR_EXISTS. */
+enum err keyring_renew_device(struct keyring *k, uint8_t slot, const uint8_t D[static KEY_BYTES],
+                              const uint8_t Q[static KEY_BYTES], uint8_t cert[static CERT_BYTES]);
 /* A device to be linked: D, Q and accounts, no identity yet. */
 void keyring_create_linked(const struct env *env, struct keyring *k);
-/* Take what the main device signed: our certificate, the list, S. ERR_AUTH, ERR_PARSE, ERR_LATE (older
+/* Take what the main device signed: our certificate (of the present or the pending keys), the list, S. ERR_AUTH, ERR_PARSE, ERR_LATE (older
  * gen); k is unchanged then. */
 enum err keyring_adopt(const struct env *env, struct keyring *k, struct slice cert, struct slice list,
                        const uint8_t S[static KEY_BYTES], uint32_t S_gen);

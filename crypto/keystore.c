@@ -23,8 +23,8 @@
  *   73     n    body       below; sealed: XChaCha20-Poly1305, ad = the 73 bytes before, tag behind
  *   73+n   16   check      H(16, -; "itodenwa-keyfile-v1" || all before): tells damage from a wrong passphrase
  *
- * Body: number4 seed32 A32 next32 D32 old_D32 (secrets) device_made8 old_device_until8 Q_seed32 slot1 gen4
- * S32 S_gen4 S_made8 old_S32 old_S_until8 acct_seed32 cert165 list_len2 list. Seed is zero on a linked device;
+ * Body: number4 seed32 A32 next32 D32 old_D32 (secrets) device_made8 old_device_until8 Q_seed32
+ * pending_D32 pending_Q_seed32 slot1 gen4 S32 S_gen4 S_made8 old_S32 old_S_until8 acct_seed32 cert165 list_len2 list. Seed is zero on a linked device;
  * A and cert are zero, and the list empty, before it is linked. */
 #define MAGIC          "itodenwa identity key 1\n"
 #define MAGIC_BYTES    24
@@ -32,7 +32,7 @@
 #define NONCE_BYTES    24
 #define HEADER_BYTES   (MAGIC_BYTES + 1 + 4 + 4 + 16 + NONCE_BYTES)
 #define CHECK_BYTES    16
-#define BODY_MAX       (500 + LIST_MAX_BYTES)
+#define BODY_MAX       (564 + LIST_MAX_BYTES)
 #define FILE_BYTES_MAX (HEADER_BYTES + BODY_MAX + AEAD_TAG_BYTES + CHECK_BYTES)
 #define ARGON_OPS      crypto_pwhash_OPSLIMIT_INTERACTIVE
 #define ARGON_MEM_KIB  (crypto_pwhash_MEMLIMIT_INTERACTIVE / 1024)
@@ -59,6 +59,8 @@ static void body_write(struct wr *w, const struct keyring *k)
     wr_u64(w, (uint64_t)k->device_made_s);
     wr_u64(w, (uint64_t)k->old_device_until_s);
     wr_bytes(w, k->publish.seed, KEY_BYTES);
+    wr_bytes(w, k->pending_device.secret, KEY_BYTES);
+    wr_bytes(w, k->pending_publish.seed, KEY_BYTES);
     wr_u8(w, k->slot);
     wr_u32(w, k->gen);
     wr_bytes(w, k->S, KEY_BYTES);
@@ -84,6 +86,8 @@ static struct slice body_read(struct rd *r, struct keyring *k)
     k->device_made_s = (int64_t)rd_u64(r);
     k->old_device_until_s = (int64_t)rd_u64(r);
     rd_copy(r, k->publish.seed, KEY_BYTES);
+    rd_copy(r, k->pending_device.secret, KEY_BYTES);
+    rd_copy(r, k->pending_publish.seed, KEY_BYTES);
     k->slot = rd_u8(r);
     k->gen = rd_u32(r);
     rd_copy(r, k->S, KEY_BYTES);
@@ -106,6 +110,10 @@ static bool body_complete(struct keyring *k, struct slice list)
     if (!secret_is_zero(k->old_device.secret, KEY_BYTES))
         dh_key_from_secret(k->old_device.secret, &k->old_device);
     sign_key_from_seed(k->publish.seed, &k->publish);
+    if (!secret_is_zero(k->pending_device.secret, KEY_BYTES)) {
+        dh_key_from_secret(k->pending_device.secret, &k->pending_device);
+        sign_key_from_seed(k->pending_publish.seed, &k->pending_publish);
+    }
     memcpy(A, k->identity.pub, KEY_BYTES);
     if (keyring_is_main(k)) {
         sign_key_from_seed(k->identity.seed, &k->identity);

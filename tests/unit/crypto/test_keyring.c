@@ -244,6 +244,44 @@ static void adopts_its_own_only(void **state)
                      ERR_STATE);
 }
 
+static void linked_rotates(void **state)
+{
+    struct keyring main, phone;
+    uint8_t m[32], cert[CERT_BYTES], bytes[LIST_MAX_BYTES], slot;
+    struct dh_key first, offered;
+    struct wr w;
+    WORLD(env);
+
+    (void)state;
+    keyring_create(&env, &main, m);
+    keyring_create_linked(&env, &phone);
+    assert_int_equal(keyring_add_device(&main, phone.device.pub, phone.publish.pub, &slot, cert), ERR_OK);
+    wr_init(&w, bytes, sizeof bytes);
+    device_list_write(&w, &main.list);
+    assert_int_equal(keyring_adopt(&env, &phone, slice_of(cert, CERT_BYTES), wr_done(&w), main.S, 1), ERR_OK);
+    first = phone.device;
+    assert_int_equal(keyring_offer_device(&env, &main), ERR_STATE);
+    assert_int_equal(keyring_offer_device(&env, &phone), ERR_OK);
+    offered = phone.pending_device;
+    assert_int_equal(keyring_offer_device(&env, &phone), ERR_OK);
+    assert_memory_equal(&offered, &phone.pending_device, sizeof offered);
+    assert_memory_equal(&first, &phone.device, sizeof first); /* nothing changes before the certificate */
+    assert_int_equal(keyring_renew_device(&main, 0, offered.pub, phone.pending_publish.pub, cert),
+                     ERR_REFUSED);
+    assert_int_equal(keyring_renew_device(&main, 5, offered.pub, phone.pending_publish.pub, cert),
+                     ERR_NOT_FOUND);
+    assert_int_equal(keyring_renew_device(&main, slot, offered.pub, phone.pending_publish.pub, cert), ERR_OK);
+    fits_together(&main);
+    wr_init(&w, bytes, sizeof bytes);
+    device_list_write(&w, &main.list);
+    assert_int_equal(keyring_adopt(&env, &phone, slice_of(cert, CERT_BYTES), wr_done(&w), main.S, 1), ERR_OK);
+    fits_together(&phone);
+    assert_memory_equal(&phone.device, &offered, sizeof offered);
+    assert_memory_equal(&phone.old_device, &first, sizeof first);
+    assert_true(secret_is_zero(&phone.pending_device, sizeof phone.pending_device));
+    assert_int_equal(phone.gen, 3);
+}
+
 static void device_caps(void **state)
 {
     struct keyring k, phone;
@@ -285,6 +323,7 @@ int main(void)
         sentence("D and Q rotate after 30 days, old D is wiped 7 days later", device_rotates),
         sentence("a linked device works without the identity key, and can be removed", linked),
         sentence("a linked device adopts only what its own identity signed for it", adopts_its_own_only),
+        sentence("a linked device offers new keys, and uses them once they are certified", linked_rotates),
         sentence("at most eight devices, each with keys of its own", device_caps),
     };
 

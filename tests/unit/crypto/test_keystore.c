@@ -285,10 +285,32 @@ static void linked_device(void **state)
     (void)state;
     setup(&p);
     keyring_create_linked(&env, &k);
+    assert_int_equal(keyring_offer_device(&env, &k), ERR_OK);
     assert_int_equal(keystore_save_new(&env, p.path, &k, NULL), ERR_OK);
     assert_int_equal(keystore_load(p.path, NULL, &got, NULL), ERR_OK);
     assert_memory_equal(&k, &got, sizeof k);
     assert_false(keyring_is_main(&got));
+    teardown(&p);
+}
+
+static void largest(void **state)
+{
+    struct keyring k, phone, got;
+    uint8_t m[32], cert[CERT_BYTES], slot;
+    struct place p;
+    WORLD(env);
+
+    (void)state;
+    setup(&p);
+    keyring_create(&env, &k, m);
+    for (int i = 1; i < DEVICES_MAX; i++) {
+        keyring_create_linked(&env, &phone);
+        assert_int_equal(keyring_add_device(&k, phone.device.pub, phone.publish.pub, &slot, cert), ERR_OK);
+    }
+    assert_int_equal(keyring_set_passphrase(&env, &k, "pass"), ERR_OK);
+    assert_int_equal(keystore_save_new(&env, p.path, &k, NULL), ERR_OK);
+    assert_int_equal(keystore_load(p.path, "pass", &got, NULL), ERR_OK);
+    assert_memory_equal(&k, &got, sizeof k);
     teardown(&p);
 }
 
@@ -303,7 +325,8 @@ int main(void)
         sentence("links, pipes, devices and folders are refused at once", not_a_file),
         sentence("a damaged or cut file is told from a wrong passphrase", damaged),
         sentence("a file cannot ask for more work than the cap", expensive),
-        sentence("a device not yet linked has a file too", linked_device),
+        sentence("eight devices fit the file", largest),
+        sentence("a device not yet linked, with keys on offer, has a file too", linked_device),
     };
 
     return crypto_init() == ERR_OK ? run_sentences("keystore", tests) : 1;
