@@ -291,7 +291,7 @@ static int hex_digit(uint8_t c)
     return at != NULL ? (int)(at - digits) : -1;
 }
 
-/* Percent-decode; a '%' without two digits stays. NUL bytes become ill-formed UTF-8, for the cleaner to show. */
+/* Percent-decode; a '%' without two digits stays. The cleaner drops what is no text. */
 static size_t percent_decode(struct slice in, char *out, size_t size)
 {
     size_t n = 0;
@@ -351,7 +351,7 @@ static void wrong_add(struct wrong *w, size_t at)
         w->at[w->n++] = at;
 }
 
-/* The change of the checksum register by value v at symbol p: the code is linear, so changes add up by xor. */
+/* The change of the checksum register by value v at symbol p. The code is linear: changes add up by xor. */
 static void changes_by(uint32_t table[CODE_SYMBOLS][32])
 {
     for (uint8_t v = 0; v < 32; v++) {

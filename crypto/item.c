@@ -172,7 +172,7 @@ enum err item_verify(const struct item *item)
  *   offset  size  field
  *   0       1     01
  *   1       24    nonce, random
- *   25      n     XChaCha20-Poly1305, ad = P': len2 plain zeros, then the tag; 448, 704 or 960 bytes in all */
+ *   25      n     XChaCha20-Poly1305, ad = P': len2 plain zeros, tag; 448, 704 or 960 bytes in all */
 
 static const uint16_t v_sizes[] = {448, 704, ITEM_SEALED_MAX};
 

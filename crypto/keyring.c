@@ -42,7 +42,7 @@ static void list_own(struct keyring *k)
     }
 }
 
-/* Sign list and own certificate for the generation k->gen. Only on a main device, with a list in its bounds. */
+/* Sign list and own certificate for the generation k->gen. Main device only, list in its bounds. */
 static enum err sign_all(struct keyring *k)
 {
     const struct device_entry *own = device_list_find(&k->list, k->slot);

@@ -21,11 +21,12 @@
  *   33     16   salt       zero when plain
  *   49     24   nonce      zero when plain
  *   73     n    body       below; sealed: XChaCha20-Poly1305, ad = the 73 bytes before, tag behind
- *   73+n   16   check      H(16, -; "itodenwa-keyfile-v1" || all before): tells damage from a wrong passphrase
+ *   73+n   16   check      H(16, -; "itodenwa-keyfile-v1" || all before): damage is no
+ *                        wrong passphrase
  *
  * Body: number4 seed32 A32 next32 D32 old_D32 (secrets) device_made8 old_device_until8 Q_seed32
- * pending_D32 pending_Q_seed32 slot1 gen4 S32 S_gen4 S_made8 old_S32 old_S_until8 acct_seed32 cert165 list_len2 list. Seed is zero on a linked device;
- * A and cert are zero, and the list empty, before it is linked. */
+ * pending_D32 pending_Q_seed32 slot1 gen4 S32 S_gen4 S_made8 old_S32 old_S_until8 acct_seed32
+ * cert165 list_len2 list. Seed is zero on a linked device; A and cert are zero, and the list empty, before it is linked. */
 #define MAGIC          "itodenwa identity key 1\n"
 #define MAGIC_BYTES    24
 #define MAGIC_COMMON   22 /* without the version digit */
