@@ -233,7 +233,7 @@ static void put_le(uint8_t *at, uint32_t v, unsigned n)
 
 static bool write_header(struct wav_writer *w)
 {
-    uint8_t h[HEADER_BYTES] = "RIFF....WAVEfmt ................data";
+    uint8_t h[HEADER_BYTES] = "RIFF....WAVEfmt ....................data";
 
     put_le(h + 4, HEADER_BYTES - 8 + w->n_bytes, 4);
     put_le(h + 16, 16, 4);

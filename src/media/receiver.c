@@ -12,6 +12,7 @@
 #define SMOOTH_WEIGHT  0.1
 #define GROW_AT_US     (-4000) /* stretch when play-out is that much too early */
 #define SHRINK_AT_US   8000    /* shorten when it is that much too late */
+#define NEAR_US        2500    /* good enough: neither stretched nor bent */
 #define FORCE_US       30000   /* then take a bad fit, too */
 #define SHRINK_REST_NS (100 * NS_PER_MS)
 #define QUIET_DB       (-45.0)
@@ -38,8 +39,10 @@ struct receiver {
     int16_t fifo[FIFO_SAMPLES];
     size_t n_fifo, at_fifo;
     int16_t work[CODEC_FRAME_MAX + STRETCH_MAX];
-    double error_us, drift_ppm, drift_sum;
-    bool has_error, is_playing;
+    double late_us;  /* play-out after the fastest packet's earliest time, smoothed; aims at the target */
+    double error_us; /* late_us less the target */
+    double drift_ppm, drift_sum;
+    bool has_error, is_playing, is_moving; /* is_moving: stretching until NEAR_US */
     ns_t shrunk_at, bent_at;
     uint32_t bend_num;
     unsigned copy_depth; /* samples back that copies reach, of late */
@@ -238,19 +241,23 @@ static size_t stretch(struct receiver *r, size_t n, ns_t now)
     bool is_quiet;
     size_t l;
 
-    if (r->error_us > GROW_AT_US && r->error_us < SHRINK_AT_US)
+    if (r->error_us < GROW_AT_US || r->error_us > SHRINK_AT_US)
+        r->is_moving = true;
+    else if (r->error_us > -NEAR_US && r->error_us < NEAR_US)
+        r->is_moving = false;
+    if (!r->is_moving)
         return n;
     is_quiet = audio_level_db(r->work, n) < QUIET_DB;
     if (r->error_us < 0) {
         l = stretch_insert(r->work, n, is_quiet || r->error_us < -FORCE_US);
-        r->error_us += (double)l * 1e6 / CODEC_RATE_HZ;
+        r->late_us += (double)l * 1e6 / CODEC_RATE_HZ;
         r->stats.n_stretches += l > 0;
         return n + l;
     }
     if (!is_quiet && now - r->shrunk_at < SHRINK_REST_NS)
         return n;
     l = stretch_remove(r->work, n, is_quiet || r->error_us > FORCE_US);
-    r->error_us -= (double)l * 1e6 / CODEC_RATE_HZ;
+    r->late_us -= (double)l * 1e6 / CODEC_RATE_HZ;
     r->stats.n_stretches += l > 0;
     if (l > 0)
         r->shrunk_at = now;
@@ -260,10 +267,10 @@ static size_t stretch(struct receiver *r, size_t n, ns_t now)
 /* The loop that makes the two clocks agree: late (positive error) means to take input faster. */
 static void bend(struct receiver *r, ns_t now)
 {
-    double ms = r->error_us / 1000, ppm;
+    double ms = (r->error_us > 0 ? 1 : -1) * fmax(fabs(r->error_us) - NEAR_US, 0) / 1000, ppm;
     uint32_t num;
 
-    if (now - r->bent_at < DRIFT_EVERY_NS)
+    if (r->is_moving || now - r->bent_at < DRIFT_EVERY_NS)
         return;
     r->bent_at = now;
     if (ms > 10)
@@ -301,6 +308,20 @@ static void push(struct receiver *r, size_t n)
     }
 }
 
+/* Measure once a step; next is when the position, already moved on, will be played. A new target counts at
+ * once, noise of arrivals and pulls is smoothed. */
+static void follow(struct receiver *r, ns_t next)
+{
+    struct jitter_stats st;
+    double late;
+
+    jitter_get_stats(r->jitter, &st);
+    late = (double)jitter_error_us(r->jitter, next) + st.target_us;
+    r->late_us = r->has_error ? r->late_us + (late - r->late_us) * SMOOTH_WEIGHT : late;
+    r->has_error = true;
+    r->error_us = r->late_us - st.target_us;
+}
+
 static void step(struct receiver *r, ns_t now)
 {
     struct jitter_frame f;
@@ -311,12 +332,7 @@ static void step(struct receiver *r, ns_t now)
     r->is_playing = f.kind != JITTER_WAIT;
     r->has_error = r->has_error && r->is_playing;
     if (r->is_playing) {
-        /* The position moved on by this frame, and so will the time of the next. */
-        ns_t next = now + (uint64_t)f.samples * NS_PER_S / CODEC_RATE_HZ;
-        double e = jitter_error_us(r->jitter, next);
-
-        r->error_us = r->has_error ? r->error_us + (e - r->error_us) * SMOOTH_WEIGHT : e;
-        r->has_error = true;
+        follow(r, now + (uint64_t)f.samples * NS_PER_S / CODEC_RATE_HZ);
         n = stretch(r, n, now);
         bend(r, now);
     }

@@ -4,9 +4,8 @@
 #include "crypto/secret.h"
 
 #define COPIES_MAX      2
-#define RED1_COPY_BPS   12000
-#define RED2_COPY_BPS   10000 /* two of them and 24k of speech stay below 48 kbit/s */
-#define COPY_COMPLEXITY 5
+#define COPY_BYTES_MAX  400
+#define COPY_BPS_MIN    8000 /* below that another copy helps nobody */
 #define COMPLEXITY      9
 #define LBRR_PCT_MIN    10 /* libopus adds nothing below that at 24 kbit/s */
 #define LBRR_PCT_MAX    30
@@ -23,7 +22,7 @@
 struct sender {
     struct stream_cfg cfg;
     const struct codec_ops *ops;
-    struct codec *codec, *copy_codec;
+    struct codec *codec;
     enum sender_state state;
     uint32_t frame_samples;
     uint16_t seq;
@@ -33,7 +32,7 @@ struct sender {
     struct {
         size_t len; /* 0: none */
         uint32_t ts;
-        uint8_t data[RED_LENGTH_MAX];
+        uint8_t data[COPY_BYTES_MAX];
     } copies[COPIES_MAX]; /* newest first */
     double loss;
     ns_t stepped_at, high_at;
@@ -47,23 +46,29 @@ static unsigned copies_of(enum sender_state st)
     return st == SENDER_RED2 ? 2 : st == SENDER_RED1 ? 1 : 0;
 }
 
-static size_t cbr_bytes(uint32_t bps, unsigned frame_ms)
+/* Bytes of one frame's encoding. The copies are whole ones: their price is that all of them, each 1/(k+1) of what
+ * max_bitrate leaves, get smaller with the number of copies. It beats copies of a lesser encoding, which would
+ * move the decoder between modes at every loss. */
+static size_t frame_bytes(const struct sender *s, enum sender_state st)
 {
-    return (size_t)bps * frame_ms / 8000;
-}
+    size_t n = (size_t)s->cfg.bitrate * s->cfg.frame_ms / 8000;
+    size_t room = (size_t)s->cfg.max_bitrate * s->cfg.frame_ms / 8000;
+    unsigned k = copies_of(st);
 
-static uint32_t copy_bps(enum sender_state st)
-{
-    return st == SENDER_RED2 ? RED2_COPY_BPS : RED1_COPY_BPS;
+    if (k == 0)
+        return n;
+    room = room > 1 + 4 * k ? (room - 1 - 4 * k) / (k + 1) : 0;
+    if (room > COPY_BYTES_MAX)
+        room = COPY_BYTES_MAX;
+    return n < room ? n : room;
 }
 
 /* Payload bytes of a state under CBR. */
 static size_t payload_bytes(const struct sender *s, enum sender_state st)
 {
     unsigned k = copies_of(st);
-    size_t n = cbr_bytes(s->cfg.bitrate, s->cfg.frame_ms);
 
-    return k == 0 ? n : n + 1 + k * (4 + cbr_bytes(copy_bps(st), s->cfg.frame_ms));
+    return k == 0 ? frame_bytes(s, st) : 1 + 4 * k + (k + 1) * frame_bytes(s, st);
 }
 
 static bool is_allowed(const struct sender *s, enum sender_state st)
@@ -72,12 +77,12 @@ static bool is_allowed(const struct sender *s, enum sender_state st)
         return true;
     if (!s->cfg.has_fec || (copies_of(st) > 0 && s->cfg.red_type == 0))
         return false;
-    return payload_bytes(s, st) * 8000 / s->cfg.frame_ms <= s->cfg.max_bitrate;
+    return frame_bytes(s, st) * 8000 / s->cfg.frame_ms >= COPY_BPS_MIN || copies_of(st) == 0;
 }
 
 static enum sender_state state_for(const struct sender *s, double loss)
 {
-    enum sender_state st = loss >= 0.12   ? SENDER_RED2
+    enum sender_state st = loss >= 0.15   ? SENDER_RED2
                            : loss >= 0.02 ? SENDER_RED1
                            : loss >= 0.01 ? SENDER_LBRR
                                           : SENDER_PLAIN;
@@ -89,7 +94,7 @@ static enum sender_state state_for(const struct sender *s, double loss)
 
 static void enter(struct sender *s, enum sender_state st, ns_t now)
 {
-    struct codec_cfg c = {.bitrate = s->cfg.bitrate,
+    struct codec_cfg c = {.bitrate = (uint32_t)(frame_bytes(s, st) * 8000 / s->cfg.frame_ms),
                           .frame_ms = s->cfg.frame_ms,
                           .is_variable = s->cfg.is_variable,
                           .complexity = COMPLEXITY};
@@ -102,11 +107,6 @@ static void enter(struct sender *s, enum sender_state st, ns_t now)
             c.loss_pct = LBRR_PCT_MAX;
     }
     s->ops->tune(s->codec, &c);
-    if (copies_of(st) > 0) {
-        c.bitrate = copy_bps(st);
-        c.complexity = COPY_COMPLEXITY;
-        s->ops->tune(s->copy_codec, &c);
-    }
     for (unsigned i = 0; i < COPIES_MAX; i++)
         s->copies[i].len = 0;
     s->state = st;
@@ -122,8 +122,6 @@ struct sender *sender_create(const struct stream_cfg *cfg, ns_t now)
     s->cfg.tx_key = s->cfg.rx_key = NULL;
     s->ops = cfg->codec;
     s->codec = s->ops->create(&c);
-    if (cfg->red_type != 0)
-        s->copy_codec = s->ops->create(&c);
     s->frame_samples = cfg->frame_ms * (RTP_CLOCK_HZ / 1000);
     s->seq = cfg->first_seq;
     s->ts = cfg->first_ts;
@@ -138,8 +136,6 @@ void sender_destroy(struct sender *s)
     if (!s)
         return;
     s->ops->destroy(s->codec);
-    if (s->copy_codec)
-        s->ops->destroy(s->copy_codec);
     secret_wipe(s, sizeof *s);
     mem_free(s);
 }
@@ -157,7 +153,7 @@ static void put(struct sender *s, struct rtp_packet *p, size_t total, struct wr 
 }
 
 /* Wrap the primary in RED with the copies that are there, then move the copies on. */
-static struct slice with_copies(struct sender *s, const int16_t *pcm, struct slice primary, struct wr *w)
+static struct slice with_copies(struct sender *s, struct slice primary, struct wr *w)
 {
     struct red red = {.primary = {.type = s->cfg.payload_type, .data = primary}};
     unsigned k = copies_of(s->state);
@@ -173,8 +169,9 @@ static struct slice with_copies(struct sender *s, const int16_t *pcm, struct sli
     for (unsigned i = k - 1; i > 0; i--)
         s->copies[i] = s->copies[i - 1];
     s->copies[0].ts = s->ts;
-    s->copies[0].len =
-        s->ops->encode(s->copy_codec, pcm, s->frame_samples, s->copies[0].data, sizeof s->copies[0].data);
+    s->copies[0].len = primary.len <= COPY_BYTES_MAX ? primary.len : 0;
+    if (s->copies[0].len > 0)
+        memcpy(s->copies[0].data, primary.data, primary.len);
     return wr_done(w);
 }
 
@@ -193,7 +190,7 @@ bool sender_frame(struct sender *s, const int16_t *pcm, struct wr *w)
 
             wr_init(&in, payload, sizeof payload);
             p.type = s->cfg.red_type;
-            p.payload = with_copies(s, pcm, p.payload, &in);
+            p.payload = with_copies(s, p.payload, &in);
         }
         p.has_marker = !s->has_sent;
         put(s, &p, total, w);

@@ -1,10 +1,10 @@
 /* media/sender.h - the sending half of a stream: frames → Opus, redundancy by reported loss → RTP packets.
  *
- *   PLAIN ──loss ≥ 1 %──▶ LBRR ──≥ 2 %──▶ RED1 ──≥ 12 %──▶ RED2      (without RED: PLAIN, LBRR only)
+ *   PLAIN ──loss ≥ 1 %──▶ LBRR ──≥ 2 %──▶ RED1 ──≥ 15 %──▶ RED2      (without RED: PLAIN, LBRR only)
  *     ▲                                                     │
  *     └────────── 5 s below seven tenths of the bound ──────┘        steps STREAM_STEP_NS apart
  *
- * Every packet of a state has one size. A call begins in RED1 (or LBRR): the first seconds are repaired before
+ * RED1 and RED2 repeat the one or two frames before, whole. Every packet of a state has one size. A call begins in RED1 (or LBRR): the first seconds are repaired before
  * the first report is there.
  *
  *   in     frames of the microphone, loss as the peer reports it

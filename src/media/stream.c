@@ -17,7 +17,7 @@
 #define LEVEL_DECAY_DB  50.0 /* per second */
 #define RTT_WEIGHT      0.25
 #define DEFAULT_BITRATE 24000
-#define DEFAULT_MAX_BPS 64000
+#define DEFAULT_MAX_BPS 48000
 #define DEFAULT_MIN_MS  20
 #define DEFAULT_MAX_MS  200
 

@@ -33,7 +33,7 @@ struct stream_cfg {
     uint16_t first_seq; /* below 2^15, so that the roll-over counter starts at 0 on both ends */
     uint32_t first_ts;
     uint32_t bitrate;                      /* of speech, bit/s; 0: 24000 */
-    uint32_t max_bitrate;                  /* with redundancy; 0: 64000; a relay's cap */
+    uint32_t max_bitrate;                  /* payload with redundancy; 0: 48000; a relay's cap */
     unsigned frame_ms;                     /* 10, 20, 40, 60; 0: 20 */
     bool has_fec;                          /* react to loss with in-band FEC and, if negotiated, RED */
     bool is_variable;                      /* VBR and DTX, on explicit wish only */
