@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const uint8_t S[32] = {1}, seed_a[32] = {2}, seed_b[32] = {3};
+static const uint8_t S[32] = {1}, seed_a[32] = {0x10}, seed_b[32] = {0x20};
 
 struct world {
     uint64_t dice;
