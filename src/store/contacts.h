@@ -48,7 +48,9 @@ struct contact {
     /* not stored */
     uint8_t T[KEY_BYTES]; /* pair secret, filled in by the owner; has_T */
     bool has_T;
-    void *user; /* the owner's */
+    uint64_t link_at;    /* monotonic ns: when we next tell them we are here */
+    unsigned link_tries; /* in vain, in a row */
+    uint8_t presence;    /* the owner's */
 };
 
 struct contacts;

@@ -1,0 +1,99 @@
+/* app/app.h - one phone: builds, owns and routes to everything below it.
+ *
+ * The program gives it a world (env), files, and a few doors; packets, time and requests go in, packets, answers
+ * and events come out. The same object runs behind the screens, as a daemon, as a relay, as the Echo contact and,
+ * by the hundred, in the scenarios.
+ *
+ *   in     datagrams of the one UDP port and of relayed ports; time; requests as JSON (UX.md §6, §7)
+ *   out    config.ops
+ *   owner  the program; keyring and config are borrowed and outlive the app
+ *   trust  every datagram is a stranger's until a layer below has proven it
+ *   caps   those of the parts; APP_ZONES overlay zones, APP_KNOCKS outgoing knock flows */
+#ifndef ITO_APP_APP_H
+#define ITO_APP_APP_H
+
+#include "app/config.h"
+#include "base/env.h"
+#include "base/json.h"
+#include "crypto/keystore.h"
+#include "media/media.h"
+
+#define APP_ZONES       2
+#define APP_KNOCKS      32
+#define APP_LOCAL_ADDRS 16
+
+enum app_mode { APP_PHONE, APP_DAEMON, APP_RELAY, APP_ECHO };
+
+struct app;
+
+/* Doors to the world besides env. All run on the caller's thread. */
+struct app_ops {
+    void *arg;
+    /* One event for everybody who watches: a whole JSON object, without line end. */
+    void (*event)(void *arg, const char *json);
+    /* Addresses of this machine with the main port; returns how many. */
+    size_t (*local_addrs)(void *arg, struct addr *out, size_t max);
+    /* Relayed ports (relay/service.h). */
+    enum err (*open_port)(void *arg, uint8_t family, uint16_t port, uint32_t handle);
+    void (*port_send)(void *arg, uint32_t handle, const struct addr *to, struct slice bytes);
+    void (*close_port)(void *arg, uint32_t handle);
+    /* Watch a media fd for call id, or no longer. NULL: inline media. */
+    void (*media_fd)(void *arg, uint32_t call_id, int fd, bool is_on);
+    /* Resolve HOST:PORT and give the addresses to app_add_address(). May be NULL. */
+    void (*resolve)(void *arg, const char *host_port);
+    /* Start the Echo contact: a second phone on loopback, in zone APP_ECHO_ZONE, whose contact we are. Writes its
+     * identity and address. NULL: there is no Echo here. */
+    enum err (*start_echo)(void *arg, const uint8_t caller[static 32], uint8_t identity[static 32],
+                           struct addr *addr);
+    /* The desktop hook (notify.command). May be NULL. */
+    void (*notify)(void *arg, const char *event, const char *name);
+};
+
+#define APP_ECHO_ZONE "loopback"
+#define APP_ECHO_NAME "Echo (this computer)"
+
+/* Where things are kept; NULL members: in memory only. */
+struct app_paths {
+    const char *config, *contacts, *contacts_state, *requests, *history, *ledger, *peers, *node_key;
+};
+
+struct app_config {
+    enum app_mode mode;
+    struct config *settings;
+    struct keyring *keys;
+    struct app_paths paths;
+    struct app_ops ops;
+    enum media_drive drive;
+    bool is_offline;                /* lists only: no overlay, no sessions, no calls */
+    bool is_silent;                 /* no ring tones */
+    uint16_t port;                  /* of the main socket */
+    uint8_t auto_answer[32];        /* APP_ECHO: who is answered; its only contact */
+    struct call_audio const *audio; /* scenarios: sound of every call; NULL: devices */
+};
+
+/* Reads the files; ERR_CONFIG or ERR_IO with words in detail (then *out is NULL). */
+enum err app_create(const struct app_config *config, const struct env *env, ns_t now, struct app **out,
+                    struct err_detail *detail);
+/* Says goodbye where it can, writes what is not yet written. NULL is fine. */
+void app_destroy(struct app *a, ns_t now);
+
+void app_input(struct app *a, ns_t now, const struct addr *from, struct slice bytes);
+void app_port_input(struct app *a, ns_t now, uint32_t handle, const struct addr *from, struct slice bytes);
+void app_tick(struct app *a, ns_t now);
+ns_t app_deadline(const struct app *a);
+void app_media_ready(struct app *a, ns_t now, uint32_t call_id);
+/* A first address of the public zone: net.peers, the cache, an invite, the LAN. */
+void app_add_address(struct app *a, ns_t now, const struct addr *addr);
+void app_network_changed(struct app *a, ns_t now);
+/* Re-read contacts.json (HUP). On failure the old lists stay; detail has the lines. */
+enum err app_reload(struct app *a, ns_t now, struct err_detail *detail);
+/* End all calls politely. */
+void app_hangup_all(struct app *a, ns_t now);
+bool app_has_calls(const struct app *a);
+const uint8_t *app_node_key(const struct app *a); /* N in the public zone */
+
+/* One request {"id":1,"cmd":"call","to":"Kenji"}; the answer comes by reply, now or later, exactly once. */
+typedef void (*app_reply_cb)(void *arg, const char *json);
+void app_request(struct app *a, ns_t now, const char *json, app_reply_cb reply, void *arg);
+
+#endif

@@ -1,0 +1,157 @@
+/* app/app_priv.h - what the files of the app share. Nobody else includes it. */
+#ifndef ITO_APP_APP_PRIV_H
+#define ITO_APP_APP_PRIV_H
+
+#include "app/app.h"
+#include "app/relays.h"
+#include "call/call.h"
+#include "call/locate.h"
+#include "call/publish.h"
+#include "call/stranger.h"
+#include "relay/service.h"
+#include "store/contacts.h"
+#include "store/history.h"
+#include "store/inbox.h"
+
+#define PEERS_MAX  64 /* sessions with contacts, dialling or live */
+#define GUESTS_MAX 8  /* people called by ID who are no contacts */
+#define SELF_QUEUE 32 /* datagrams to ourselves: our own node is our proxy in a zone of two */
+
+enum presence {
+    PRESENCE_NEWS_NONE,
+    PRESENCE_NEWS_ONLINE,
+    PRESENCE_NEWS_AWAY,
+    PRESENCE_NEWS_BUSY,
+    PRESENCE_NEWS_OFFLINE
+};
+
+/* One zone of the overlay we are in. */
+struct zone {
+    struct app *app;
+    struct dht *dht;
+    uint8_t id[ZONE_ID_BYTES];
+    uint8_t node_seed[32], nonce[PUZZLE_NONCE_BYTES];
+    struct publish *publish;
+    struct stranger *stranger;
+    bool is_loopback;
+};
+
+/* An outgoing knock flow: how C8 frames to one proxy travel (THREATS.md §4.8). */
+struct knock_flow {
+    bool is_used;
+    struct addr proxy;
+    uint8_t token[KNOCK_TOKEN_BYTES];
+    uint32_t flow;  /* 0 until the proxy named it */
+    int alloc_slot; /* sent through it; negative: straight */
+    ns_t used_at;
+};
+
+/* What we are about with one person: looking up, opening sessions, or connected. */
+struct peer {
+    struct app *app;
+    bool is_used;
+    uint8_t id[32];
+    struct contact *contact; /* of the list, or of app->guests */
+    struct zone *zone;
+    struct call *call; /* dialled for it; NULL: presence only */
+    struct locate *locate;
+    struct session *session; /* opening or established */
+    bool is_up, is_located, has_record, has_tried_card;
+    struct device_entry device;
+    struct dev_record record; /* its list slice is not used */
+    ns_t open_by;             /* wait for an allocation until then */
+    ns_t started_at;
+};
+
+struct app {
+    struct app_config config;
+    const struct env *env;
+    ns_t now;
+    struct keyring *keys;
+    struct config *settings;
+    struct contacts *contacts;
+    struct history *history;
+    struct inbox *inbox;
+    struct ledger_db *ledger;
+    struct zone zones[APP_ZONES];
+    struct sessions *sessions;
+    struct calls *calls;
+    struct relays *relays;
+    struct service *service;
+    bool service_is_relay; /* else it only carries knocks */
+    struct peer peers[PEERS_MAX];
+    struct contact *guests[GUESTS_MAX];
+    struct contact *echo;
+    struct knock_flow knocks[APP_KNOCKS];
+    struct {
+        struct addr from;
+        uint16_t len;
+        uint8_t data[1500];
+    } self_queue[SELF_QUEUE];
+    unsigned n_self;
+    bool self_deferred;
+    ns_t advert_at, links_at, save_at, network_at, lookup_due, answer_at;
+    int64_t started_ms, joined_ms;
+    enum dht_state last_state;
+    unsigned missed;
+    bool state_is_dirty;
+    uint32_t n_history;
+};
+
+/* app.c */
+void app_publish(struct app *a, ns_t now);
+void app_set_self(struct app *a);
+void app_self_input(struct app *a, ns_t now, const struct path *via, struct slice bytes);
+void app_contacts_changed(struct app *a, ns_t now);
+size_t app_own_addrs(struct app *a, struct zone *z, struct addr *out, size_t max, size_t *n_host);
+enum err app_start_zone(struct app *a, struct zone *z, const char *name, bool is_loopback,
+                        struct err_detail *detail);
+void app_save_state_soon(struct app *a);
+struct contact *app_contact_of(struct app *a, const uint8_t id[static 32]);
+
+/* reach.c: finding people, sessions with them, presence */
+void reach_path_send(struct app *a, const struct path *via, struct slice bytes);
+struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zone *z, struct call *call);
+void reach_stop(struct peer *p, ns_t now);
+void reach_tick(struct app *a, ns_t now);
+ns_t reach_deadline(const struct app *a);
+void reach_knock_in(void *arg, ns_t now, uint16_t slot, uint32_t flow, struct slice body);
+void reach_c9(struct app *a, ns_t now, const struct addr *from, struct slice bytes);
+bool reach_admit(void *arg, const struct session_hello *hello, const struct path *via);
+bool reach_path_allowed(void *arg, const struct session *s, const struct path *via);
+void reach_established(struct app *a, ns_t now, struct session *s);
+void reach_message(struct app *a, ns_t now, struct session *s, uint8_t chan, struct slice msg);
+void reach_closed(struct app *a, ns_t now, struct session *s, enum err why);
+struct peer *reach_by_session(struct app *a, const struct session *s);
+enum presence reach_presence(const struct app *a, const struct contact *who);
+void reach_contact_gone(struct app *a, ns_t now, const struct contact *who);
+void reach_goodbye(struct app *a, ns_t now);
+
+/* phone.c: calls */
+void phone_create(struct app *a);
+void phone_tick(struct app *a, ns_t now); /* answers what is answered without asking */
+enum err phone_dial(struct app *a, ns_t now, const char *to, const struct call_audio *audio,
+                    struct call **out, struct err_detail *detail);
+enum err phone_request_sent(struct app *a, ns_t now, struct contact *who);
+struct call_policy phone_policy(const struct app *a, const struct contact *who, const struct zone *z);
+
+/* event.c: JSON of what there is */
+void event_emit(struct app *a, cJSON *event);
+void event_call(struct app *a, const struct call *c);
+void event_presence(struct app *a, const struct contact *who);
+void event_request(struct app *a);
+void event_network(struct app *a);
+cJSON *json_call(struct app *a, const struct call *c);
+cJSON *json_status(struct app *a);
+cJSON *json_network(struct app *a);
+cJSON *json_contact(struct app *a, const struct contact *who);
+cJSON *json_contacts(struct app *a);
+cJSON *json_requests(struct app *a);
+cJSON *json_history(struct app *a);
+cJSON *json_relays(struct app *a);
+cJSON *json_relay(struct app *a);
+cJSON *json_ledger(struct app *a);
+cJSON *json_config(struct app *a);
+void json_time(cJSON *object, const char *key, int64_t wall_ms); /* null when 0 */
+
+#endif

@@ -1,0 +1,629 @@
+/* app/command.c - the verbs: one table for screens, commands, scripts and tests (UX.md §6, §7). */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/app_priv.h"
+#include "base/mem.h"
+#include "crypto/idtext.h"
+
+struct request_ctx {
+    struct app *a;
+    ns_t now;
+    const cJSON *in;
+    cJSON *out; /* the answer; verbs add members */
+    struct err_detail detail;
+};
+
+struct verb {
+    const char *name;
+    enum err (*run)(struct request_ctx *r);
+    bool needs_network;
+};
+
+/* All members of a tree move into the answer. */
+static void merge(cJSON *out, cJSON *tree)
+{
+    while (tree->child != NULL) {
+        cJSON *item = cJSON_DetachItemViaPointer(tree, tree->child);
+
+        cJSON_AddItemToObject(out, item->string, item);
+    }
+    cJSON_Delete(tree);
+}
+
+static enum err usage(struct request_ctx *r, const char *member)
+{
+    return err_set(&r->detail, ERR_PARSE, "\"%s\" is missing.", member);
+}
+
+/* ---- looking ---- */
+
+static enum err do_status(struct request_ctx *r)
+{
+    cJSON_AddItemToObject(r->out, "status", json_status(r->a)); /* its "id" is ours, not the request's */
+    return ERR_OK;
+}
+
+static enum err do_contacts(struct request_ctx *r)
+{
+    merge(r->out, json_contacts(r->a));
+    return ERR_OK;
+}
+
+static enum err do_requests(struct request_ctx *r)
+{
+    merge(r->out, json_requests(r->a));
+    return ERR_OK;
+}
+
+static enum err do_history(struct request_ctx *r)
+{
+    r->a->missed = 0;
+    merge(r->out, json_history(r->a));
+    return ERR_OK;
+}
+
+static enum err do_relays(struct request_ctx *r)
+{
+    merge(r->out, json_relays(r->a));
+    return ERR_OK;
+}
+
+static enum err do_ledger(struct request_ctx *r)
+{
+    merge(r->out, json_ledger(r->a));
+    return ERR_OK;
+}
+
+static enum err do_config_show(struct request_ctx *r)
+{
+    merge(r->out, json_config(r->a));
+    return ERR_OK;
+}
+
+static enum err do_messages(struct request_ctx *r)
+{
+    cJSON_AddArrayToObject(r->out, "messages");
+    return ERR_OK;
+}
+
+static enum err do_voicemail(struct request_ctx *r)
+{
+    cJSON_AddArrayToObject(r->out, "voicemail");
+    return ERR_OK;
+}
+
+/* ---- calls ---- */
+
+static enum err do_call(struct request_ctx *r)
+{
+    const char *to = json_str(r->in, "to", NULL);
+    struct call_audio audio = {.play_file = json_str(r->in, "play", NULL),
+                               .record_file = json_str(r->in, "record", NULL)};
+    bool has_files = audio.play_file != NULL || audio.record_file != NULL;
+    struct call *c;
+    enum err e;
+
+    if (to == NULL)
+        return usage(r, "to");
+    e = phone_dial(r->a, r->now, to, has_files ? &audio : NULL, &c, &r->detail);
+    if (e == ERR_OK && c != NULL)
+        cJSON_AddNumberToObject(r->out, "call", call_id(c));
+    return e;
+}
+
+/* The call that is meant: by number, or the obvious one. */
+static struct call *the_call(struct request_ctx *r)
+{
+    const cJSON *id = cJSON_GetObjectItemCaseSensitive(r->in, "call");
+    struct call *c =
+        cJSON_IsNumber(id) ? calls_find(r->a->calls, (uint32_t)id->valuedouble) : calls_current(r->a->calls);
+
+    if (c == NULL)
+        err_set(&r->detail, ERR_NOT_FOUND, "There is no call.");
+    return c;
+}
+
+static enum err do_answer(struct request_ctx *r)
+{
+    struct call *c = the_call(r);
+
+    if (c == NULL)
+        return ERR_NOT_FOUND;
+    return call_answer(c, r->now) == ERR_OK ? ERR_OK : err_set(&r->detail, ERR_STATE, "No call is ringing.");
+}
+
+static enum err do_hangup(struct request_ctx *r)
+{
+    struct call *c = the_call(r);
+
+    if (c == NULL)
+        return ERR_NOT_FOUND;
+    call_hangup(c, r->now);
+    return ERR_OK;
+}
+
+static enum err do_silence(struct request_ctx *r)
+{
+    struct call *c = the_call(r);
+
+    if (c == NULL)
+        return ERR_NOT_FOUND;
+    call_silence(c);
+    return ERR_OK;
+}
+
+static enum err in_call(struct request_ctx *r, enum err e)
+{
+    return e == ERR_OK ? e : err_set(&r->detail, ERR_STATE, "Not in a call.");
+}
+
+static enum err do_mute(struct request_ctx *r)
+{
+    struct call *c = the_call(r);
+
+    return c == NULL ? ERR_NOT_FOUND : in_call(r, call_mute(c, json_bool(r->in, "on", true)));
+}
+
+static enum err do_hold(struct request_ctx *r)
+{
+    struct call *c = the_call(r);
+
+    return c == NULL ? ERR_NOT_FOUND : in_call(r, call_hold(c, r->now, json_bool(r->in, "on", true)));
+}
+
+static enum err do_volume(struct request_ctx *r)
+{
+    struct call *c = the_call(r);
+    int pct = (int)json_num(r->in, "pct", 100);
+
+    if (c == NULL)
+        return ERR_NOT_FOUND;
+    if (pct < 0 || pct > 200)
+        return err_set(&r->detail, ERR_RANGE, "Volume is 0 to 200.");
+    return in_call(r, call_volume(c, pct));
+}
+
+static enum err do_gain(struct request_ctx *r)
+{
+    struct call *c = the_call(r);
+    int db = (int)json_num(r->in, "db", 0);
+
+    if (c == NULL)
+        return ERR_NOT_FOUND;
+    if (db < -20 || db > 20)
+        return err_set(&r->detail, ERR_RANGE, "Gain is -20 to 20 dB.");
+    return in_call(r, call_gain(c, db));
+}
+
+static enum err do_dtmf(struct request_ctx *r)
+{
+    struct call *c = the_call(r);
+    const char *digits = json_str(r->in, "digits", NULL);
+
+    if (c == NULL)
+        return ERR_NOT_FOUND;
+    if (digits == NULL)
+        return usage(r, "digits");
+    return call_dtmf(c, digits) == ERR_OK
+               ? ERR_OK
+               : err_set(&r->detail, ERR_RANGE, "Tones are 0 to 9, *, # and A to D, in a call.");
+}
+
+/* ---- lists ---- */
+
+static struct contact *contact_arg(struct request_ctx *r)
+{
+    const char *text = json_str(r->in, "contact", NULL);
+
+    if (text == NULL) {
+        usage(r, "contact");
+        return NULL;
+    }
+    return contacts_find(r->a->contacts, text, &r->detail);
+}
+
+static enum err add_contact(struct request_ctx *r, const uint8_t id[static 32], const char *name,
+                            enum contact_list list, struct contact **out)
+{
+    enum err e;
+
+    if (memcmp(id, r->a->keys->identity.pub, 32) == 0)
+        return err_set(&r->detail, ERR_REFUSED, "%s", ID_OWN_SENTENCE);
+    e = contacts_add(r->a->contacts, r->now, id, name, list, env_wall_ms(r->a->env), out, &r->detail);
+    if (e != ERR_OK)
+        return e;
+    inbox_delete(r->a->inbox, false, id, NULL);
+    app_contacts_changed(r->a, r->now);
+    event_presence(r->a, *out);
+    return ERR_OK;
+}
+
+/* Adding allows, and asks (UX.md §3). */
+static enum err do_contacts_add(struct request_ctx *r)
+{
+    const char *text = json_str(r->in, "id", NULL), *given = json_str(r->in, "name", "");
+    char name[ID_NAME_BYTES];
+    uint8_t id[KEY_BYTES];
+    struct contact *who;
+    enum err e;
+
+    if (text == NULL)
+        return usage(r, "id");
+    e = id_parse(text, id, name, &r->detail);
+    if (e == ERR_OK)
+        e = add_contact(r, id, given[0] != '\0' ? given : name, CONTACT_ALLOWED, &who);
+    if (e == ERR_OK && r->a->zones[0].stranger != NULL && r->a->config.mode != APP_RELAY)
+        stranger_send(r->a->zones[0].stranger, r->now, id, config_str(r->a->settings, CFG_IDENTITY_NAME), "",
+                      true, NULL, NULL);
+    return e;
+}
+
+static enum err set_list(struct request_ctx *r, enum contact_list list)
+{
+    struct contact *who = contact_arg(r);
+    const char *text = json_str(r->in, "contact", "");
+    uint8_t id[KEY_BYTES];
+    enum err e;
+
+    if (who == NULL) { /* an ID that is no contact yet can be put on either list */
+        if (id_parse(text, id, NULL, NULL) != ERR_OK)
+            return ERR_NOT_FOUND;
+        return add_contact(r, id, "", list, &who);
+    }
+    e = contacts_set_list(r->a->contacts, r->now, who, list, &r->detail);
+    if (e != ERR_OK)
+        return e;
+    if (list == CONTACT_BLOCKED)
+        reach_contact_gone(r->a, r->now, who);
+    app_contacts_changed(r->a, r->now);
+    event_presence(r->a, who);
+    return ERR_OK;
+}
+
+static enum err do_contacts_allow(struct request_ctx *r)
+{
+    return set_list(r, CONTACT_ALLOWED);
+}
+
+static enum err do_contacts_block(struct request_ctx *r)
+{
+    return set_list(r, CONTACT_BLOCKED);
+}
+
+static enum err do_contacts_remove(struct request_ctx *r)
+{
+    struct contact *who = contact_arg(r);
+    enum err e;
+
+    if (who == NULL)
+        return ERR_NOT_FOUND;
+    reach_contact_gone(r->a, r->now, who);
+    e = contacts_remove(r->a->contacts, r->now, who, &r->detail);
+    if (e == ERR_OK)
+        app_contacts_changed(r->a, r->now);
+    return e;
+}
+
+static enum err do_contacts_rename(struct request_ctx *r)
+{
+    struct contact *who = contact_arg(r);
+    const char *name = json_str(r->in, "name", NULL);
+    enum err e;
+
+    if (who == NULL)
+        return ERR_NOT_FOUND;
+    if (name == NULL)
+        return usage(r, "name");
+    e = contacts_rename(r->a->contacts, r->now, who, name, &r->detail);
+    if (e == ERR_OK)
+        event_presence(r->a, who);
+    return e;
+}
+
+static enum err do_contacts_undo(struct request_ctx *r)
+{
+    enum err e;
+
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (r->a->peers[i].is_used)
+            r->a->peers[i].contact = NULL;
+    e = contacts_undo(r->a->contacts, r->now, &r->detail);
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (r->a->peers[i].is_used)
+            r->a->peers[i].contact = app_contact_of(r->a, r->a->peers[i].id);
+    if (e == ERR_OK)
+        app_contacts_changed(r->a, r->now);
+    return e;
+}
+
+static enum err do_contacts_import(struct request_ctx *r)
+{
+    const char *text = json_str(r->in, "text", NULL), *name = json_str(r->in, "file", "import");
+    struct contacts_import n;
+    enum err e;
+
+    if (text == NULL)
+        return usage(r, "text");
+    e = contacts_import(r->a->contacts, r->now, name, slice_str(text), &n, &r->detail);
+    cJSON_AddNumberToObject(r->out, "added", n.added);
+    cJSON_AddNumberToObject(r->out, "changed", n.changed);
+    cJSON_AddNumberToObject(r->out, "same", n.same);
+    cJSON_AddNumberToObject(r->out, "bad", n.bad);
+    if (e == ERR_OK)
+        app_contacts_changed(r->a, r->now);
+    return e;
+}
+
+static enum err do_contacts_export(struct request_ctx *r)
+{
+    char *text = contacts_print(r->a->contacts);
+
+    json_add_str(r->out, "text", text);
+    mem_free(text);
+    return ERR_OK;
+}
+
+static enum err do_verify(struct request_ctx *r)
+{
+    struct contact *who = contact_arg(r);
+    enum err e;
+
+    if (who == NULL)
+        return ERR_NOT_FOUND;
+    e = contacts_set_verified(r->a->contacts, who, json_bool(r->in, "on", true), &r->detail);
+    if (e == ERR_OK)
+        event_presence(r->a, who);
+    return e;
+}
+
+/* ---- requests ---- */
+
+static const struct inbox_entry *request_arg(struct request_ctx *r)
+{
+    double n = json_num(r->in, "n", 0);
+    const struct inbox_entry *e = n >= 1 ? inbox_at(r->a->inbox, false, (size_t)n - 1) : NULL;
+
+    if (e == NULL)
+        err_set(&r->detail, ERR_NOT_FOUND, "There is no request %.0f.", n);
+    return e;
+}
+
+/* A petname for somebody new: the claimed name when it is free, else with a number. */
+static void free_name(struct app *a, const char *claimed, char out[static ID_NAME_BYTES])
+{
+    struct contact *taken;
+
+    snprintf(out, ID_NAME_BYTES, "%s", claimed);
+    for (int i = 2; i < 100; i++) {
+        taken = NULL;
+        for (size_t k = 0; k < contacts_count(a->contacts) && taken == NULL; k++)
+            if (out[0] != '\0' && strcmp(contacts_at(a->contacts, k)->name, out) == 0)
+                taken = contacts_at(a->contacts, k);
+        if (taken == NULL)
+            return;
+        snprintf(out, ID_NAME_BYTES, "%.60s %d", claimed, i);
+    }
+}
+
+static enum err decide_request(struct request_ctx *r, enum contact_list list)
+{
+    const struct inbox_entry *found = request_arg(r);
+    struct inbox_entry entry;
+    char name[ID_NAME_BYTES];
+    struct contact *who;
+    enum err e;
+
+    if (found == NULL)
+        return ERR_NOT_FOUND;
+    entry = *found;
+    free_name(r->a, list == CONTACT_ALLOWED ? entry.name : "", name);
+    e = add_contact(r, entry.id, name, list, &who);
+    if (e != ERR_OK)
+        return e;
+    snprintf(who->claimed, sizeof who->claimed, "%s", entry.name);
+    if (list == CONTACT_ALLOWED && entry.has_S) {
+        who->has_S = true;
+        who->S_gen = entry.S_gen;
+        memcpy(who->S, entry.S, KEY_BYTES);
+    }
+    secret_wipe(&entry, sizeof entry);
+    contacts_save_state(r->a->contacts, NULL);
+    event_request(r->a);
+    return ERR_OK;
+}
+
+static enum err do_requests_allow(struct request_ctx *r)
+{
+    return decide_request(r, CONTACT_ALLOWED);
+}
+
+static enum err do_requests_block(struct request_ctx *r)
+{
+    return decide_request(r, CONTACT_BLOCKED);
+}
+
+static enum err do_requests_delete(struct request_ctx *r)
+{
+    const struct inbox_entry *found = request_arg(r);
+    uint8_t id[KEY_BYTES];
+    enum err e;
+
+    if (found == NULL)
+        return ERR_NOT_FOUND;
+    memcpy(id, found->id, sizeof id);
+    e = inbox_delete(r->a->inbox, false, id, &r->detail);
+    event_request(r->a);
+    return e;
+}
+
+static enum err do_requests_send(struct request_ctx *r)
+{
+    const char *text = json_str(r->in, "id", NULL), *note = json_str(r->in, "note", "");
+    uint8_t id[KEY_BYTES];
+    struct inbox_entry entry = {.when_ms = env_wall_ms(r->a->env), .tries = 1, .wants_contact = true};
+    enum err e;
+
+    if (text == NULL)
+        return usage(r, "id");
+    e = id_parse(text, id, NULL, &r->detail);
+    if (e != ERR_OK)
+        return e;
+    if (memcmp(id, r->a->keys->identity.pub, 32) == 0)
+        return err_set(&r->detail, ERR_REFUSED, "%s", ID_OWN_SENTENCE);
+    e = stranger_send(r->a->zones[0].stranger, r->now, id, config_str(r->a->settings, CFG_IDENTITY_NAME),
+                      note, true, NULL, NULL);
+    if (e == ERR_RANGE)
+        return err_set(&r->detail, e, "A note has at most 200 characters.");
+    if (e != ERR_OK)
+        return err_set(&r->detail, e, "The request cannot be sent now.");
+    memcpy(entry.id, id, sizeof entry.id);
+    snprintf(entry.note, sizeof entry.note, "%s", note);
+    return inbox_put_out(r->a->inbox, &entry, &r->detail);
+}
+
+/* ---- settings, network ---- */
+
+static enum err do_config_set(struct request_ctx *r)
+{
+    const char *key = json_str(r->in, "key", NULL), *value = json_str(r->in, "value", NULL);
+
+    if (key == NULL || value == NULL)
+        return usage(r, key == NULL ? "key" : "value");
+    if (r->a->config.paths.config == NULL)
+        return err_set(&r->detail, ERR_STATE, "There is no configuration file here.");
+    return config_set(r->a->settings, r->a->config.paths.config, key, value, &r->detail);
+}
+
+static enum err do_peer_add(struct request_ctx *r)
+{
+    const char *text = json_str(r->in, "addr", NULL);
+
+    if (text == NULL)
+        return usage(r, "addr");
+    if (r->a->config.ops.resolve == NULL)
+        return err_set(&r->detail, ERR_UNSUPPORTED, "No names can be resolved here.");
+    r->a->config.ops.resolve(r->a->config.ops.arg, text);
+    return ERR_OK;
+}
+
+static enum err do_rejoin(struct request_ctx *r)
+{
+    app_network_changed(r->a, r->now);
+    return ERR_OK;
+}
+
+static enum err do_relays_never(struct request_ctx *r)
+{
+    const char *text = json_str(r->in, "id", NULL);
+    uint8_t node[1][32];
+    enum err e;
+
+    if (text == NULL)
+        return usage(r, "id");
+    e = node_parse(text, node[0], &r->detail);
+    if (e == ERR_OK && r->a->relays != NULL)
+        relays_never(r->a->relays, (const uint8_t(*)[32])node, 1);
+    return e;
+}
+
+static enum err do_drain(struct request_ctx *r)
+{
+    if (!r->a->service_is_relay)
+        return err_set(&r->detail, ERR_STATE, "This is no relay.");
+    service_drain(r->a->service, r->now, json_bool(r->in, "on", true));
+    return ERR_OK;
+}
+
+static enum err do_reload(struct request_ctx *r)
+{
+    return app_reload(r->a, r->now, &r->detail);
+}
+
+static const struct verb verbs[] = {
+    {"status", do_status, false},
+    {"contacts", do_contacts, false},
+    {"contacts_list", do_contacts, false},
+    {"contacts_add", do_contacts_add, false},
+    {"contacts_allow", do_contacts_allow, false},
+    {"contacts_block", do_contacts_block, false},
+    {"contacts_remove", do_contacts_remove, false},
+    {"contacts_rename", do_contacts_rename, false},
+    {"contacts_undo", do_contacts_undo, false},
+    {"contacts_import", do_contacts_import, false},
+    {"contacts_export", do_contacts_export, false},
+    {"verify", do_verify, false},
+    {"requests", do_requests, false},
+    {"requests_allow", do_requests_allow, false},
+    {"requests_block", do_requests_block, false},
+    {"requests_delete", do_requests_delete, false},
+    {"requests_send", do_requests_send, true},
+    {"history", do_history, false},
+    {"relays", do_relays, false},
+    {"ledger", do_ledger, false},
+    {"messages", do_messages, false},
+    {"voicemail", do_voicemail, false},
+    {"config_show", do_config_show, false},
+    {"config_set", do_config_set, false},
+    {"call", do_call, true},
+    {"answer", do_answer, true},
+    {"decline", do_hangup, true},
+    {"hangup", do_hangup, true},
+    {"silence", do_silence, true},
+    {"mute", do_mute, true},
+    {"hold", do_hold, true},
+    {"volume", do_volume, true},
+    {"gain", do_gain, true},
+    {"dtmf", do_dtmf, true},
+    {"peer_add", do_peer_add, true},
+    {"rejoin", do_rejoin, true},
+    {"relays_never", do_relays_never, true},
+    {"drain", do_drain, true},
+    {"reload", do_reload, false},
+};
+
+static enum err run(struct request_ctx *r)
+{
+    const char *cmd = json_str(r->in, "cmd", NULL);
+
+    if (cmd == NULL)
+        return usage(r, "cmd");
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (strcmp(verbs[i].name, cmd) != 0)
+            continue;
+        if (verbs[i].needs_network && r->a->sessions == NULL)
+            return err_set(&r->detail, ERR_STATE, "This needs a running core.");
+        return verbs[i].run(r);
+    }
+    return err_set(&r->detail, ERR_UNSUPPORTED, "Unknown command \"%.32s\".", cmd);
+}
+
+void app_request(struct app *a, ns_t now, const char *json, app_reply_cb reply, void *arg)
+{
+    struct request_ctx r = {.a = a, .now = now, .out = cJSON_CreateObject()};
+    const cJSON *id = NULL;
+    struct err_detail syntax;
+    cJSON *in = NULL;
+    char *text;
+    enum err e;
+
+    a->now = now;
+    e = json_parse(slice_str(json), NULL, NULL, &in, &syntax);
+    r.in = in;
+    if (e != ERR_OK)
+        err_set(&r.detail, e, "%s", syntax.text);
+    id = cJSON_GetObjectItemCaseSensitive(in, "id");
+    cJSON_AddItemToObject(r.out, "id", cJSON_IsNumber(id) ? cJSON_Duplicate(id, true) : cJSON_CreateNull());
+    if (e == ERR_OK)
+        e = run(&r);
+    cJSON_AddBoolToObject(r.out, "ok", e == ERR_OK);
+    if (e != ERR_OK) {
+        json_add_str(r.out, "error", err_name(e));
+        json_add_str(r.out, "text", r.detail.text[0] != '\0' ? r.detail.text : err_name(e));
+    }
+    text = json_print(r.out);
+    cJSON_Delete(r.out);
+    cJSON_Delete(in);
+    reply(arg, text);
+    mem_free(text);
+}

@@ -1,0 +1,706 @@
+/* app/reach.c - reaching people: where they are, sessions with them, who may reach us, who is there. */
+#include <stdio.h>
+
+#include "app/app_priv.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "crypto/idtext.h"
+
+#define ALLOC_WAIT_NS  (1500 * NS_PER_MS) /* for our own allocation, before a knock goes straight */
+#define FLOW_AGE_NS    (80 * NS_PER_S)    /* a flow ends at the proxy after 90 s */
+#define LINK_NS        (3600 * NS_PER_S)
+#define LINK_RETRY_NS  (10 * NS_PER_S) /* doubles */
+#define LINK_RETRY_MAX 8
+#define LINKS_AT_ONCE  4
+#define LINK_FIRST_NS  (1 * NS_PER_S)
+#define HELLO_BYTES    128
+
+/* Control message HELLO, channel 3:
+ *
+ *   offset size field
+ *   0      1    type         1; 2 is GOODBYE and ends here
+ *   1      1    presence     enum presence
+ *   2      4    gen          of our device list
+ *   6      4    S_gen
+ *   10     32   S
+ *   42     4    known_gen    what we know of the receiver: lets it end its cards
+ *   46     4    known_S_gen
+ *   50     1+n  name         n <= 64, UTF-8 */
+enum control_type { CONTROL_HELLO = 1, CONTROL_GOODBYE = 2 };
+
+/* ---- paths ---- */
+
+static const struct addr self_addr = {.family = ADDR_V4, .ip = {127, 0, 0, 1}, .port = 0};
+
+static bool is_self(const struct addr *a)
+{
+    return addr_equal(a, &self_addr);
+}
+
+static void run_self_queue(void *arg)
+{
+    struct app *a = arg;
+    unsigned n = a->n_self;
+
+    a->self_deferred = false;
+    for (unsigned i = 0; i < n; i++) {
+        struct slice bytes = slice_of(a->self_queue[i].data, a->self_queue[i].len);
+        struct path via = path_udp(&self_addr);
+
+        if (bytes.len > 0 && bytes.data[0] == KNOCK_C8 && a->service != NULL)
+            service_input(a->service, a->now, &self_addr, bytes);
+        else
+            app_self_input(a, a->now, &via, bytes);
+    }
+    memmove(a->self_queue, a->self_queue + n, (a->n_self - n) * sizeof a->self_queue[0]);
+    a->n_self -= n;
+    if (a->n_self > 0 && !a->self_deferred) {
+        a->self_deferred = true;
+        env_defer(a->env, run_self_queue, a);
+    }
+}
+
+/* To our own node: we are our own proxy in a zone of two. */
+static void send_to_self(struct app *a, struct slice bytes)
+{
+    if (a->n_self == SELF_QUEUE || bytes.len > sizeof a->self_queue[0].data)
+        return;
+    memcpy(a->self_queue[a->n_self].data, bytes.data, bytes.len);
+    a->self_queue[a->n_self++].len = (uint16_t)bytes.len;
+    if (!a->self_deferred) {
+        a->self_deferred = true;
+        env_defer(a->env, run_self_queue, a);
+    }
+}
+
+static void send_knock(struct app *a, uint16_t slot, struct slice body)
+{
+    struct knock_flow *k = &a->knocks[slot];
+    uint8_t frame[KNOCK_FRAME_MAX];
+    struct slice bytes;
+
+    if (slot >= APP_KNOCKS || !k->is_used)
+        return;
+    if (a->now > k->used_at + FLOW_AGE_NS)
+        k->flow = 0; /* the old one is gone: the proxy names a new one */
+    if (k->flow == 0)
+        k->used_at = a->now;
+    bytes = knock_build_c8(frame, sizeof frame, k->token, k->flow, body);
+    if (bytes.len == 0)
+        return;
+    if (is_self(&k->proxy))
+        send_to_self(a, bytes);
+    else if (k->alloc_slot < 0 ||
+             relays_alloc_send(a->relays, a->now, (uint16_t)k->alloc_slot, &k->proxy, bytes) != ERR_OK)
+        env_send(a->env, &k->proxy, bytes);
+}
+
+void reach_path_send(struct app *a, const struct path *via, struct slice bytes)
+{
+    switch (via->kind) {
+    case PATH_UDP:
+        if (is_self(&via->addr))
+            send_to_self(a, bytes);
+        else
+            env_send(a->env, &via->addr, bytes);
+        break;
+    case PATH_TURN:
+        if (a->relays != NULL)
+            relays_alloc_send(a->relays, a->now, via->slot, &via->addr, bytes);
+        break;
+    case PATH_KNOCK:
+        if (!via->is_inbound)
+            send_knock(a, via->slot, bytes);
+        else if (a->relays != NULL)
+            relays_knock_reply(a->relays, a->now, via->slot, via->flow, bytes);
+        break;
+    default:
+        break;
+    }
+}
+
+static struct path knock_path(uint16_t slot)
+{
+    return (struct path){.kind = PATH_KNOCK, .slot = slot};
+}
+
+/* A knock frame for us, from one of our proxies. */
+void reach_knock_in(void *arg, ns_t now, uint16_t slot, uint32_t flow, struct slice body)
+{
+    struct app *a = arg;
+    struct path via = {.kind = PATH_KNOCK, .is_inbound = true, .slot = slot, .flow = flow};
+
+    a->now = now;
+    sessions_input(a->sessions, now, &via, body);
+}
+
+/* What a proxy gives back for a flow of ours. */
+void reach_c9(struct app *a, ns_t now, const struct addr *from, struct slice bytes)
+{
+    struct knock_flow *pending = NULL;
+    struct slice body;
+    uint32_t flow;
+
+    if (knock_parse_c9(bytes, &flow, &body) != ERR_OK)
+        return;
+    for (uint16_t i = 0; i < APP_KNOCKS; i++) {
+        struct knock_flow *k = &a->knocks[i];
+
+        if (!k->is_used || !addr_equal(&k->proxy, from))
+            continue;
+        if (k->flow == flow) {
+            struct path via = knock_path(i);
+
+            sessions_input(a->sessions, now, &via, body);
+            return;
+        }
+        if (k->flow == 0 && pending == NULL)
+            pending = k;
+    }
+    if (pending != NULL) {
+        struct path via = knock_path((uint16_t)(pending - a->knocks));
+
+        pending->flow = flow;
+        sessions_input(a->sessions, now, &via, body);
+    }
+}
+
+/* A flow to that proxy; an unused or the oldest place. */
+static uint16_t knock_open(struct app *a, const struct relay_entry *proxy, int alloc_slot)
+{
+    struct knock_flow *k = &a->knocks[0];
+
+    for (int i = 0; i < APP_KNOCKS; i++) {
+        if (!a->knocks[i].is_used) {
+            k = &a->knocks[i];
+            break;
+        }
+        if (a->knocks[i].used_at < k->used_at)
+            k = &a->knocks[i];
+    }
+    *k = (struct knock_flow){
+        .is_used = true, .proxy = proxy->addr, .alloc_slot = alloc_slot, .used_at = a->now};
+    memcpy(k->token, proxy->token, sizeof k->token);
+    if (memcmp(proxy->node, dht_key(a->zones[0].dht), 32) == 0)
+        k->proxy = self_addr;
+    else if (a->relays != NULL && relays_is_linked(a->relays, &proxy->addr))
+        k->alloc_slot = -1; /* it knows our address already, and forwards nothing to itself */
+    return (uint16_t)(k - a->knocks);
+}
+
+/* ---- who may reach us ---- */
+
+/* The addresses of a link that ends at the next router. */
+static bool is_near(const struct addr *a)
+{
+    enum addr_class class = addr_class(a);
+
+    return class == ADDR_LINK_LOCAL || class == ADDR_PRIVATE;
+}
+
+static bool policy_hears(struct app *a, const struct contact *who, const struct path *via)
+{
+    struct call_policy policy = phone_policy(a, who, &a->zones[0]);
+
+    if (via->kind == PATH_KNOCK || via->kind == PATH_TURN || policy.may_tell_early)
+        return true;
+    if (is_self(&via->addr))
+        return true;
+    return !policy.is_relay_only && is_near(&via->addr) &&
+           (a->relays == NULL || !relays_has_relay(a->relays));
+}
+
+static bool device_is_good(const struct contact *who, const struct session_hello *hello)
+{
+    const struct device_entry *d;
+
+    if (!who->has_devices || hello->cert.gen > who->devices.gen)
+        return true;
+    d = device_list_find(&who->devices, hello->cert.slot);
+    return d != NULL && memcmp(d->D, hello->device, 32) == 0;
+}
+
+/* Before a byte is answered (DESIGN.md D11): the proved key, its list, its device, the path. */
+bool reach_admit(void *arg, const struct session_hello *hello, const struct path *via)
+{
+    struct app *a = arg;
+    struct contact *who;
+
+    if (hello->class == SESSION_NODE)
+        return a->service != NULL;
+    who = app_contact_of(a, hello->identity);
+    return who != NULL && who->list == CONTACT_ALLOWED && device_is_good(who, hello) &&
+           policy_hears(a, who, via);
+}
+
+/* After the answer a call's own path may carry its session; before it, only where the policy listens. */
+bool reach_path_allowed(void *arg, const struct session *s, const struct path *via)
+{
+    struct app *a = arg;
+    const struct contact *who;
+
+    if (session_class(s) == SESSION_NODE)
+        return true;
+    for (size_t i = 0; calls_at(a->calls, i) != NULL; i++) {
+        struct call *c = calls_at(a->calls, i);
+
+        if (call_session(c) == s && call_get_state(c) >= CALL_IN_CALL)
+            return true;
+    }
+    who = app_contact_of(a, session_peer_id(s));
+    return who != NULL && policy_hears(a, who, via);
+}
+
+/* ---- presence ---- */
+
+static void set_presence(struct app *a, struct contact *who, enum presence p)
+{
+    bool is_news = who->presence != p;
+
+    if (p != PRESENCE_NEWS_OFFLINE && p != PRESENCE_NEWS_NONE)
+        who->seen_ms = env_wall_ms(a->env);
+    who->presence = (uint8_t)p;
+    app_save_state_soon(a);
+    if (is_news)
+        event_presence(a, who);
+}
+
+enum presence reach_presence(const struct app *a, const struct contact *who)
+{
+    (void)a;
+    return who->presence;
+}
+
+static void say_hello(struct peer *p, ns_t now)
+{
+    struct app *a = p->app;
+    const char *name = config_str(a->settings, CFG_IDENTITY_NAME);
+    uint8_t buf[HELLO_BYTES];
+    struct wr w;
+
+    if (strcmp(config_str(a->settings, CFG_PRESENCE_SHOW), "nobody") == 0 || p->contact == NULL)
+        return;
+    wr_init(&w, buf, sizeof buf);
+    wr_u8(&w, CONTROL_HELLO);
+    wr_u8(&w, calls_at(a->calls, 0) != NULL ? PRESENCE_NEWS_BUSY : PRESENCE_NEWS_ONLINE);
+    wr_u32(&w, a->keys->gen);
+    wr_u32(&w, a->keys->S_gen);
+    wr_bytes(&w, a->keys->S, KEY_BYTES);
+    wr_u32(&w, p->contact->has_devices ? p->contact->devices.gen : 0);
+    wr_u32(&w, p->contact->has_S ? p->contact->S_gen : 0);
+    wr_u8(&w, (uint8_t)strlen(name));
+    wr_text(&w, name);
+    if (wr_ok(&w))
+        session_send(p->session, now, SESSION_CONTROL, wr_done(&w));
+    secret_wipe(buf, sizeof buf);
+}
+
+static void hear_hello(struct peer *p, ns_t now, struct rd *r)
+{
+    struct app *a = p->app;
+    struct contact *who = p->contact;
+    uint8_t presence = rd_u8(r), S[KEY_BYTES];
+    uint32_t gen = rd_u32(r), S_gen = rd_u32(r), known_gen, known_S_gen;
+    struct slice name;
+    bool is_news, is_told;
+
+    rd_copy(r, S, sizeof S);
+    known_gen = rd_u32(r);
+    known_S_gen = rd_u32(r);
+    name = rd_bytes(r, rd_u8(r));
+    (void)gen;
+    if (!rd_done(r) || who == NULL || name.len >= ID_NAME_BYTES || presence > PRESENCE_NEWS_OFFLINE)
+        return;
+    is_news = !who->has_S || S_gen > who->S_gen;
+    if (is_news) {
+        memcpy(who->S, S, KEY_BYTES);
+        who->S_gen = S_gen;
+        who->has_S = true;
+    }
+    secret_wipe(S, sizeof S);
+    is_told = who->told_gen != known_gen || who->told_S_gen != known_S_gen;
+    who->told_gen = known_gen;
+    who->told_S_gen = known_S_gen;
+    memset(who->claimed, 0, sizeof who->claimed);
+    memcpy(who->claimed, name.data, name.len);
+    set_presence(a, who, presence);
+    if (is_news)
+        say_hello(p, now);
+    if (is_told || is_news)
+        app_publish(a, now);
+}
+
+static void hear_control(struct peer *p, ns_t now, struct slice msg)
+{
+    struct rd r;
+
+    rd_init(&r, msg);
+    switch (rd_u8(&r)) {
+    case CONTROL_HELLO:
+        hear_hello(p, now, &r);
+        break;
+    case CONTROL_GOODBYE:
+        if (p->contact != NULL && rd_done(&r))
+            set_presence(p->app, p->contact, PRESENCE_NEWS_OFFLINE);
+        break;
+    default:
+        break;
+    }
+}
+
+void reach_goodbye(struct app *a, ns_t now)
+{
+    static const uint8_t goodbye[1] = {CONTROL_GOODBYE};
+
+    for (int i = 0; i < PEERS_MAX; i++) {
+        struct peer *p = &a->peers[i];
+
+        if (!p->is_used)
+            continue;
+        if (p->is_up)
+            session_send(p->session, now, SESSION_CONTROL, slice_of(goodbye, sizeof goodbye));
+        locate_stop(p->locate);
+        p->locate = NULL;
+    }
+}
+
+/* ---- one person ---- */
+
+static struct peer *peer_new(struct app *a, ns_t now, struct contact *who)
+{
+    for (int i = 0; i < PEERS_MAX; i++) {
+        struct peer *p = &a->peers[i];
+
+        if (p->is_used)
+            continue;
+        *p = (struct peer){.app = a, .is_used = true, .contact = who, .started_at = now};
+        memcpy(p->id, who->id, 32);
+        return p;
+    }
+    return NULL;
+}
+
+struct peer *reach_by_session(struct app *a, const struct session *s)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (a->peers[i].is_used && a->peers[i].session == s)
+            return &a->peers[i];
+    return NULL;
+}
+
+void reach_stop(struct peer *p, ns_t now)
+{
+    if (!p->is_used)
+        return;
+    locate_stop(p->locate);
+    p->locate = NULL;
+    if (p->session != NULL)
+        session_close(p->session, now);
+    p->is_used = false;
+}
+
+static void link_failed(struct peer *p, ns_t now)
+{
+    struct contact *who = p->contact;
+
+    if (who != NULL) {
+        unsigned shift = who->link_tries < LINK_RETRY_MAX ? who->link_tries : LINK_RETRY_MAX;
+
+        who->link_tries++;
+        who->link_at = now + (LINK_RETRY_NS << shift);
+    }
+    reach_stop(p, now);
+}
+
+/* It cannot be done: the call ends with the cause, a link waits. */
+static void give_up(struct peer *p, ns_t now, enum call_cause cause)
+{
+    struct call *c = p->call;
+
+    p->call = NULL;
+    link_failed(p, now);
+    if (c != NULL)
+        call_fail(c, now, cause, NULL);
+}
+
+static void open_session(struct peer *p, ns_t now)
+{
+    struct app *a = p->app;
+    struct session_peer peer = {
+        .class = SESSION_CONTACT, .kind = p->call != NULL ? HELLO_CALL : HELLO_LINK, .user = p};
+    struct path paths[SESSION_PATHS_MAX];
+    struct call_info info = {.alloc_slot = -1};
+    struct call_policy policy = phone_policy(a, p->contact, p->zone);
+    struct addr relayed, mapped;
+    size_t n = 0;
+    int alloc = -1;
+
+    if (p->call != NULL) {
+        call_info(p->call, &info);
+        if (a->relays != NULL && info.alloc_slot >= 0 &&
+            relays_alloc_is_up(a->relays, (uint16_t)info.alloc_slot, &relayed, &mapped))
+            alloc = info.alloc_slot;
+        memcpy(peer.call_id, call_hello_id(p->call), sizeof peer.call_id);
+    }
+    memcpy(peer.responder, p->id, 32);
+    memcpy(peer.responder_static, p->record.D, 32);
+    memcpy(peer.secret, p->contact->S, 32);
+    for (unsigned i = 0; i < p->record.n_addrs && n < SESSION_PATHS_MAX / 2; i++) {
+        if (policy.may_tell_early)
+            paths[n++] = path_udp(&p->record.addrs[i]);
+        else if (alloc >= 0)
+            paths[n++] =
+                (struct path){.kind = PATH_TURN, .slot = (uint16_t)alloc, .addr = p->record.addrs[i]};
+    }
+    for (unsigned i = 0; i < p->record.n_relays && n < SESSION_PATHS_MAX; i++)
+        paths[n++] = knock_path(knock_open(a, &p->record.relays[i], alloc));
+    if (n == 0 || sessions_open(a->sessions, now, &peer, paths, n, &p->session) != ERR_OK) {
+        p->session = NULL;
+        give_up(p, now, CAUSE_OFFLINE);
+        return;
+    }
+    if (p->call != NULL)
+        call_connecting(p->call, now);
+}
+
+/* With the record in hand: when our allocation is up, or was waited for long enough. */
+static void try_open(struct peer *p, ns_t now)
+{
+    struct call_info info;
+    struct addr relayed, mapped;
+
+    if (!p->has_record || p->session != NULL)
+        return;
+    if (p->call != NULL && p->app->relays != NULL && now < p->open_by) {
+        call_info(p->call, &info);
+        if (info.alloc_slot >= 0 &&
+            !relays_alloc_is_up(p->app->relays, (uint16_t)info.alloc_slot, &relayed, &mapped))
+            return;
+    }
+    open_session(p, now);
+}
+
+static void on_card(void *arg, uint32_t S_gen, const uint8_t S[static KEY_BYTES],
+                    const struct device_list *list)
+{
+    struct peer *p = arg;
+    struct contact *who = p->contact;
+
+    if (!who->has_S || S_gen > who->S_gen) {
+        who->has_S = true;
+        who->S_gen = S_gen;
+        memcpy(who->S, S, KEY_BYTES);
+    }
+    if (!who->has_devices || list->gen >= who->devices.gen) {
+        who->devices = *list;
+        who->has_devices = true;
+        memcpy(who->next, list->next, KEY_BYTES);
+    }
+    app_save_state_soon(p->app);
+    if (who->presence == PRESENCE_NEWS_NONE)
+        event_presence(p->app, who); /* asked becomes allowed */
+}
+
+static void on_record(void *arg, const struct device_entry *device, const struct dev_record *record,
+                      const struct device_list *list)
+{
+    struct peer *p = arg;
+    struct contact *who = p->contact;
+
+    if (list->gen > who->devices.gen || !who->has_devices) {
+        who->devices = *list;
+        who->has_devices = true;
+        app_save_state_soon(p->app);
+    }
+    if (p->has_record && p->record.issued_s >= record->issued_s)
+        return;
+    p->record = *record;
+    p->record.list = (struct slice){0};
+    p->device = *device;
+    if (!p->has_record)
+        p->open_by = p->app->now + ALLOC_WAIT_NS;
+    p->has_record = true;
+    try_open(p, p->app->now);
+}
+
+static void locate(struct peer *p, ns_t now, bool use_S);
+
+static void on_located(void *arg, enum err e)
+{
+    struct peer *p = arg;
+    struct app *a = p->app;
+    ns_t now = a->now;
+
+    p->locate = NULL;
+    p->is_located = true;
+    if (e == ERR_OK)
+        return;
+    if (e == ERR_NOT_FOUND && !p->has_tried_card && !p->zone->is_loopback) {
+        p->has_tried_card = true; /* they may have a new S: the card has it */
+        locate(p, now, false);
+        return;
+    }
+    if (e == ERR_TIMEOUT && dht_state(p->zone->dht) != DHT_JOINED) {
+        give_up(p, now, CAUSE_NO_NETWORK);
+    } else if (e == ERR_REFUSED && p->call != NULL && !p->contact->has_S && !p->zone->is_loopback) {
+        struct contact *who = p->contact;
+
+        if (phone_request_sent(a, now, who) != ERR_OK)
+            give_up(p, now, CAUSE_NOT_FOUND);
+    } else {
+        give_up(p, now, p->contact->has_S ? CAUSE_OFFLINE : CAUSE_NOT_FOUND);
+    }
+}
+
+static void locate(struct peer *p, ns_t now, bool use_S)
+{
+    struct locate_who who = {.has_S = use_S && p->contact->has_S,
+                             .has_devices = use_S && p->contact->has_devices};
+    struct locate_ops ops = {.arg = p, .card = on_card, .record = on_record, .done = on_located};
+
+    memcpy(who.A, p->id, KEY_BYTES);
+    memcpy(who.T, p->contact->T, KEY_BYTES);
+    memcpy(who.S, p->contact->S, KEY_BYTES);
+    who.devices = p->contact->devices;
+    p->has_tried_card = p->has_tried_card || !who.has_S || !who.has_devices;
+    p->locate = locate_start(p->zone->dht, now, &who, &ops, p->app->env);
+    secret_wipe(&who, sizeof who);
+}
+
+struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zone *z, struct call *call)
+{
+    struct peer *p = peer_new(a, now, who);
+
+    if (p == NULL)
+        return NULL;
+    p->zone = z;
+    p->call = call;
+    locate(p, now, true);
+    return p;
+}
+
+/* ---- sessions' events ---- */
+
+void reach_established(struct app *a, ns_t now, struct session *s)
+{
+    struct peer *p = session_user(s);
+
+    if (p == NULL || p->session != s) { /* they came to us */
+        struct contact *who = app_contact_of(a, session_peer_id(s));
+
+        p = who != NULL ? peer_new(a, now, who) : NULL;
+        if (p == NULL) {
+            session_close(s, now);
+            return;
+        }
+        p->session = s;
+        session_set_user(s, p);
+    }
+    p->is_up = true;
+    if (p->contact != NULL) {
+        p->contact->link_tries = 0;
+        p->contact->link_at = now + LINK_NS;
+        set_presence(a, p->contact, PRESENCE_NEWS_ONLINE);
+    }
+    if (p->call != NULL)
+        call_use_session(p->call, now, s);
+    say_hello(p, now);
+}
+
+void reach_message(struct app *a, ns_t now, struct session *s, uint8_t chan, struct slice msg)
+{
+    struct peer *p = reach_by_session(a, s);
+
+    if (chan == SESSION_SIP)
+        calls_sip_input(a->calls, now, s, msg);
+    else if (chan == SESSION_CONTROL && p != NULL)
+        hear_control(p, now, msg);
+}
+
+void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
+{
+    struct peer *p = reach_by_session(a, s);
+
+    calls_session_gone(a->calls, now, s);
+    if (p == NULL)
+        return;
+    p->session = NULL;
+    if (!p->is_up) {
+        give_up(p, now, CAUSE_OFFLINE);
+        return;
+    }
+    if (p->contact != NULL && why == ERR_CANCELLED)
+        set_presence(a, p->contact, PRESENCE_NEWS_OFFLINE);
+    p->is_used = false;
+}
+
+void reach_contact_gone(struct app *a, ns_t now, const struct contact *who)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (a->peers[i].is_used && a->peers[i].contact == who)
+            reach_stop(&a->peers[i], now);
+}
+
+/* ---- links: telling contacts that we are here ---- */
+
+static bool is_busy_with(const struct app *a, const struct contact *who)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (a->peers[i].is_used && a->peers[i].contact == who &&
+            (!a->peers[i].is_up || a->peers[i].call != NULL))
+            return true;
+    return false;
+}
+
+static void start_links(struct app *a, ns_t now)
+{
+    unsigned n_open = 0;
+
+    for (int i = 0; i < PEERS_MAX; i++)
+        n_open += a->peers[i].is_used && !a->peers[i].is_up;
+    a->links_at = now + LINK_NS;
+    if (dht_state(a->zones[0].dht) != DHT_JOINED) {
+        a->links_at = now + LINK_FIRST_NS;
+        return;
+    }
+    for (size_t i = 0; i < contacts_count(a->contacts); i++) {
+        struct contact *who = contacts_at(a->contacts, i);
+
+        if (who->list != CONTACT_ALLOWED || !who->has_T || is_busy_with(a, who))
+            continue;
+        if (who->link_at == 0)
+            who->link_at = now + LINK_FIRST_NS;
+        if (who->link_at > now || n_open >= LINKS_AT_ONCE) {
+            a->links_at = ns_min(a->links_at, who->link_at > now ? who->link_at : now + NS_PER_S);
+            continue;
+        }
+        who->link_at = now + LINK_NS;
+        if (reach_start(a, now, who, &a->zones[0], NULL) != NULL)
+            n_open++;
+    }
+    a->links_at = ns_min(a->links_at, now + LINK_RETRY_NS);
+}
+
+static bool wants_links(const struct app *a)
+{
+    return a->config.mode == APP_PHONE || a->config.mode == APP_DAEMON;
+}
+
+void reach_tick(struct app *a, ns_t now)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (a->peers[i].is_used && a->peers[i].has_record && a->peers[i].session == NULL)
+            try_open(&a->peers[i], now);
+    if (wants_links(a) && now >= a->links_at)
+        start_links(a, now);
+}
+
+ns_t reach_deadline(const struct app *a)
+{
+    ns_t at = wants_links(a) ? a->links_at : NS_NEVER;
+
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (a->peers[i].is_used && a->peers[i].has_record && a->peers[i].session == NULL)
+            at = ns_min(at, ns_min(a->peers[i].open_by, a->now + 20 * NS_PER_MS));
+    return at;
+}

@@ -1,0 +1,581 @@
+#include "core.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "crypto/idtext.h"
+#include "crypto/keystore.h"
+#include "io/control.h"
+#include "io/udp.h"
+
+#define PORTS_MAX      16384
+#define LOG_FILE_MAX   (5 << 20)
+#define LOG_KEEP       3
+#define PEERS_FILE_MAX 65536
+
+/* A relayed port. */
+struct port {
+    struct core *core;
+    uint32_t handle;
+    struct udp *udp;
+};
+
+/* The Echo contact: a second phone in this process. */
+struct echo {
+    struct core *core;
+    struct udp *udp;
+    struct keyring keys;
+    struct config *settings;
+    struct env_ops env_ops;
+    struct env env;
+    struct app *app;
+};
+
+struct core {
+    struct io *io;
+    struct core_config config;
+    struct files files; /* borrowed strings */
+    struct config *settings;
+    struct keyring keys;
+    struct app *app;
+    struct udp *udp;
+    struct control *control;
+    struct echo *echo;
+    struct port ports[64];
+    struct {
+        int fd;
+        uint32_t call;
+    } media[8];
+    int lock_fd, log_fd;
+    enum log_level level;
+    core_event_cb event;
+    void *event_arg;
+    core_log_cb log;
+    void *log_arg;
+};
+
+/* ---- log ---- */
+
+static void rotate_log(struct core *c)
+{
+    struct stat st;
+
+    if (c->log_fd < 0 || fstat(c->log_fd, &st) != 0 || st.st_size < LOG_FILE_MAX)
+        return;
+    for (int i = LOG_KEEP - 1; i >= 0; i--) {
+        char *from = i == 0 ? mem_str(c->files.log) : mem_printf("%s.%d", c->files.log, i);
+        char *to = mem_printf("%s.%d", c->files.log, i + 1);
+
+        rename(from, to);
+        mem_free(from);
+        mem_free(to);
+    }
+    core_reopen_log(c);
+}
+
+void core_reopen_log(struct core *c)
+{
+    if (c->log_fd >= 0)
+        close(c->log_fd);
+    c->log_fd = open(c->files.log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/* "2026-11-22T12:04:02Z info call 7 ringing" to the file; stderr gets <N> levels when it is a journal. */
+void core_log(struct core *c, enum log_level level, const char *line)
+{
+    static const int priorities[] = {3, 4, 6, 7};
+    char stamp[32], *text;
+    time_t now = time(NULL);
+    struct tm tm;
+
+    if (level > c->level)
+        return;
+    gmtime_r(&now, &tm);
+    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    text = mem_printf("%s %s %s\n", stamp, log_level_name(level), line);
+    if (c->log_fd >= 0 && write(c->log_fd, text, strlen(text)) < 0)
+        c->log_fd = -1;
+    if (c->config.logs_to_stderr) {
+        if (getenv("JOURNAL_STREAM") != NULL)
+            fprintf(stderr, "<%d>%s\n", priorities[level], line);
+        else
+            fputs(text, stderr);
+    }
+    if (c->log != NULL)
+        c->log(c->log_arg, level, line);
+    mem_free(text);
+    rotate_log(c);
+}
+
+void core_on_log(struct core *c, core_log_cb log, void *arg)
+{
+    c->log = log;
+    c->log_arg = arg;
+}
+
+/* ---- the app's doors ---- */
+
+static void on_event(void *arg, const char *json)
+{
+    struct core *c = arg;
+
+    if (c->control != NULL)
+        control_broadcast(c->control, json);
+    if (c->event != NULL)
+        c->event(c->event_arg, json);
+}
+
+static size_t on_local_addrs(void *arg, struct addr *out, size_t max)
+{
+    struct core *c = arg;
+    size_t n = io_local_addrs(out, max);
+
+    for (size_t i = 0; i < n; i++)
+        out[i].port = udp_port(c->udp);
+    return n;
+}
+
+static void on_port_recv(void *arg, ns_t now, const struct addr *from, struct slice bytes)
+{
+    struct port *p = arg;
+
+    app_port_input(p->core->app, now, p->handle, from, bytes);
+}
+
+static struct port *port_of(struct core *c, uint32_t handle, bool is_new)
+{
+    for (size_t i = 0; i < sizeof c->ports / sizeof c->ports[0]; i++)
+        if (is_new ? c->ports[i].udp == NULL : c->ports[i].udp != NULL && c->ports[i].handle == handle)
+            return &c->ports[i];
+    return NULL;
+}
+
+static enum err on_open_port(void *arg, uint8_t family, uint16_t port, uint32_t handle)
+{
+    struct core *c = arg;
+    struct port *p = port_of(c, 0, true);
+    struct udp_config config = {
+        .port = port, .v4 = family == ADDR_V4, .v6 = family == ADDR_V6, .recv = on_port_recv};
+
+    if (p == NULL)
+        return ERR_FULL;
+    p->core = c;
+    p->handle = handle;
+    config.arg = p;
+    return udp_open(c->io, &config, &p->udp, NULL);
+}
+
+static void on_port_send(void *arg, uint32_t handle, const struct addr *to, struct slice bytes)
+{
+    struct port *p = port_of(arg, handle, false);
+
+    if (p != NULL)
+        udp_send(p->udp, to, bytes);
+}
+
+static void on_close_port(void *arg, uint32_t handle)
+{
+    struct port *p = port_of(arg, handle, false);
+
+    if (p == NULL)
+        return;
+    udp_close(p->udp);
+    p->udp = NULL;
+}
+
+static void on_media_readable(void *arg, ns_t now)
+{
+    struct core *c = arg;
+
+    for (size_t i = 0; i < sizeof c->media / sizeof c->media[0]; i++)
+        if (c->media[i].call != 0)
+            app_media_ready(c->app, now, c->media[i].call);
+}
+
+static void on_media_fd(void *arg, uint32_t call_id, int fd, bool is_on)
+{
+    struct core *c = arg;
+
+    for (size_t i = 0; i < sizeof c->media / sizeof c->media[0]; i++) {
+        if (is_on ? c->media[i].call != 0 : c->media[i].call != call_id)
+            continue;
+        c->media[i].call = is_on ? call_id : 0;
+        c->media[i].fd = fd;
+        if (is_on)
+            io_watch_fd(c->io, fd, on_media_readable, c);
+        else
+            io_unwatch_fd(c->io, fd);
+        return;
+    }
+}
+
+static void on_resolved(void *arg, const char *host, const struct addr *addrs, size_t n)
+{
+    struct core *c = arg;
+
+    if (n == 0)
+        log_warn(io_env(c->io), "%s: cannot be resolved", host);
+    for (size_t i = 0; c->app != NULL && i < n; i++)
+        app_add_address(c->app, io_now(), &addrs[i]);
+}
+
+static void on_resolve(void *arg, const char *host_port)
+{
+    struct core *c = arg;
+
+    io_resolve(c->io, host_port, on_resolved, c);
+}
+
+static void on_notify(void *arg, const char *event, const char *name)
+{
+    (void)arg;
+    (void)event;
+    (void)name;
+}
+
+/* ---- Echo ---- */
+
+static void echo_recv(void *arg, ns_t now, const struct addr *from, struct slice bytes)
+{
+    struct echo *e = arg;
+
+    if (e->app != NULL)
+        app_input(e->app, now, from, bytes);
+}
+
+static void echo_send(void *world, const struct addr *to, struct slice bytes)
+{
+    struct echo *e = world;
+
+    udp_send(e->udp, to, bytes);
+}
+
+static void echo_random(void *world, void *out, size_t n)
+{
+    struct echo *e = world;
+
+    env_random(io_env(e->core->io), out, n);
+}
+
+static int64_t echo_wall(void *world)
+{
+    struct echo *e = world;
+
+    return env_wall_ms(io_env(e->core->io));
+}
+
+static void echo_defer(void *world, env_defer_cb cb, void *arg)
+{
+    struct echo *e = world;
+
+    env_defer(io_env(e->core->io), cb, arg);
+}
+
+static void echo_log(void *world, enum log_level level, const char *line)
+{
+    struct echo *e = world;
+    char *text = mem_printf("echo: %s", line);
+
+    if (level < LOG_INFO || e->core->level >= LOG_DEBUG)
+        core_log(e->core, level, text);
+    mem_free(text);
+}
+
+static size_t echo_addrs(void *arg, struct addr *out, size_t max)
+{
+    static const uint8_t loopback[4] = {127, 0, 0, 1};
+    struct echo *e = arg;
+
+    if (max == 0)
+        return 0;
+    out[0] = addr_v4(loopback, udp_port(e->udp));
+    return 1;
+}
+
+static enum err start_echo(void *arg, const uint8_t caller[static 32], uint8_t identity[static 32],
+                           struct addr *addr)
+{
+    struct core *c = arg;
+    struct echo *e = mem_alloc(sizeof *e);
+    struct udp_config udp = {.v4 = true, .recv = echo_recv, .arg = e};
+    struct app_config config = {.mode = APP_ECHO, .drive = MEDIA_INLINE, .is_silent = true};
+    uint8_t phrase[KEY_BYTES];
+    enum err err;
+
+    e->core = c;
+    addr_parse("127.0.0.1:0", &udp.bind);
+    udp.bind.port = 0;
+    err = udp_open(c->io, &udp, &e->udp, NULL);
+    if (err != ERR_OK) {
+        mem_free(e);
+        return err;
+    }
+    e->env_ops = (struct env_ops){
+        .send = echo_send, .random = echo_random, .wall_ms = echo_wall, .defer = echo_defer, .log = echo_log};
+    e->env = (struct env){.ops = &e->env_ops, .world = e};
+    keyring_create(&e->env, &e->keys, phrase);
+    secret_wipe(phrase, sizeof phrase);
+    e->settings = config_create();
+    config.settings = e->settings;
+    config.keys = &e->keys;
+    config.port = udp_port(e->udp);
+    config.ops = (struct app_ops){.arg = e, .local_addrs = echo_addrs};
+    memcpy(config.auto_answer, caller, 32);
+    err = app_create(&config, &e->env, io_now(), &e->app, NULL);
+    echo_addrs(e, addr, 1);
+    memcpy(identity, e->keys.identity.pub, 32);
+    c->echo = e;
+    return err;
+}
+
+static void stop_echo(struct echo *e)
+{
+    if (e == NULL)
+        return;
+    app_destroy(e->app, io_now());
+    config_destroy(e->settings);
+    udp_close(e->udp);
+    keyring_wipe(&e->keys);
+    mem_free(e);
+}
+
+/* ---- control socket ---- */
+
+struct pending {
+    struct core *core;
+    struct control_client *client;
+};
+
+static void on_reply(void *arg, const char *json)
+{
+    control_answer(arg, json);
+}
+
+static void on_control(void *arg, struct control_client *client, const char *line)
+{
+    struct core *c = arg;
+
+    if (strstr(line, "\"cmd\":\"watch\"") != NULL)
+        control_set_watching(client, true);
+    app_request(c->app, io_now(), line, on_reply, client);
+}
+
+/* ---- create ---- */
+
+static enum err load_identity(struct core *c, struct err_detail *detail)
+{
+    uint8_t phrase[KEY_BYTES];
+    enum err e = keystore_load(c->files.identity, c->config.passphrase, &c->keys, detail);
+
+    if (e != ERR_NOT_FOUND || c->config.name == NULL)
+        return e;
+    keyring_create(io_env(c->io), &c->keys, phrase);
+    secret_wipe(phrase, sizeof phrase);
+    return keystore_save_new(io_env(c->io), c->files.identity, &c->keys, detail);
+}
+
+static void on_udp(void *arg, ns_t now, const struct addr *from, struct slice bytes)
+{
+    struct core *c = arg;
+
+    if (c->app != NULL)
+        app_input(c->app, now, from, bytes);
+}
+
+static enum err open_socket(struct core *c, struct err_detail *detail)
+{
+    struct udp_config udp = {.v4 = config_bool(c->settings, CFG_NET_IPV4),
+                             .v6 = config_bool(c->settings, CFG_NET_IPV6),
+                             .recv = on_udp,
+                             .arg = c};
+    enum err e;
+
+    udp.port = c->config.port != 0 ? c->config.port : (uint16_t)config_int(c->settings, CFG_NET_PORT);
+    e = udp_open(c->io, &udp, &c->udp, detail);
+    if (e == ERR_OK)
+        io_set_main_udp(c->io, c->udp);
+    return e;
+}
+
+/* Nodes that answered last time. */
+static void add_cached_peers(struct core *c)
+{
+    uint8_t *text;
+    size_t len;
+    char *save = NULL;
+
+    if (file_read(c->files.peers, PEERS_FILE_MAX, &text, &len, NULL) != ERR_OK)
+        return;
+    for (char *line = strtok_r((char *)text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
+        struct addr a;
+
+        if (addr_parse(line, &a) == ERR_OK && a.port != 0)
+            app_add_address(c->app, io_now(), &a);
+    }
+    mem_free(text);
+}
+
+static enum err load_settings(struct core *c, struct err_detail *detail)
+{
+    struct config_errors errors = {0};
+    const char *slash = strrchr(c->files.config, '/');
+    enum err e =
+        config_load(c->settings, c->files.config, slash != NULL ? slash + 1 : c->files.config, &errors);
+    const char *level = getenv("ITO_LOG");
+    size_t n = 0;
+
+    if (e != ERR_OK && detail != NULL) {
+        detail->text[0] = '\0';
+        for (unsigned i = 0; i < errors.n && n < sizeof detail->text - 1; i++)
+            n += (size_t)snprintf(detail->text + n, sizeof detail->text - n, "%s%s", i > 0 ? "\n" : "",
+                                  errors.lines[i]);
+    }
+    config_errors_fini(&errors);
+    if (level == NULL)
+        level = config_str(c->settings, CFG_LOG_LEVEL);
+    c->level = LOG_INFO;
+    for (int l = LOG_ERROR; l <= LOG_DEBUG; l++)
+        if (strcmp(level, log_level_name((enum log_level)l)) == 0)
+            c->level = (enum log_level)l;
+    return e;
+}
+
+static enum err start_app(struct core *c, struct err_detail *detail)
+{
+    struct app_config config = {.mode = c->config.mode,
+                                .settings = c->settings,
+                                .keys = &c->keys,
+                                .drive = MEDIA_THREADED,
+                                .is_offline = c->config.is_offline,
+                                .is_silent = c->config.is_silent,
+                                .port = c->udp != NULL ? udp_port(c->udp) : 0};
+    const struct files *f = &c->files;
+
+    config.paths = (struct app_paths){.config = f->config,
+                                      .contacts = f->contacts,
+                                      .contacts_state = f->contacts_state,
+                                      .requests = f->requests,
+                                      .history = f->history,
+                                      .ledger = f->ledger,
+                                      .peers = f->peers,
+                                      .node_key = f->node_key};
+    config.ops = (struct app_ops){.arg = c,
+                                  .event = on_event,
+                                  .local_addrs = on_local_addrs,
+                                  .open_port = on_open_port,
+                                  .port_send = on_port_send,
+                                  .close_port = on_close_port,
+                                  .media_fd = on_media_fd,
+                                  .resolve = on_resolve,
+                                  .start_echo = c->config.mode == APP_RELAY ? NULL : start_echo,
+                                  .notify = on_notify};
+    return app_create(&config, io_env(c->io), io_now(), &c->app, detail);
+}
+
+enum err core_create(const struct core_config *config, struct io *io, struct core **out, long *pid,
+                     struct err_detail *detail)
+{
+    struct core *c = mem_alloc(sizeof *c);
+    enum err e;
+
+    *out = NULL;
+    *pid = 0;
+    c->io = io;
+    c->config = *config;
+    c->files = *config->files;
+    c->lock_fd = c->log_fd = -1;
+    c->level = LOG_INFO;
+    c->settings = config_create();
+    e = crypto_init();
+    if (e == ERR_OK)
+        e = load_settings(c, detail);
+    if (e == ERR_OK)
+        e = files_make(&c->files, detail);
+    if (e == ERR_OK)
+        e = files_lock(&c->files, &c->lock_fd, pid, detail);
+    if (e == ERR_OK)
+        e = load_identity(c, detail);
+    if (e == ERR_OK && !config->is_offline) {
+        core_reopen_log(c);
+        e = open_socket(c, detail);
+    }
+    if (e == ERR_OK && config->has_control)
+        e = control_listen(io, c->files.socket, on_control, NULL, c, &c->control, detail);
+    if (e == ERR_OK)
+        e = start_app(c, detail);
+    if (e != ERR_OK) {
+        core_destroy(c);
+        return e;
+    }
+    if (!config->is_offline)
+        add_cached_peers(c);
+    *out = c;
+    return ERR_OK;
+}
+
+void core_destroy(struct core *c)
+{
+    if (c == NULL)
+        return;
+    control_close(c->control);
+    app_destroy(c->app, io_now());
+    c->app = NULL;
+    stop_echo(c->echo);
+    for (size_t i = 0; i < sizeof c->ports / sizeof c->ports[0]; i++)
+        udp_close(c->ports[i].udp);
+    udp_close(c->udp);
+    io_set_main_udp(c->io, NULL);
+    config_destroy(c->settings);
+    keyring_wipe(&c->keys);
+    if (c->log_fd >= 0)
+        close(c->log_fd);
+    if (c->lock_fd >= 0)
+        close(c->lock_fd);
+    mem_free(c);
+}
+
+struct app *core_app(struct core *c)
+{
+    return c->app;
+}
+
+struct config *core_settings(struct core *c)
+{
+    return c->settings;
+}
+
+void core_on_event(struct core *c, core_event_cb event, void *arg)
+{
+    c->event = event;
+    c->event_arg = arg;
+}
+
+ns_t core_turn(struct core *c, ns_t now)
+{
+    ns_t at;
+
+    app_tick(c->app, now);
+    at = app_deadline(c->app);
+    if (c->echo != NULL && c->echo->app != NULL) {
+        app_tick(c->echo->app, now);
+        at = ns_min(at, app_deadline(c->echo->app));
+    }
+    return at;
+}
+
+void core_reload(struct core *c)
+{
+    struct err_detail detail;
+
+    if (load_settings(c, &detail) != ERR_OK)
+        core_log(c, LOG_ERROR, detail.text);
+    app_reload(c->app, io_now(), &detail);
+}
