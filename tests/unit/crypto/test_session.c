@@ -485,6 +485,7 @@ static void replays_block_nobody(void **state)
         pipe_deliver(t.p, &old);
         pipe_run_ms(t.p, 100);
     }
+    pipe_run_ms(t.p, 11000); /* nothing of them is pending any more */
     pipe_deliver(t.p, &old);
     phone_open(t.a, t.b);
     pipe_run_ms(t.p, 200);
@@ -830,6 +831,32 @@ static void both_open(void **state)
     }
 }
 
+static void late_but_smaller(void **state)
+{
+    struct two t = two_phones();
+    bool a_is_small = memcmp(t.a->self.devices[0].public, t.b->self.devices[0].public, 32) < 0;
+    struct phone *small = a_is_small ? t.a : t.b, *large = a_is_small ? t.b : t.a;
+    struct session *s;
+
+    (void)state;
+    t.p->drop_type = HANDSHAKE_MSG1;
+    s = phone_open(small, large);
+    t.p->drop_type = 0;
+    phone_open(large, small);
+    pipe_run_ms(t.p, 300);
+    assert_int_equal(large->n_established, 1);
+    assert_false(session_is_established(s));
+    pipe_run_ms(t.p, 1000); /* msg1 again at 0.5 s */
+    assert_true(session_is_established(s));
+    assert_int_equal(large->last_why, ERR_EXISTS);
+    assert_int_equal(small->last_why, ERR_EXISTS);
+    assert_int_equal(sessions_stats(small->x)->n_sessions, 1);
+    small->last = s;
+    say(&t, small, large, "mine");
+    say(&t, large, small, "yours");
+    pipe_free(t.p);
+}
+
 static void words_on_the_loser(void **state)
 {
     struct two t = two_phones();
@@ -943,6 +970,8 @@ int main(void)
                  rekey_that_fails),
         sentence("a session ends when its device key is gone", device_key_gone),
         sentence("when both open, the session of the smaller key stays on both sides", both_open),
+        sentence("the smaller key's session replaces the other even when it comes up later",
+                 late_but_smaller),
         sentence("what was said on the session that yields arrives", words_on_the_loser),
         sentence("a peer that restarts replaces its old session", peer_restarts),
         sentence("a table may be destroyed in its own callback", destroyed_inside),
