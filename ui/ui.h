@@ -21,7 +21,8 @@ struct ui;
 /* The way to the core: in process or over the control socket, the same objects. */
 struct ui_core {
     void *arg;
-    /* json is borrowed for the call. The answer may come at any later time, or from within. */
+    /* json is borrowed for the call. The answer may come at any later time, or from within; but not from
+     * within ui_create(), whose result the program does not hold yet. */
     void (*request)(void *arg, const char *json);
 };
 
@@ -37,6 +38,8 @@ struct ui_config {
     const char *keys_json;  /* config object `keys`: {"call":"C"}; NULL: none */
     /* Seconds east of UTC at that moment; NULL: UTC. ui/screen_curses.h has the system's. */
     int32_t (*utc_offset_s)(int64_t wall_s);
+    /* File names that begin with this text, one a line, mem_alloc()ed; for Tab. NULL: none are offered. */
+    char *(*list_files)(const char *prefix);
 };
 
 /* Never fails; asks the core for status, contacts, requests and the rest at once. */
