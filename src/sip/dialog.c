@@ -5,19 +5,6 @@
 
 #include "base/mem.h"
 
-/* A text of osip's allocator, which is ours too (sip_msg_setup). NULL when it could not stand between < and >. */
-static char *uri_text(const osip_uri_t *uri)
-{
-    char *text = NULL;
-
-    if (uri == NULL || osip_uri_to_str(uri, &text) != 0)
-        return NULL;
-    if (sip_is_line(text, SIP_MESSAGE_MAX_BYTES) && strpbrk(text, " <>\"") == NULL)
-        return text;
-    mem_free(text);
-    return NULL;
-}
-
 static void replace(char **slot, char *text)
 {
     if (text == NULL)
@@ -29,7 +16,7 @@ static void replace(char **slot, char *text)
 /* "\"Taro\" <sip:ID@ito.alt>": the header without its parameters. */
 static char *party_text(const osip_from_t *party)
 {
-    char *uri = uri_text(party->url);
+    char *uri = sip_uri_text(party->url);
     char *text = mem_printf("%s%s<%s>", party->displayname ? party->displayname : "",
                             party->displayname ? " " : "", uri ? uri : "sip:unknown@invalid");
 
@@ -80,7 +67,7 @@ void dialog_refresh_target(struct dialog *d, const osip_message_t *msg)
     const osip_contact_t *c = osip_list_get(&msg->contacts, 0);
 
     if (c != NULL && c->url != NULL)
-        replace(&d->remote_target, uri_text(c->url));
+        replace(&d->remote_target, sip_uri_text(c->url));
 }
 
 void dialog_init_caller(struct dialog *d, const struct env *env, const char *local, const char *remote,
@@ -107,7 +94,7 @@ void dialog_init_callee(struct dialog *d, const struct env *env, const osip_mess
     d->remote = party_text(invite->from);
     d->remote_tag = mem_str(sip_tag(invite->from));
     d->remote_target = mem_str("sip:unknown@invalid");
-    replace(&d->remote_target, uri_text(invite->from->url));
+    replace(&d->remote_target, sip_uri_text(invite->from->url));
     dialog_refresh_target(d, invite);
     set_routes(d, invite, false);
     d->remote_cseq = sip_msg_cseq(invite);
@@ -262,7 +249,8 @@ static int route_text(const void *route, char **out)
 
 void dialog_put_cancel(struct wr *w, const osip_message_t *invite, const char *reason)
 {
-    char *uri = uri_text(invite->req_uri), *via = NULL, *from = NULL, *to = NULL, *id = call_id_text(invite);
+    char *uri = sip_uri_text(invite->req_uri), *via = NULL, *from = NULL, *to = NULL,
+         *id = call_id_text(invite);
 
     if (uri == NULL || osip_via_to_str(osip_list_get(&invite->vias, 0), &via) != 0 ||
         osip_from_to_str(invite->from, &from) != 0 || osip_from_to_str(invite->to, &to) != 0) {

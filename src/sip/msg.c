@@ -76,7 +76,7 @@ static bool is_number(const char *text, uint64_t max, uint64_t *out)
 
 static bool is_method(const char *text)
 {
-    return text != NULL && strlen(text) <= 32 && sip_is_token(text);
+    return text != NULL && strlen(text) <= 64 && sip_is_token(text);
 }
 
 /* What an answer needs: without these a message is dropped. */
@@ -194,6 +194,37 @@ static bool is_type(const osip_content_type_t *ct, const char *type, const char 
 {
     return ct != NULL && ct->type != NULL && ct->subtype != NULL && strcasecmp(ct->type, type) == 0 &&
            strcasecmp(ct->subtype, subtype) == 0;
+}
+
+bool sip_uri_is_sip(const osip_uri_t *uri)
+{
+    return uri->scheme != NULL && uri->host != NULL && uri->string == NULL &&
+           (strcasecmp(uri->scheme, "sip") == 0 || strcasecmp(uri->scheme, "sips") == 0);
+}
+
+char *sip_uri_text(const osip_uri_t *uri)
+{
+    char *text = NULL;
+
+    if (uri == NULL || osip_uri_to_str(uri, &text) != 0)
+        return NULL;
+    if (sip_is_line(text, SIP_MESSAGE_MAX_BYTES) && strpbrk(text, " <>\"") == NULL)
+        return text;
+    mem_free(text);
+    return NULL;
+}
+
+osip_uri_t *sip_uri_parse(const char *text)
+{
+    osip_uri_t *uri = NULL;
+
+    sip_msg_setup();
+    if (!sip_is_line(text, UA_TEXT_BYTES) || strpbrk(text, " <>\"") != NULL || osip_uri_init(&uri) != 0)
+        return NULL;
+    if (osip_uri_parse(uri, text) == 0 && sip_uri_is_sip(uri))
+        return uri;
+    osip_uri_free(uri);
+    return NULL;
 }
 
 struct slice sip_msg_body(const osip_message_t *msg, const char *type, const char *subtype)

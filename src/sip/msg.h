@@ -40,6 +40,12 @@ const char *sip_branch(const osip_message_t *msg);
 /* What makes a retransmission the same request (RFC 3261 §17.2.3, and for branches of older phones): branch,
  * sent-by, Call-ID, From tag, CSeq number. ACK, CANCEL and their INVITE have one key. Allocated. */
 char *sip_msg_key(const osip_message_t *msg);
+/* sip: or sips:, with a host. */
+bool sip_uri_is_sip(const osip_uri_t *uri);
+/* A SIP URI of ours; NULL when it is none, or could not stand between < and >. Free with osip_uri_free(). */
+osip_uri_t *sip_uri_parse(const char *text);
+/* As text that can stand between < and >, allocated; NULL when it cannot. */
+char *sip_uri_text(const osip_uri_t *uri);
 /* The body of this type ("application", "sdp"), also as a part of a multipart; empty when there is none. */
 struct slice sip_msg_body(const osip_message_t *msg, const char *type, const char *subtype);
 /* The first header of that name among those osip keeps as text. */

@@ -99,19 +99,14 @@ static char *name_addr(const char *name, const char *uri)
 
 static bool read_uri(struct ua *ua, const char *text)
 {
-    osip_uri_t *uri = NULL;
-    bool is_good = false;
+    osip_uri_t *uri = sip_uri_parse(text);
 
-    if (!sip_is_line(text, UA_TEXT_BYTES) || strpbrk(text, " <>\"") != NULL || osip_uri_init(&uri) != 0)
+    if (uri == NULL)
         return false;
-    if (osip_uri_parse(uri, text) == 0 && uri->scheme != NULL && uri->host != NULL &&
-        strncmp(uri->scheme, "sip", 3) == 0) {
-        ua->user_part = mem_str(uri->username != NULL ? uri->username : "");
-        ua->sent_by = mem_printf("%s%s%s", uri->host, uri->port ? ":" : "", uri->port ? uri->port : "");
-        is_good = true;
-    }
+    ua->user_part = mem_str(uri->username != NULL ? uri->username : "");
+    ua->sent_by = mem_printf("%s%s%s", uri->host, uri->port ? ":" : "", uri->port ? uri->port : "");
     osip_uri_free(uri);
-    return is_good;
+    return true;
 }
 
 static void ua_free(void *arg)

@@ -44,8 +44,7 @@ static int check_method(const char *method)
 /* 0, 404 or 416. */
 static int check_uri(const struct ua *ua, const osip_uri_t *uri)
 {
-    if (uri->scheme == NULL || uri->string != NULL ||
-        (osip_strcasecmp(uri->scheme, "sip") != 0 && osip_strcasecmp(uri->scheme, "sips") != 0))
+    if (!sip_uri_is_sip(uri))
         return 416;
     if (ua->accepts_any || (uri->username != NULL && strcmp(uri->username, ua->user_part) == 0))
         return 0;
@@ -148,6 +147,11 @@ static char *display_name(const osip_from_t *from)
             continue;
         text[n++] = *p;
     }
+    if (*p != '\0')
+        while (n > 0 && ((uint8_t)text[n - 1] & 0xc0) == 0x80)
+            n--; /* not in the middle of a character */
+    if (*p != '\0' && n > 0 && ((uint8_t)text[n - 1] & 0xc0) == 0xc0)
+        n--;
     text[n] = '\0';
     return mem_str(text);
 }
@@ -156,7 +160,7 @@ static void on_new_invite(struct ua *ua, ns_t now, struct sip_txn *txn, const os
 {
     struct ua_msg m = {.sip = msg};
     struct ua_call *call;
-    char *uri = NULL;
+    char *uri;
 
     if (is_merged(ua, msg)) {
         ua_respond_code(ua, now, txn, 482, NULL);
@@ -172,7 +176,8 @@ static void on_new_invite(struct ua *ua, ns_t now, struct sip_txn *txn, const os
     call->invite = txn;
     call->invite_cseq = sip_msg_cseq(msg);
     dialog_init_callee(&call->dialog, ua->env, msg);
-    call->remote_uri = osip_uri_to_str(msg->from->url, &uri) == 0 ? uri : mem_str("sip:unknown@invalid");
+    uri = sip_uri_text(msg->from->url);
+    call->remote_uri = uri != NULL ? uri : mem_str("sip:unknown@invalid");
     call->remote_name = display_name(msg->from);
     call->timers[TIMER_GIVE_UP] = now + UA_RING_MAX_NS;
     txn_set_user(txn, call);

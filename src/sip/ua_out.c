@@ -22,15 +22,10 @@ static osip_message_t *compose(struct ua_call *call, const char *method, const s
 
 static bool is_sip_uri(const char *text)
 {
-    osip_uri_t *uri = NULL;
-    bool is_good;
+    osip_uri_t *uri = sip_uri_parse(text);
 
-    if (!sip_is_line(text, UA_TEXT_BYTES) || strpbrk(text, " <>\"") != NULL || osip_uri_init(&uri) != 0)
-        return false;
-    is_good = osip_uri_parse(uri, text) == 0 && uri->scheme != NULL && uri->host != NULL &&
-              strncmp(uri->scheme, "sip", 3) == 0;
     osip_uri_free(uri);
-    return is_good;
+    return uri != NULL;
 }
 
 struct ua_call *ua_invite(struct ua *ua, ns_t now, void *flow, const char *to_uri, struct slice sdp,

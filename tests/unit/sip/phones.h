@@ -337,7 +337,7 @@ static struct phone *phone_create(struct world *w, const char *name)
     return p;
 }
 
-static void join(struct line *a, struct line *b)
+__attribute__((unused)) static void join(struct line *a, struct line *b)
 {
     a->far = b;
     b->far = a;
@@ -401,7 +401,7 @@ struct pair {
     struct phone *alice, *bob;
 };
 
-static struct pair pair_create(uint64_t seed)
+__attribute__((unused)) static struct pair pair_create(uint64_t seed)
 {
     struct pair p = {.w = world_create(seed)};
 
@@ -411,7 +411,7 @@ static struct pair pair_create(uint64_t seed)
     return p;
 }
 
-static struct ua_call *dial(struct pair *p)
+__attribute__((unused)) static struct ua_call *dial(struct pair *p)
 {
     static const struct ua_header commit = {"X-Ito-Commit", "cccc"};
 
@@ -422,7 +422,7 @@ static struct ua_call *dial(struct pair *p)
 }
 
 /* A call that is up at both ends. */
-static struct pair pair_in_call(uint64_t seed)
+__attribute__((unused)) static struct pair pair_in_call(uint64_t seed)
 {
     struct pair p = pair_create(seed);
 
@@ -434,7 +434,7 @@ static struct pair pair_in_call(uint64_t seed)
     return p;
 }
 
-static uint32_t transactions(const struct phone *p)
+__attribute__((unused)) static uint32_t transactions(const struct phone *p)
 {
     struct ua_stats s;
 
@@ -442,7 +442,7 @@ static uint32_t transactions(const struct phone *p)
     return s.transactions;
 }
 
-static uint32_t calls(const struct phone *p)
+__attribute__((unused)) static uint32_t calls(const struct phone *p)
 {
     struct ua_stats s;
 
