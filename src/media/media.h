@@ -14,6 +14,7 @@
 #define ITO_MEDIA_MEDIA_H
 
 #include "media/audio.h"
+#include "media/probe.h"
 #include "media/stream.h"
 #include "media/tone.h"
 
@@ -92,26 +93,5 @@ enum err media_rekey(struct media *m, const uint8_t *tx_key, const uint8_t *rx_k
                      ns_t now);
 /* What the engine published last, at most 100 ms old. */
 void media_stats(struct media *m, struct stream_stats *out);
-
-/* A tone on a device of its own (ring, ring-back before there is a stream), in a thread. */
-struct media_tone;
-enum err media_tone_start(const char *device, enum tone_kind kind, struct media_tone **out,
-                          struct err_detail *detail);
-void media_tone_stop(struct media_tone *t); /* NULL is fine */
-
-/* The sound test: a level meter of a microphone, 3 s of it recorded and played back. */
-struct media_probe;
-enum media_probe_word { MEDIA_PROBE_SILENT, MEDIA_PROBE_HEARD, MEDIA_PROBE_LOUD };
-
-enum err media_probe_start(const char *input, const char *output, struct media_probe **out,
-                           struct err_detail *detail);
-/* Level of the last 100 ms in dBFS, and what it amounts to since the start. */
-double media_probe_level(struct media_probe *p, enum media_probe_word *word);
-/* `heard you`, `silent (is it muted?)`, `too loud`. */
-const char *media_probe_text(enum media_probe_word word);
-void media_probe_record(struct media_probe *p); /* 3 s, then plays them */
-void media_probe_play(struct media_probe *p, enum tone_kind kind);
-bool media_probe_is_busy(struct media_probe *p);
-void media_probe_stop(struct media_probe *p);
 
 #endif

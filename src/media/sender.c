@@ -131,6 +131,11 @@ struct sender *sender_create(const struct stream_cfg *cfg, ns_t now)
     return s;
 }
 
+void sender_start(struct sender *s, ns_t now)
+{
+    s->stepped_at = s->high_at = now;
+}
+
 void sender_destroy(struct sender *s)
 {
     if (!s)

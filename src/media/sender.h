@@ -32,6 +32,7 @@ struct sender_stats {
 struct sender;
 
 struct sender *sender_create(const struct stream_cfg *cfg, ns_t now);
+void sender_start(struct sender *s, ns_t now); /* the first frame is about to come */
 void sender_destroy(struct sender *s);
 /* Encode a frame of cfg->frame_ms; false: nothing to send (DTX, encoder failure). */
 bool sender_frame(struct sender *s, const int16_t *pcm, struct wr *w);

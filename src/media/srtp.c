@@ -121,7 +121,7 @@ enum err srtp_pair_protect(struct srtp_pair *p, uint8_t *buf, size_t *len, size_
 
     if (*len < RTCP_MIN || !p->tx)
         return ERR_PARSE;
-    if (*len + SRTP_MAX_TRAILER_LEN > cap || *len > 65535)
+    if (*len + (is_rtcp(buf) ? SRTCP_GROWTH_BYTES : SRTP_GROWTH_BYTES) > cap || *len > 65535)
         return ERR_RANGE;
     s = is_rtcp(buf) ? srtp_protect_rtcp(p->tx, buf, &n) : srtp_protect(p->tx, buf, &n);
     if (s != srtp_err_status_ok)

@@ -36,7 +36,7 @@ struct stream {
     bool is_muted, is_held;
     double volume, gain;
     double level_in, level_out;
-    ns_t started_at, report_at, first_in_at;
+    ns_t report_at, first_in_at;
     struct second window[WINDOW_S];
     unsigned at_window, n_window;
     uint32_t prior_expected, prior_received;
@@ -107,11 +107,16 @@ struct stream *stream_create(const struct stream_cfg *cfg, const struct env *env
     s->volume = s->gain = 1;
     s->level_in = s->level_out = -99;
     s->rtt_ms = -1;
-    s->started_at = now;
-    s->report_at = now + FIRST_REPORT_NS;
+    stream_start(s, now);
     s->stats.rtt_ms = s->stats.delay_ms = -1;
     s->stats.level_in_db = s->stats.level_out_db = -99;
     return s;
+}
+
+void stream_start(struct stream *s, ns_t now)
+{
+    s->report_at = now + FIRST_REPORT_NS;
+    sender_start(s->sender, now);
 }
 
 void stream_destroy(struct stream *s)

@@ -72,6 +72,8 @@ const char *stream_quality_name(enum stream_quality q);
 void stream_quality_words(const struct stream_stats *s, char *out, size_t size);
 
 struct stream *stream_create(const struct stream_cfg *cfg, const struct env *env, ns_t now);
+/* Sound begins now, when that was later than stream_create(): reports and steps count from here. */
+void stream_start(struct stream *s, ns_t now);
 void stream_destroy(struct stream *s);
 
 size_t stream_frame_samples(const struct stream *s); /* frame_ms * 48 */
