@@ -98,6 +98,7 @@ $(B)/lib$(1).a: $(call objects,$(1))
 endef
 $(foreach r,$(ROOMS) sim,$(eval $(call room_rule,$(r))))
 
+$(B)/tests/%.o: CPPFLAGS += -Itests
 $(B)/%.o: %.c
 	@echo "  CC    $<"
 	$(Q)mkdir -p $(dir $@) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
