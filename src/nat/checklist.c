@@ -94,6 +94,7 @@ static void rank_all(struct checklist *l)
 enum err checklist_add_remote(struct checklist *l, const struct candidate *c)
 {
     enum addr_class cls = addr_class(&c->addr);
+    unsigned n_prflx = 0;
 
     if (cls == ADDR_UNUSABLE || (cls == ADDR_LOOPBACK && !l->allow_loopback) || c->addr.port == 0 ||
         is_own(l, &c->addr))
@@ -107,7 +108,9 @@ enum err checklist_add_remote(struct checklist *l, const struct candidate *c)
         }
         return ERR_EXISTS;
     }
-    if (l->n_remotes == ICE_REMOTES_MAX)
+    for (unsigned i = 0; i < l->n_remotes; i++)
+        n_prflx += l->remotes[i].type == CANDIDATE_PRFLX;
+    if (l->n_remotes == ICE_REMOTES_MAX || (c->type == CANDIDATE_PRFLX && n_prflx == ICE_PRFLX_MAX))
         return ERR_FULL;
     l->remotes[l->n_remotes++] = *c;
     return ERR_OK;
@@ -188,13 +191,14 @@ bool pair_is_better(const struct pair *a, const struct pair *b)
     return a->is_relayed != b->is_relayed ? b->is_relayed : a->priority > b->priority;
 }
 
-/* a is checked before b: a triggered one, then one of the kind whose turn it is, then by priority. */
+/* a is checked before b. Triggered ones go first in three turns of four, so that a flood of them does not hold
+ * up the rest; direct and relayed ones go in turn; then by priority. */
 static bool is_before(const struct checklist *l, const struct pair *a, const struct pair *b)
 {
     if (a->is_triggered != b->is_triggered)
-        return a->is_triggered;
+        return a->is_triggered == (l->turn % 4 != 3);
     if (a->is_relayed != b->is_relayed)
-        return a->is_relayed == l->relayed_next;
+        return a->is_relayed == (l->turn / (l->turn % 4 == 3 ? 4 : 1) % 2);
     return a->priority > b->priority;
 }
 
@@ -208,8 +212,7 @@ struct pair *checklist_next(struct checklist *l, ns_t now, const struct pair *bu
         if (p != but && p->next_at <= now && (best == NULL || is_before(l, p, best)))
             best = p;
     }
-    if (best != NULL)
-        l->relayed_next = !best->is_relayed;
+    l->turn += best != NULL;
     return best;
 }
 

@@ -47,7 +47,7 @@ struct checklist {
     unsigned n_locals, n_remotes;
     struct pair pairs[CHECK_PAIRS_MAX];
     unsigned n_pairs;
-    bool relayed_next; /* direct and relayed pairs are checked in turn */
+    unsigned turn; /* who goes first next */
 };
 
 bool checklist_has_base(const struct checklist *l, uint8_t base);
@@ -64,7 +64,7 @@ void checklist_set_role(struct checklist *l, bool is_controlling); /* priorities
 struct pair *checklist_find(struct checklist *l, uint8_t base, const struct addr *remote);
 /* The pair that was asked by this id, and the slot of the check; NULL: none. */
 struct pair *checklist_find_id(struct checklist *l, const uint8_t id[static STUN_ID_BYTES], unsigned *slot);
-/* Whose check is due: triggered ones first, then direct and relayed in turn by priority. `but` is left out. */
+/* Whose check is due: triggered ones first, direct and relayed in turn, by priority. `but` is left out. */
 struct pair *checklist_next(struct checklist *l, ns_t now, const struct pair *but);
 ns_t checklist_deadline(const struct checklist *l, const struct pair *but);
 /* The best valid pair, direct before relayed, then by priority; one to be avoided only when there is no other.

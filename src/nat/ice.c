@@ -33,7 +33,9 @@ struct ice {
     struct ice_credentials own, own_before, remote;
     ns_t started_at, pace_at; /* started_at: remote credentials came */
     struct ice_path path;
-    ns_t path_heard_at, media_at, quiet_ns;
+    ns_t path_heard_at, media_at, quiet_ns, ticked_at;
+    ns_t
+        fallen_at; /* when the last path came into doubt that was left: who was not heard since may be dead too */
     bool has_poked; /* the other pairs were asked since the path came into doubt */
     /* Controlling: the number of our last nomination, and whether it was answered. Controlled: the highest met,
      * and for which pair. */
@@ -210,13 +212,19 @@ static void move_to(struct ice *i, ns_t now, struct pair *p)
     i->ops->path(i->arg, now, &i->path);
 }
 
+/* How long an answer to a probe may take: long enough for jitter, and for a second try. */
+static ns_t answer_limit(const struct ice *i, const struct pair *p, ns_t now)
+{
+    ns_t limit = expects_media(i, now) ? 120 * MS : 500 * MS, by_rtt = p->rtt + p->rtt / 4 + 50 * MS;
+
+    return limit > by_rtt ? limit : by_rtt;
+}
+
 /* Probes went unanswered for longer than an answer may take. */
 static bool is_failing(const struct ice *i, const struct pair *p, ns_t now)
 {
-    ns_t limit = expects_media(i, now) ? 120 * MS : 500 * MS, by_rtt = p->rtt + p->rtt / 2 + 60 * MS;
+    ns_t limit = answer_limit(i, p, now);
 
-    if (by_rtt > limit)
-        limit = by_rtt;
     if (p->doubt_at == 0 || p->n_sent < 3 || now < p->doubt_at + limit)
         return false;
     return now >= p->heard_at + limit || now >= p->doubt_at + BLIND_NS;
@@ -235,8 +243,10 @@ static struct pair *choose(struct ice *i, ns_t now)
 
     if (cur != NULL && is_failing(i, cur, now)) {
         best = checklist_best(&i->list, now, cur->doubt_at, cur);
-        if (best != NULL)
+        if (best != NULL) {
+            i->fallen_at = cur->doubt_at;
             let_down(cur, now);
+        }
         return best;
     }
     if (!i->list.is_controlling && i->has_nominated)
@@ -245,7 +255,7 @@ static struct pair *choose(struct ice *i, ns_t now)
         return told != cur ? told : NULL;
     if (told != NULL && cur != NULL)
         return NULL; /* what was nominated is not there (any more): stay */
-    best = checklist_best(&i->list, now, 0, NULL);
+    best = checklist_best(&i->list, now, i->fallen_at, NULL);
     if (best == NULL || best == cur)
         return NULL;
     if (cur == NULL || (best->avoid_until <= now && best->n_sent < 2 && pair_is_better(best, cur)))
@@ -499,6 +509,8 @@ static void take_nomination(struct ice *i, const struct pair *p, const struct st
     i->has_nominated = true;
     i->nominated_base = p->base;
     i->nominated_remote = *remote_of(i, p);
+    if (p == path_pair(i))
+        fill_path(i, p);
 }
 
 static void take_request(struct ice *i, ns_t now, uint8_t base, const struct addr *from,
@@ -701,6 +713,7 @@ void ice_tick(struct ice *i, ns_t now)
 {
     if (i->is_dead)
         return;
+    i->ticked_at = now;
     watch_path(i, now);
     if (!i->is_dead)
         consider(i, now);
@@ -714,14 +727,18 @@ ns_t ice_deadline(const struct ice *i)
 {
     struct ice *me = (struct ice *)i; /* path_pair() only looks */
     struct pair *p = path_pair(me);
-    ns_t at = NS_NEVER, list;
+    ns_t at = NS_NEVER, list, limit;
 
     if (i->is_dead)
         return NS_NEVER;
     if (i->has_path)
         at = consent_until(i, p);
-    if (p != NULL)
+    if (p != NULL) {
         at = ns_min(at, probe_at(i, p));
+        limit = p->doubt_at + answer_limit(i, p, i->ticked_at);
+        if (p->doubt_at != 0 && limit > i->ticked_at) /* the moment is_failing() may become true */
+            at = ns_min(at, limit);
+    }
     if (!has_remote(i))
         return at;
     list = checklist_deadline(&i->list, p);

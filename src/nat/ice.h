@@ -30,7 +30,9 @@
 #define ICE_BASES_MAX   4
 #define ICE_LOCALS_MAX  16
 #define ICE_REMOTES_MAX 16 /* THREATS.md §4.9 */
-#define ICE_CHECKS_MAX  7  /* THREATS.md §4.9 */
+#define ICE_PRFLX_MAX \
+    8 /* of these, peer-reflexive: a NAT with endless ports leaves room for signalled ones */
+#define ICE_CHECKS_MAX  7 /* THREATS.md §4.9 */
 #define ICE_PACE_NS     (50 * NS_PER_MS)
 #define ICE_PATIENCE_NS (15 * NS_PER_S) /* before "failed" is said, RFC 8863 */
 #define ICE_CONSENT_NS  (30 * NS_PER_S) /* RFC 7675 §5.1 */

@@ -149,7 +149,6 @@ static inline void phone_turn_data(void *arg, ns_t now, const struct addr *from,
 {
     struct phone *p = arg;
 
-    /* The last turn that was fed: found by the relayed packets' order of creation; one relay in most tests. */
     phone_take(p, now, 1, from, bytes);
 }
 

@@ -49,6 +49,25 @@ static void scene_end(struct scene *s)
     vnet_destroy(s->net);
 }
 
+struct count {
+    const char *ip;
+    unsigned n;
+};
+
+static void count_sent(void *arg, ns_t now, struct vnet_host *host, bool out, const struct addr *from,
+                       const struct addr *to, struct slice bytes)
+{
+    struct count *c = arg;
+    char text[ADDR_TEXT_BYTES];
+
+    (void)now;
+    (void)host;
+    (void)from;
+    (void)bytes;
+    if (out && strcmp(addr_print_ip(to, text), c->ip) == 0)
+        c->n++;
+}
+
 static bool both_have_path(void *arg)
 {
     struct scene *s = arg;
@@ -229,25 +248,22 @@ static void relay_first_direct_later(void **state)
 
 static void hidden_addresses_stay_hidden(void **state)
 {
+    struct count to_alice = {"203.0.113.10", 0};
+    struct candidate c;
     struct scene s;
-    uint64_t sent;
 
     (void)state;
     scene_begin(&s, 1, NULL, NULL);
     s.b.hides_direct = true;
+    vnet_tap(s.net, s.b.host, count_sent, &to_alice);
     scene_call(&s, true);
     /* alice guesses bob's address, and even knows his credentials: he answers nothing there */
-    {
-        struct candidate c = candidate_make(CANDIDATE_HOST, vnet_addr(s.b.host), NULL, 0, 65535);
-
-        assert_int_equal(ice_add_remote(s.a.ice, vnet_now(s.net), &c), ERR_OK);
-    }
+    c = candidate_make(CANDIDATE_HOST, vnet_addr(s.b.host), NULL, 0, 65535);
+    assert_int_equal(ice_add_remote(s.a.ice, vnet_now(s.net), &c), ERR_OK);
     vnet_run_for(s.net, 5 * NS_PER_S, NULL, NULL);
     assert_true(ice_path(s.a.ice)->is_relayed);
-    sent = vnet_get_stats(s.net)->sent;
-    (void)sent;
-    for (unsigned i = 0; i < 1; i++)
-        assert_false(is_direct(&s.a));
+    assert_true(media_flows(&s));
+    assert_int_equal(to_alice.n, 0);
     scene_end(&s);
 }
 
@@ -273,7 +289,7 @@ static void relay_dies(void **state)
     assert_true(media_flows(&s));
     print_message("sound lost when the relay in use is killed: %u and %u ms\n",
                   (unsigned)(s.a.longest_gap / MS), (unsigned)(s.b.longest_gap / MS));
-    assert_true(s.a.longest_gap < 400 * MS && s.b.longest_gap < 400 * MS);
+    assert_true(s.a.longest_gap < 300 * MS && s.b.longest_gap < 300 * MS);
     assert_int_equal(s.a.n_lost + s.b.n_lost, 0);
     scene_end(&s);
 }
@@ -294,7 +310,7 @@ static void direct_dies_and_comes_back(void **state)
     assert_true(media_flows(&s));
     print_message("sound lost when the direct path is cut: %u and %u ms\n", (unsigned)(s.a.longest_gap / MS),
                   (unsigned)(s.b.longest_gap / MS));
-    assert_true(s.a.longest_gap < 400 * MS && s.b.longest_gap < 400 * MS);
+    assert_true(s.a.longest_gap < 300 * MS && s.b.longest_gap < 300 * MS);
     vnet_run_for(s.net, 30 * NS_PER_S, NULL, NULL);
     assert_false(is_direct(&s.a) || is_direct(&s.b));
     vnet_cut_between(s.net, "203.0.113.1", "203.0.113.2", false);
@@ -357,10 +373,10 @@ static void consent_ends(void **state)
     phones_meet(&s.a, &s.b);
     vnet_run_for(s.net, 10 * NS_PER_S, NULL, NULL);
     vnet_cut(s.b.host, true);
-    vnet_run_for(s.net, 29 * NS_PER_S, NULL, NULL);
+    vnet_run_for(s.net, 23 * NS_PER_S, NULL, NULL); /* the last answer is up to 6 s old */
     assert_int_equal(s.a.n_lost, 0);
-    assert_true(ice_silent_ns(s.a.ice, vnet_now(s.net)) > 28 * NS_PER_S);
-    vnet_run_for(s.net, 2 * NS_PER_S, NULL, NULL);
+    assert_true(ice_silent_ns(s.a.ice, vnet_now(s.net)) > 22 * NS_PER_S);
+    vnet_run_for(s.net, 8 * NS_PER_S, NULL, NULL);
     assert_int_equal(s.a.n_lost, 1);
     assert_null(ice_path(s.a.ice));
     sent = s.a.n_media_out;
@@ -378,19 +394,11 @@ static void roaming(void **state)
     scene_call(&s, false);
     vnet_run_for(s.net, 10 * NS_PER_S, NULL, NULL);
     assert_true(both_direct(&s));
-    s.a.longest_gap = s.b.longest_gap = 0;
-    vnet_move(s.a.host, NULL, "203.0.113.77"); /* alice changes the network, and does nothing about it */
-    vnet_run_for(s.net, 5 * NS_PER_S, NULL, NULL);
-    assert_true(media_flows(&s) || true);
+    vnet_move(s.a.host, NULL, "203.0.113.77");
+    vnet_run_for(s.net, NS_PER_S, NULL, NULL);
     ice_restart(s.a.ice, vnet_now(s.net));
     ice_restart(s.b.ice, vnet_now(s.net));
     phones_meet(&s.a, &s.b);
-    {
-        struct addr mapped = *vnet_nat_addr(s.nat_b);
-
-        mapped.port = 4000;
-        phone_offer(&s.b, CANDIDATE_SRFLX, &mapped, NULL, 0);
-    }
     vnet_run_for(s.net, 3 * NS_PER_S, NULL, NULL);
     assert_true(both_direct(&s));
     assert_true(media_flows(&s));
@@ -463,25 +471,6 @@ static struct candidate remote_at(const char *text)
 
     assert_int_equal(addr_parse(text, &a), ERR_OK);
     return candidate_make(CANDIDATE_HOST, &a, NULL, 0, 65535);
-}
-
-struct count {
-    const char *ip;
-    unsigned n;
-};
-
-static void count_sent(void *arg, ns_t now, struct vnet_host *host, bool out, const struct addr *from,
-                       const struct addr *to, struct slice bytes)
-{
-    struct count *c = arg;
-    char text[ADDR_TEXT_BYTES];
-
-    (void)now;
-    (void)host;
-    (void)from;
-    (void)bytes;
-    if (out && strcmp(addr_print_ip(to, text), c->ip) == 0)
-        c->n++;
 }
 
 static void foreign_candidates(void **state)
@@ -573,8 +562,8 @@ int main(void)
         sentence("two symmetric NATs without a relay fail, once, in time", no_way),
         sentence("a call up over the relay moves to direct without a gap", relay_first_direct_later),
         sentence("an address that was not offered is not answered at", hidden_addresses_stay_hidden),
-        sentence("a dying relay costs less than 400 ms of sound", relay_dies),
-        sentence("a cut direct path costs less than 400 ms, and is taken up again when mended",
+        sentence("a dying relay costs less than 300 ms of sound", relay_dies),
+        sentence("a cut direct path costs less than 300 ms, and is taken up again when mended",
                  direct_dies_and_comes_back),
         sentence("a lossy link does not make the path flap", lossy_link_does_not_flap),
         sentence("a call on hold keeps its path at little cost", silence_keeps_consent),
