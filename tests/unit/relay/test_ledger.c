@@ -1,0 +1,201 @@
+#include "unit/test.h"
+
+#include <math.h>
+
+#include "relay/ledger.h"
+
+#define NEAR(a, b) assert_true(fabs((double)(a) - (double)(b)) < 1e-6 * (1 + fabs((double)(b))))
+
+static void ageing(void **state)
+{
+    struct ledger_account a = {.got_s = 1000, .debt_s = -400, .day = 100};
+
+    (void)state;
+    ledger_age(&a, 130);
+    NEAR(a.got_s, 500);
+    NEAR(a.debt_s, -200);
+    ledger_age(&a, 100); /* a clock set back */
+    NEAR(a.got_s, 500);
+    assert_int_equal(a.day, 130);
+}
+
+static void lines(void **state)
+{
+    struct ledger_account a = {.day = 1};
+
+    (void)state;
+    NEAR(ledger_line(&a, LEDGER_KAPPA_HI), 0); /* strangers and sybils have none */
+    ledger_got(&a, 60, 1);                     /* one audited minute: 5 min and a bit */
+    NEAR(ledger_line(&a, LEDGER_KAPPA_LO), 300 + 15);
+    NEAR(ledger_avail(&a, LEDGER_KAPPA_LO), 300 + 15 + 60);
+    a.got_s = 1e9;
+    NEAR(ledger_line(&a, LEDGER_KAPPA_HI), LEDGER_LINE_MAX_S);
+    a.sponsor_s = 1800;
+    NEAR(ledger_line(&a, LEDGER_KAPPA_HI), LEDGER_LINE_MAX_S + 1800);
+    a.is_void = true;
+    NEAR(ledger_avail(&a, LEDGER_KAPPA_HI), 0);
+}
+
+static void gain_is_bounded(void **state)
+{
+    struct ledger_account a = {.day = 1};
+    double taken = 0, work = 3600;
+
+    (void)state;
+    ledger_got(&a, work, 1);
+    while (ledger_avail(&a, LEDGER_KAPPA_HI) >= 60) {
+        ledger_gave(&a, 60, 1);
+        taken += 60;
+    }
+    /* 1 + kappa and the constant l0 */
+    assert_true(taken <= (1 + LEDGER_KAPPA_HI) * work + LEDGER_L0_S);
+    assert_true(taken >= (1 + LEDGER_KAPPA_HI) * work);
+}
+
+static void hops(void **state)
+{
+    struct ledger_hop h[10] = {{900, 0}, {0, 900}, {700, 650}, {100, 900}};
+
+    (void)state;
+    NEAR(ledger_credit(400, h, 4), 400); /* direct is enough */
+    NEAR(ledger_credit(-50, h, 4), 600); /* the narrower of two edges, in whole tranches */
+    NEAR(ledger_credit(100, h, 2), 100); /* a region without edges adds nothing */
+    h[2] = (struct ledger_hop){0, 0};
+    h[9] = (struct ledger_hop){9000, 9000};
+    NEAR(ledger_credit(0, h, 10), 0); /* only 8 are looked at */
+}
+
+static void scores(void **state)
+{
+    struct ledger_quality q = {.day = 1};
+    struct ledger_score fresh = ledger_score(&q), s;
+
+    (void)state;
+    assert_false(fresh.is_shown);
+    assert_in_range(fresh.score, 50, 90); /* above relays.min_score: a new relay gets its chance */
+    for (int i = 0; i < 40; i++) {
+        ledger_quality_note(&q, true, 1);
+        q.uses++, q.asked++, q.answered++;
+    }
+    s = ledger_score(&q);
+    assert_true(s.is_shown);
+    assert_in_range(s.score, 95, 100);
+    q.broke = 20;
+    q.unkept = 10;
+    q.added_ms = 200;
+    for (int i = 0; i < 40; i++)
+        ledger_quality_note(&q, false, 1);
+    assert_in_range(ledger_score(&q).score, 0, 60);
+    NEAR(ledger_quality_mean(&(struct ledger_quality){0}), 0.75);
+}
+
+static void idle_serves_all(void **state)
+{
+    struct ledger_load l;
+    uint32_t retry;
+
+    (void)state;
+    ledger_load_init(&l, 1, 8, 10);
+    for (uint64_t i = 0; i < 7; i++) {
+        assert_int_equal(ledger_admit(&l, 1, LEDGER_STRANGER, 1, i, &retry), LEDGER_ADMIT);
+        ledger_began(&l, 1, LEDGER_STRANGER, 1, i);
+    }
+    /* The last of 8 slots is for guests. */
+    assert_int_equal(ledger_admit(&l, 1, LEDGER_STRANGER, 1, 99, &retry), LEDGER_BUSY);
+    assert_int_equal(ledger_admit(&l, 1, LEDGER_CREDITOR, 1, 99, &retry), LEDGER_QUEUE);
+    assert_int_equal(ledger_admit(&l, 1, LEDGER_GUEST, 1, 99, &retry), LEDGER_ADMIT);
+}
+
+/* Creditors fill the relay for hours; what strangers get then is phi of it, whoever they say they are. */
+static void strangers_share_the_pool(void **state)
+{
+    struct ledger_load l;
+    uint32_t retry, served = 0, ending[64] = {0};
+    ns_t now = NS_PER_S;
+
+    (void)state;
+    ledger_load_init(&l, now, 10, 10);
+    for (uint32_t minute = 0; minute < 24 * 60; minute++) {
+        now += 60 * NS_PER_S;
+        for (uint32_t i = 0; i < ending[minute % 64]; i++)
+            ledger_ended(&l, now, LEDGER_STRANGER, 1, 600);
+        ending[minute % 64] = 0;
+        if (minute % 10 == 0) { /* 8 creditors all the time */
+            for (int i = 0; i < 8; i++) {
+                if (minute > 0)
+                    ledger_ended(&l, now, LEDGER_CREDITOR, 1, 600);
+                ledger_began(&l, now, LEDGER_CREDITOR, 1, 0);
+            }
+        }
+        for (uint64_t id = 0; id < 50; id++) { /* always another identity, another network */
+            uint64_t net = (uint64_t)minute * 50 + id + 1;
+
+            if (ledger_admit(&l, now, LEDGER_STRANGER, 1, net, &retry) != LEDGER_ADMIT)
+                continue;
+            ledger_began(&l, now, LEDGER_STRANGER, 1, net);
+            ending[(minute + 10) % 64]++;
+            served += minute > 6 * 60;
+        }
+    }
+    /* 18 h x 10 slots x 10 % / 10 min = 108 calls, and the bucket's depth */
+    assert_in_range(served, 60, 115);
+}
+
+static void flood_of_requests(void **state)
+{
+    struct ledger_load l;
+    uint32_t retry;
+    ns_t now = NS_PER_S;
+
+    (void)state;
+    ledger_load_init(&l, now, 10, 10);
+    for (int i = 0; i < 100000; i++) /* one network asks and asks: counted once a minute */
+        ledger_admit(&l, now, LEDGER_STRANGER, 1, 7, &retry);
+    assert_true(ledger_load_share(&l, now) < 0.01);
+}
+
+static void kappa(void **state)
+{
+    struct ledger_load l;
+    ns_t now = NS_PER_S;
+
+    (void)state;
+    ledger_load_init(&l, now, 4, 10);
+    NEAR(ledger_load_kappa(&l, now), LEDGER_KAPPA_HI);
+    for (int i = 0; i < 4; i++)
+        ledger_began(&l, now, LEDGER_CREDITOR, 1, 1);
+    now += 24 * 3600 * NS_PER_S;
+    NEAR(ledger_load_kappa(&l, now), LEDGER_KAPPA_LO);
+}
+
+static void no_strangers(void **state)
+{
+    struct ledger_load l;
+    uint32_t retry;
+
+    (void)state;
+    ledger_load_init(&l, 1, 2, 0);
+    for (int i = 0; i < 60; i++)
+        ledger_began(&l, 1, LEDGER_CREDITOR, 1, 1);
+    l.used = 0;
+    assert_int_equal(ledger_admit(&l, 1, LEDGER_STRANGER, 1, 7, &retry), LEDGER_POOL_EMPTY);
+    assert_true(retry > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        sentence("service and debt halve in 30 days, and never by a clock set back", ageing),
+        sentence("a line grows with service, to 4 hours, and ends with a proof", lines),
+        sentence("nobody takes more than 1 + kappa of the work and the newcomers' allowance",
+                 gain_is_bounded),
+        sentence("two hops carry what the narrower one can, in whole tranches", hops),
+        sentence("a score starts above the threshold and follows what happened", scores),
+        sentence("an idle relay serves everybody, the last slot is for guests", idle_serves_all),
+        sentence("under contention all strangers together get their share", strangers_share_the_pool),
+        sentence("a flood of requests makes no shortage", flood_of_requests),
+        sentence("credit is tight when creditors fill the relay", kappa),
+        sentence("with 0 % strangers get nothing under contention", no_strangers),
+    };
+    return run_sentences("ledger", tests);
+}
