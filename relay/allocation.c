@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "crypto/secret.h"
 
-void table_init(struct table *t, uint32_t max_rows, uint16_t port_min, uint16_t port_max, uint64_t seed)
+void alloc_table_init(struct table *t, uint32_t max_rows, uint16_t port_min, uint16_t port_max, uint64_t seed)
 {
     size_t n_ports = (size_t)(port_max - port_min) + 1;
 
@@ -20,11 +20,11 @@ void table_init(struct table *t, uint32_t max_rows, uint16_t port_min, uint16_t 
         t->by_port[f] = mem_array(n_ports, sizeof *t->by_port[f]);
 }
 
-void table_fini(struct table *t)
+void alloc_table_fini(struct table *t)
 {
     for (uint32_t i = 0; i < t->n_rows; i++) {
         if (t->rows[i] != NULL)
-            table_remove(t, t->rows[i]);
+            alloc_table_remove(t, t->rows[i]);
     }
     for (int f = 0; f < N_FAMILIES; f++)
         mem_free(t->by_port[f]);
@@ -61,7 +61,7 @@ static uint32_t take_row(struct table *t)
     return t->n_rows++;
 }
 
-struct allocation *table_add(struct table *t, const struct addr *client)
+struct allocation *alloc_table_add(struct table *t, const struct addr *client)
 {
     uint32_t *chain = &t->chains[hash_client(t, client)];
     struct allocation *a;
@@ -80,12 +80,12 @@ struct allocation *table_add(struct table *t, const struct addr *client)
     return a;
 }
 
-void table_remove(struct table *t, struct allocation *a)
+void alloc_table_remove(struct table *t, struct allocation *a)
 {
     uint32_t *chain = &t->chains[hash_client(t, &a->client)];
 
     for (int f = 0; f < N_FAMILIES; f++)
-        table_clear_port(t, a, f);
+        alloc_table_clear_port(t, a, f);
     if (*chain == a->index + 1) {
         *chain = a->next == NO_ROW ? 0 : a->next + 1;
     } else {
@@ -105,7 +105,7 @@ void table_remove(struct table *t, struct allocation *a)
     mem_free(a);
 }
 
-struct allocation *table_find(const struct table *t, const struct addr *client)
+struct allocation *alloc_table_find(const struct table *t, const struct addr *client)
 {
     uint32_t row = t->chains[hash_client(t, client)];
 
@@ -116,7 +116,7 @@ struct allocation *table_find(const struct table *t, const struct addr *client)
     return NULL;
 }
 
-struct allocation *table_by_port(const struct table *t, int family, uint16_t port)
+struct allocation *alloc_table_by_port(const struct table *t, int family, uint16_t port)
 {
     uint32_t row;
 
@@ -126,7 +126,7 @@ struct allocation *table_by_port(const struct table *t, int family, uint16_t por
     return row == 0 ? NULL : t->rows[row - 1];
 }
 
-enum err table_set_port(struct table *t, struct allocation *a, int family, uint16_t port)
+enum err alloc_table_set_port(struct table *t, struct allocation *a, int family, uint16_t port)
 {
     uint32_t *place;
 
@@ -140,14 +140,14 @@ enum err table_set_port(struct table *t, struct allocation *a, int family, uint1
     return ERR_OK;
 }
 
-void table_clear_port(struct table *t, struct allocation *a, int family)
+void alloc_table_clear_port(struct table *t, struct allocation *a, int family)
 {
     if (a->port[family] != 0)
         t->by_port[family][a->port[family] - t->port_min] = 0;
     a->port[family] = 0;
 }
 
-struct allocation *table_at(const struct table *t, uint64_t id)
+struct allocation *alloc_table_at(const struct table *t, uint64_t id)
 {
     uint32_t index = (uint32_t)id;
 

@@ -3,7 +3,7 @@
  * The struct is open to relay/forward and relay/turn_server only. Looking up, refreshing and forwarding allocate
  * nothing; rows and their small arrays are made by requests.
  *
- *   owner  table_init() and table_fini(), by the TURN server
+ *   owner  alloc_table_init() and alloc_table_fini(), by the TURN server
  *   caps   max rows, TURN_PERMISSIONS_MAX and TURN_CHANNELS_MAX a row */
 #ifndef ITO_RELAY_ALLOCATION_H
 #define ITO_RELAY_ALLOCATION_H
@@ -63,17 +63,17 @@ struct table {
     struct heap timers;
 };
 
-void table_init(struct table *t, uint32_t max_rows, uint16_t port_min, uint16_t port_max, uint64_t seed);
-void table_fini(struct table *t);
+void alloc_table_init(struct table *t, uint32_t max_rows, uint16_t port_min, uint16_t port_max, uint64_t seed);
+void alloc_table_fini(struct table *t);
 /* A fresh row for this client, without ports; NULL when max_rows are used. */
-struct allocation *table_add(struct table *t, const struct addr *client);
-void table_remove(struct table *t, struct allocation *a);
-struct allocation *table_find(const struct table *t, const struct addr *client);
-struct allocation *table_by_port(const struct table *t, int family, uint16_t port);
+struct allocation *alloc_table_add(struct table *t, const struct addr *client);
+void alloc_table_remove(struct table *t, struct allocation *a);
+struct allocation *alloc_table_find(const struct table *t, const struct addr *client);
+struct allocation *alloc_table_by_port(const struct table *t, int family, uint16_t port);
 /* Give the row this relayed port; ERR_EXISTS when it is taken, ERR_RANGE when it is none of ours. */
-enum err table_set_port(struct table *t, struct allocation *a, int family, uint16_t port);
-void table_clear_port(struct table *t, struct allocation *a, int family);
-struct allocation *table_at(const struct table *t, uint64_t id);
+enum err alloc_table_set_port(struct table *t, struct allocation *a, int family, uint16_t port);
+void alloc_table_clear_port(struct table *t, struct allocation *a, int family);
+struct allocation *alloc_table_at(const struct table *t, uint64_t id);
 
 static inline uint64_t allocation_id(const struct allocation *a)
 {

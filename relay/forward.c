@@ -41,7 +41,7 @@ enum peer_kind forward_peer_kind(const struct forwarder *f, const struct addr *p
 
         if (f->takes_own && peer->port == external->port && peer->port != 0)
             return PEER_OWN;
-        if (table_by_port(&f->table, family, peer->port) != NULL || (by_ip && in_range))
+        if (alloc_table_by_port(&f->table, family, peer->port) != NULL || (by_ip && in_range))
             return PEER_INSIDE;
         if (f->allow_local && !f->hairpin_only)
             return PEER_OUTSIDE;
@@ -153,7 +153,7 @@ static void send_up(struct forwarder *f, ns_t now, struct allocation *a, const s
 {
     int family = family_index(peer);
     struct allocation *inner =
-        addr_equal_ip(&f->external[family], peer) ? table_by_port(&f->table, family, peer->port) : NULL;
+        addr_equal_ip(&f->external[family], peer) ? alloc_table_by_port(&f->table, family, peer->port) : NULL;
 
     if (a->port[family] == 0) {
         drop(out, &f->stats.no_permission);
@@ -198,7 +198,7 @@ static void send_up(struct forwarder *f, ns_t now, struct allocation *a, const s
 void forward_channel(struct forwarder *f, ns_t now, const struct addr *from, uint8_t *bytes, size_t len,
                      struct forward *out)
 {
-    struct allocation *a = table_find(&f->table, from);
+    struct allocation *a = alloc_table_find(&f->table, from);
     const struct channel *ch;
     struct slice data;
     uint16_t number;

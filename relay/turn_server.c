@@ -51,7 +51,7 @@ struct turn_server *turn_server_create(const struct turn_config *config, const s
     ts->is_ordinary = config->is_ordinary;
     ts->max_allocations = config->max_allocations;
     ts->max_per_user = config->max_per_user;
-    table_init(&ts->f.table, TURN_ALLOCATIONS_MAX, config->port_min, config->port_max, seeds[0]);
+    alloc_table_init(&ts->f.table, TURN_ALLOCATIONS_MAX, config->port_min, config->port_max, seeds[0]);
     ts->f.ids = seeds[1];
     ts->f.allow_local = config->allow_local;
     ts->f.hairpin_only = config->hairpin_only || ops->open_port == NULL;
@@ -90,7 +90,7 @@ static void close_family(struct turn_server *ts, struct allocation *a, int famil
         ts->f.stats.ports_open--;
         a->is_open[family] = false;
     }
-    table_clear_port(&ts->f.table, a, family);
+    alloc_table_clear_port(&ts->f.table, a, family);
 }
 
 static void end_allocation(struct turn_server *ts, ns_t now, struct allocation *a)
@@ -101,7 +101,7 @@ static void end_allocation(struct turn_server *ts, ns_t now, struct allocation *
         close_family(ts, a, f);
     if (a->user >= 0)
         ts->auth.users[a->user].n_allocations--;
-    table_remove(&ts->f.table, a);
+    alloc_table_remove(&ts->f.table, a);
     ts->f.stats.allocations--;
     if (ts->ops.ended != NULL)
         ts->ops.ended(ts->arg, now, &usage);
@@ -115,7 +115,7 @@ void turn_server_destroy(struct turn_server *ts)
         if (ts->f.table.rows[i] != NULL)
             end_allocation(ts, ts->f.table.rows[i]->last_at, ts->f.table.rows[i]);
     }
-    table_fini(&ts->f.table);
+    alloc_table_fini(&ts->f.table);
     turn_auth_fini(&ts->auth);
     mem_free(ts);
 }
@@ -260,7 +260,7 @@ static bool is_free_port(const struct turn_server *ts, int family, uint32_t port
 {
     return port >= ts->f.table.port_min && port <= ts->f.table.port_max &&
            port != ts->f.external[family].port &&
-           table_by_port(&ts->f.table, family, (uint16_t)port) == NULL &&
+           alloc_table_by_port(&ts->f.table, family, (uint16_t)port) == NULL &&
            !is_reserved(ts, family, (uint16_t)port, now);
 }
 
@@ -343,13 +343,13 @@ static uint16_t give_ports(struct turn_server *ts, const struct request *q, stru
         if (r == NULL)
             return STUN_INSUFFICIENT_CAPACITY;
         r->expires_at = 0;
-        return table_set_port(&ts->f.table, a, r->family, r->port) == ERR_OK ? 0 : STUN_INSUFFICIENT_CAPACITY;
+        return alloc_table_set_port(&ts->f.table, a, r->family, r->port) == ERR_OK ? 0 : STUN_INSUFFICIENT_CAPACITY;
     }
     for (int f = 0; f < N_FAMILIES; f++) {
         if (!want[f])
             continue;
         port = pick_port(ts, f, m->has_even_port, m->wants_next_port, q->now);
-        if (port == 0 || table_set_port(&ts->f.table, a, f, port) != ERR_OK)
+        if (port == 0 || alloc_table_set_port(&ts->f.table, a, f, port) != ERR_OK)
             return STUN_INSUFFICIENT_CAPACITY;
         if (m->wants_next_port && !reserve(ts, a, f, (uint16_t)(port + 1), q->now))
             return STUN_INSUFFICIENT_CAPACITY;
@@ -451,11 +451,11 @@ static void on_allocate(struct turn_server *ts, const struct request *q)
         refuse(ts, q, code);
         return;
     }
-    a = table_add(&ts->f.table, q->from);
+    a = alloc_table_add(&ts->f.table, q->from);
     code = a == NULL ? STUN_INSUFFICIENT_CAPACITY : give_ports(ts, q, a, want);
     if (code != 0) {
         if (a != NULL)
-            table_remove(&ts->f.table, a);
+            alloc_table_remove(&ts->f.table, a);
         refuse(ts, q, code);
         return;
     }
@@ -659,7 +659,7 @@ static uint8_t *with_headroom(struct turn_server *ts, struct slice bytes)
 
 static void on_send(struct turn_server *ts, ns_t now, const struct addr *from, const struct stun_msg *m)
 {
-    struct allocation *a = table_find(&ts->f.table, from);
+    struct allocation *a = alloc_table_find(&ts->f.table, from);
     struct forward out = {.how = FORWARD_DROP};
 
     if (a == NULL || m->n_peers != 1 || m->data.data == NULL || m->n_unknown > 0 || m->has_dont_fragment) {
@@ -689,7 +689,7 @@ void turn_server_input(struct turn_server *ts, ns_t now, const struct addr *from
         return;
     }
     if (msg.cls == STUN_REQUEST) {
-        struct request q = {.now = now, .from = from, .msg = &msg, .a = table_find(&ts->f.table, from)};
+        struct request q = {.now = now, .from = from, .msg = &msg, .a = alloc_table_find(&ts->f.table, from)};
 
         on_request(ts, &q);
         secret_wipe(&q.who, sizeof q.who);
@@ -714,7 +714,7 @@ static void deliver(struct turn_server *ts, ns_t now, struct allocation *a, cons
 void turn_server_port_input(struct turn_server *ts, ns_t now, uint32_t handle, const struct addr *from,
                             struct slice bytes)
 {
-    struct allocation *a = table_by_port(&ts->f.table, handle >> 16 != 0 ? IP6 : IP4, (uint16_t)handle);
+    struct allocation *a = alloc_table_by_port(&ts->f.table, handle >> 16 != 0 ? IP6 : IP4, (uint16_t)handle);
 
     if (a != NULL)
         deliver(ts, now, a, from, bytes);
@@ -728,7 +728,7 @@ bool turn_server_inside(struct turn_server *ts, ns_t now, const struct addr *fro
 
     if (!addr_equal_ip(&ts->f.external[family], to))
         return false;
-    a = table_by_port(&ts->f.table, family, to->port);
+    a = alloc_table_by_port(&ts->f.table, family, to->port);
     if (a == NULL)
         return false;
     deliver(ts, now, a, from, bytes);
@@ -752,7 +752,7 @@ void turn_server_guest_pass(struct turn_server *ts, bool is_last_week, const uin
 
 enum err turn_server_usage(const struct turn_server *ts, uint64_t id, struct turn_usage *out)
 {
-    const struct allocation *a = table_at(&ts->f.table, id);
+    const struct allocation *a = alloc_table_at(&ts->f.table, id);
 
     if (a == NULL)
         return ERR_NOT_FOUND;
@@ -762,7 +762,7 @@ enum err turn_server_usage(const struct turn_server *ts, uint64_t id, struct tur
 
 void turn_server_close(struct turn_server *ts, ns_t now, uint64_t id)
 {
-    struct allocation *a = table_at(&ts->f.table, id);
+    struct allocation *a = alloc_table_at(&ts->f.table, id);
 
     if (a != NULL)
         end_allocation(ts, now, a);

@@ -3,6 +3,7 @@
  * Answers replace a whole list, events change one entry. Unknown members are ignored, missing ones mean
  * "unknown". Beyond UX §6 the model reads these members when they are there (all optional):
  *
+ *   status    the object of UX §6 as member "status", because "id" is the request's; or bare
  *   contact   claimed, last_length (s), last_cause, last_dir, code (safety number), note
  *   CALL      text (the <reason> or <what> of a cause, or what a stage is doing), delay_ms, muted, volume_pct,
  *             gain_pct, mic, speaker, fec, relay_name, score, direct_failed, ring_s, list, lost_s, digits

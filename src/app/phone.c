@@ -337,11 +337,11 @@ enum err phone_dial(struct app *a, ns_t now, const char *to, const struct call_a
     if (e != ERR_OK)
         return err_set(detail, e, "Too many calls at once.");
     if (!z->is_loopback && !is_online(a)) {
-        call_fail(*out, now, CAUSE_NO_NETWORK, NULL);
+        call_abort(*out, now, CAUSE_NO_NETWORK, NULL);
         return ERR_OK;
     }
     if (reach_start(a, now, who, z, *out) == NULL)
-        call_fail(*out, now, CAUSE_INTERNAL, "too many sessions");
+        call_abort(*out, now, CAUSE_INTERNAL, "too many sessions");
     return ERR_OK;
 }
 
@@ -363,7 +363,7 @@ static void on_sent(void *arg, enum err e)
     }
     p->call = NULL;
     reach_stop(p, a->now);
-    call_fail(c, a->now, e == ERR_OK ? CAUSE_NOT_ALLOWED : CAUSE_NO_NETWORK, NULL);
+    call_abort(c, a->now, e == ERR_OK ? CAUSE_NOT_ALLOWED : CAUSE_NO_NETWORK, NULL);
 }
 
 /* Neither S nor a card: a stranger to them. The request is left, and the call says so when it is stored. */

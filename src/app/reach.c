@@ -420,7 +420,7 @@ static void give_up(struct peer *p, ns_t now, enum call_cause cause)
     p->call = NULL;
     link_failed(p, now);
     if (c != NULL)
-        call_fail(c, now, cause, NULL);
+        call_abort(c, now, cause, NULL);
 }
 
 static void open_session(struct peer *p, ns_t now)

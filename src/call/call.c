@@ -126,7 +126,7 @@ static void set_tone(struct call *c, enum call_state s)
         log_info(x->env, "call %u: no tone: %s", c->id, detail.text);
 }
 
-void call_set_state(struct call *c, ns_t now, enum call_state s)
+void call_enter(struct call *c, ns_t now, enum call_state s)
 {
     if (c->is_over || (c->state == s && c->state_at != 0))
         return;
@@ -261,7 +261,7 @@ enum err calls_dial(struct calls *x, ns_t now, const uint8_t peer[static 32],
         return ERR_FULL;
     env_random(x->env, c->hello_id, sizeof c->hello_id);
     path_open(c, now);
-    call_set_state(c, now, CALL_LOOKING_UP);
+    call_enter(c, now, CALL_LOOKING_UP);
     return ERR_OK;
 }
 
@@ -272,7 +272,7 @@ const uint8_t *call_hello_id(const struct call *c)
 
 void call_connecting(struct call *c, ns_t now)
 {
-    call_set_state(c, now, CALL_CONNECTING);
+    call_enter(c, now, CALL_CONNECTING);
 }
 
 static void invite(struct call *c, ns_t now)
@@ -308,7 +308,7 @@ void call_use_session(struct call *c, ns_t now, struct session *s)
         invite(c, now);
 }
 
-void call_fail(struct call *c, ns_t now, enum call_cause cause, const char *text)
+void call_abort(struct call *c, ns_t now, enum call_cause cause, const char *text)
 {
     call_end(c, now, cause, text);
 }
@@ -349,7 +349,7 @@ static void on_incoming(void *arg, struct ua_call *ua, struct slice sdp, const s
     path_open(c, x->now);
     path_take_remote(c, x->now, &c->offer.ice);
     if (c->state_at == 0)
-        call_set_state(c, x->now, CALL_INCOMING);
+        call_enter(c, x->now, CALL_INCOMING);
     if (!c->is_answered && !c->is_over)
         ua_ring(ua, x->now, NULL, 0);
 }
@@ -376,7 +376,7 @@ static void answer_now(struct call *c, ns_t now)
     wr_init(&w, body, sizeof body);
     sdp_write(&mine, &w);
     ua_answer(c->ua, now, wr_done(&w), headers, c->has_commit ? 1 : 0);
-    call_set_state(c, now, CALL_IN_CALL);
+    call_enter(c, now, CALL_IN_CALL);
 }
 
 enum err call_answer(struct call *c, ns_t now)
@@ -384,7 +384,7 @@ enum err call_answer(struct call *c, ns_t now)
     if (c->is_outgoing || c->is_answered || c->wants_answer || c->is_over)
         return ERR_STATE;
     if (c->state_at == 0)
-        call_set_state(c, now, CALL_INCOMING);
+        call_enter(c, now, CALL_INCOMING);
     if (path_is_waiting(c, now))
         c->wants_answer = true;
     else
@@ -403,7 +403,7 @@ static void on_provisional(void *arg, struct ua_call *ua, int code, struct slice
     (void)sdp;
     (void)msg;
     if (c != NULL && code == 180)
-        call_set_state(c, x->now, CALL_RINGING);
+        call_enter(c, x->now, CALL_RINGING);
 }
 
 static void on_answered(void *arg, struct ua_call *ua, struct slice sdp, const struct ua_msg *msg)
@@ -430,7 +430,7 @@ static void on_answered(void *arg, struct ua_call *ua, struct slice sdp, const s
         make_code(c, c->nonce, c->peer_nonce);
     path_take_remote(c, x->now, &answer->ice);
     if (path_start_media(c, x->now, answer) == ERR_OK) {
-        call_set_state(c, x->now, CALL_IN_CALL);
+        call_enter(c, x->now, CALL_IN_CALL);
         path_tell_all(c, x->now);
     }
     mem_free(answer);
@@ -536,7 +536,7 @@ static void on_reinvite(void *arg, struct ua_call *ua, struct slice sdp, const s
         sdp_write(mine, &w);
         ua_reinvite_answer(ua, x->now, wr_done(&w));
         if (c->state != CALL_HELD_LOCAL)
-            call_set_state(c, x->now, sdp_is_hold(offer) ? CALL_HELD_REMOTE : CALL_IN_CALL);
+            call_enter(c, x->now, sdp_is_hold(offer) ? CALL_HELD_REMOTE : CALL_IN_CALL);
     }
     mem_free(offer);
     mem_free(mine);
@@ -589,7 +589,7 @@ enum err call_hold(struct call *c, ns_t now, bool is_on)
     if (!c->is_answered || c->media == NULL || is_on == (c->state == CALL_HELD_LOCAL))
         return ERR_STATE;
     media_set(c->media, MEDIA_HOLD, is_on);
-    call_set_state(c, now, is_on ? CALL_HELD_LOCAL : CALL_IN_CALL);
+    call_enter(c, now, is_on ? CALL_HELD_LOCAL : CALL_IN_CALL);
     mine = mem_alloc(sizeof *mine);
     path_describe(c, now, NULL, mine);
     wr_init(&w, body, sizeof body);

@@ -170,7 +170,7 @@ void call_connecting(struct call *c, ns_t now);
 void call_use_session(struct call *c, ns_t now, struct session *s);
 const uint8_t *call_hello_id(const struct call *c);
 /* It cannot be: ends with that cause; text may be NULL. */
-void call_fail(struct call *c, ns_t now, enum call_cause cause, const char *text);
+void call_abort(struct call *c, ns_t now, enum call_cause cause, const char *text);
 
 enum err call_answer(struct call *c, ns_t now);
 /* Hang up, cancel or decline, whatever fits the state. */

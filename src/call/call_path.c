@@ -383,9 +383,9 @@ static void watch_silence(struct call *c, ns_t now)
     if (silent > CALL_LOST_NS)
         call_end(c, now, CAUSE_LOST, NULL);
     else if (silent > CALL_SILENCE_NS && c->state == CALL_IN_CALL)
-        call_set_state(c, now, CALL_RECONNECTING);
+        call_enter(c, now, CALL_RECONNECTING);
     else if (silent <= CALL_SILENCE_NS && c->state == CALL_RECONNECTING)
-        call_set_state(c, now, CALL_IN_CALL);
+        call_enter(c, now, CALL_IN_CALL);
 }
 
 void path_tick(struct call *c, ns_t now)

@@ -66,7 +66,7 @@ struct calls {
 };
 
 /* call.c */
-void call_set_state(struct call *c, ns_t now, enum call_state s);
+void call_enter(struct call *c, ns_t now, enum call_state s);
 void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text);
 void call_changed(struct call *c);
 

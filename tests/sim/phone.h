@@ -1,0 +1,59 @@
+/* tests/sim/phone.h - whole phones on the virtual network, for scenarios.
+ *
+ * A phone is a struct app on a vnet host, with its own keys and settings, sound made and heard in virtual time: it
+ * says a tone of its own pitch, and counts how much of the other's it hears.
+ *
+ *   owner  the test: sim_phone_create()/destroy(); the net outlives the phones */
+#ifndef ITO_SIM_PHONE_H
+#define ITO_SIM_PHONE_H
+
+#include "app/app.h"
+#include "call/call.h"
+#include "crypto/idtext.h"
+#include "sim/vnet.h"
+
+struct sim_phone {
+    struct vnet *net;
+    struct vnet_host *host;
+    struct clock_driver *driver;
+    struct keyring keys;
+    struct config *settings;
+    struct app *app;
+    char id[ID_TEXT_BYTES];
+    struct call_audio audio;
+    double pitch_hz; /* of what it says */
+    double wanted_hz; /* of what it listens for */
+    ns_t started_at;
+    /* what it heard, in frames of 20 ms: with the wanted tone, and the longest run without it once it began */
+    unsigned n_heard, n_frames, run_without, longest_without;
+    bool has_heard;
+    double sum_sin, sum_cos, energy;
+    size_t in_frame;
+    struct vnet_socket *ports[256];
+    uint32_t handles[256];
+    char *answer;          /* the newest answer, JSON */
+    char state[24], cause[24], path[24], paths_seen[256]; /* of the newest call event */
+    char code[8];
+    ns_t state_at, ringing_at, in_call_at;
+    unsigned n_calls, n_requests;
+    uint32_t call_id;
+};
+
+/* settings: text of a config.json, or NULL. mode APP_RELAY makes a volunteer's relay. */
+struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode, const char *settings);
+void sim_phone_destroy(struct sim_phone *p);
+/* A request as text with printf-like arguments; its answer is in p->answer. True when it was ok. */
+bool sim_ask(struct sim_phone *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Each knows the other's address in the overlay. */
+void sim_bootstrap(struct sim_phone *p, const struct sim_phone *from);
+/* Put each on the other's list. */
+void sim_befriend(struct sim_phone *a, const char *a_calls_b, struct sim_phone *b, const char *b_calls_a);
+/* Stop predicates for vnet_run_for(). */
+struct sim_wait {
+    struct sim_phone *p;
+    const char *state; /* reached by the newest call */
+    const char *path;  /* and the call's path, or NULL */
+};
+bool sim_reached(void *arg);
+
+#endif
