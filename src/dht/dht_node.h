@@ -27,9 +27,9 @@
 #define DHT_SEEN_MAX      256               /* distinct blobs or adverts one operation hands out */
 #define DHT_PAGES_MAX     12                /* adverts: pages asked of one node */
 #define DHT_FIRST_RTT_NS  (250 * NS_PER_MS) /* expected while nobody answered */
-#define DHT_PROBE_NS      (20 * NS_PER_S)   /* upkeep: one contact is asked this often */
+#define DHT_PROBE_NS      (40 * NS_PER_S)   /* upkeep: one contact is asked this often */
 #define DHT_PROBE_CLIENT  (300 * NS_PER_S)
-#define DHT_STALE_NS      (600 * NS_PER_S) /* and not one that answered this recently */
+#define DHT_STALE_NS      (1800 * NS_PER_S) /* and not one that answered this recently */
 #define DHT_REFRESH_NS    (3600 * NS_PER_S)
 #define DHT_HINT_MAX_NS   (60 * NS_PER_S)
 #define DHT_RATE_SLOTS    512

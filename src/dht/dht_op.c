@@ -62,8 +62,8 @@ struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_
     d->op_round = d->op_round >= UINT32_MAX / DHT_OPS_MAX - 1 ? 1 : d->op_round + 1;
     op->kind = (uint8_t)kind;
     memcpy(op->target, target, ID_BYTES);
-    op->l =
-        lookup_create(target, d->id, d->k, d->config.n_paths, is_write(op) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
+    op->l = lookup_create(target, d->id, is_write(op) ? copies(d) : d->k, d->config.n_paths,
+                          is_write(op) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
     op->started_at = now;
     op->ends_at = now + DHT_OP_MAX_NS;
     op->seq = -1;

@@ -129,6 +129,12 @@ void size_add(struct size_estimate *s, ns_t now, double sample)
     s->at[oldest] = now > 0 ? now : 1;
 }
 
+/* Within a factor of two of our own neighbourhood: the zone may have grown since. */
+static bool is_near(double sample, double own)
+{
+    return own <= 0 || (sample < 2 * own && own < 2 * sample);
+}
+
 void size_read(const struct size_estimate *s, ns_t now, unsigned k, double own, double *n, double *low,
                double *high)
 {
@@ -136,7 +142,7 @@ void size_read(const struct size_estimate *s, ns_t now, unsigned k, double own, 
 
     *n = *low = *high = 1;
     for (unsigned i = 0; i < ESTIMATE_SIZES; i++)
-        if (s->at[i] > 0 && now - s->at[i] <= ESTIMATE_SIZE_NS) {
+        if (s->at[i] > 0 && now - s->at[i] <= ESTIMATE_SIZE_NS && is_near(s->n[i], own)) {
             sum += s->n[i];
             weight += 1;
         }

@@ -58,8 +58,8 @@ struct size_estimate {
 /* What n nodes say that reach to distance (share of the id space) from a target: n - 1 over distance. */
 double size_sample(unsigned n, double distance);
 void size_add(struct size_estimate *s, ns_t now, double sample);
-/* Mean of `own` (a sample of our own neighbourhood; 0: none) and what is not older than ESTIMATE_SIZE_NS, with a 95 %
- * interval for samples of k nodes each; 1, 1, 1 when nothing is known. */
+/* Mean of `own` (a sample of our own neighbourhood, the freshest there is; 0: none) and those not older than
+ * ESTIMATE_SIZE_NS that do not differ from it by more than a factor of two, with a 95 % interval for samples of k nodes each; 1, 1, 1 when nothing is known. */
 void size_read(const struct size_estimate *s, ns_t now, unsigned k, double own, double *n, double *low,
                double *high);
 

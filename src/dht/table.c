@@ -189,6 +189,14 @@ void table_probed(struct table *t, ns_t now, const uint8_t id[static ID_BYTES])
         t->pool[i].probed_at = now;
 }
 
+void table_heard(struct table *t, ns_t now, const uint8_t id[static ID_BYTES], const struct addr *from)
+{
+    uint16_t i = find_index(t, id);
+
+    if (i != TABLE_NONE && t->pool[i].fails == 0 && addr_equal(&t->pool[i].c.addr, from))
+        t->pool[i].probed_at = now;
+}
+
 /* The freshest spare for a bucket, taken out. */
 static bool take_spare(struct table *t, unsigned bucket, struct table_spare *out)
 {

@@ -67,6 +67,8 @@ void table_fini(struct table *t);
 enum err table_seen(struct table *t, ns_t now, const struct contact *c, ns_t rtt);
 /* It was asked (to order probes). */
 void table_probed(struct table *t, ns_t now, const uint8_t id[static ID_BYTES]);
+/* A proven query of it came from where we know it to be: no need to probe it soon. */
+void table_heard(struct table *t, ns_t now, const uint8_t id[static ID_BYTES], const struct addr *from);
 /* It did not answer. After TABLE_FAILS in a row a spare of its bucket takes its place; without a spare it stays, last
  * in every order, until it has failed 5 times. */
 void table_failed(struct table *t, ns_t now, const uint8_t id[static ID_BYTES]);
