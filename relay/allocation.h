@@ -63,7 +63,8 @@ struct table {
     struct heap timers;
 };
 
-void alloc_table_init(struct table *t, uint32_t max_rows, uint16_t port_min, uint16_t port_max, uint64_t seed);
+void alloc_table_init(struct table *t, uint32_t max_rows, uint16_t port_min, uint16_t port_max,
+                      uint64_t seed);
 void alloc_table_fini(struct table *t);
 /* A fresh row for this client, without ports; NULL when max_rows are used. */
 struct allocation *alloc_table_add(struct table *t, const struct addr *client);

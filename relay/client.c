@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "crypto/identity.h"
 
-#define OVERCHARGES_MAX 3 /* then we do not use it any more */
+#define OVERCHARGES_MAX 2 /* then we do not use it any more */
 #define DAYS_APART      2 /* of the two sides' calendars */
 
 enum lease_state { LEASE_FREE, LEASE_ASKING, LEASE_HELD };
@@ -366,20 +366,17 @@ static void on_propose(struct relay_client *rc, ns_t now, const struct wire_msg 
         refused(rc, now, 0, CLIENT_OVERCHARGED, 0);
 }
 
-static void settle(struct relay_client *rc, const struct statement *s)
+/* seconds: how much of our count it settles; none when it is from before we counted. */
+static void settle(struct relay_client *rc, const struct statement *s, double seconds)
 {
-    int relay = statement_side(s, rc->config.relay);
-    double before = rc->head.seq > 0 && rc->head.inc == s->inc ? (double)rc->head.served[relay] : 0;
-
     if (ledger_db_put_statement(rc->config.db, rc->account.pub, s, today(rc)) != ERR_OK)
         return;
     ledger_db_add_bytes(rc->config.db, rc->account.pub, rc->config.relay, 0, rc->used_bytes);
     ledger_db_put_quality(rc->config.db, rc->config.relay, &rc->quality);
     rc->used_bytes = 0;
-    rc->good_s -= (double)s->served[relay] - before;
-    if (rc->good_s < -RECEIPT_UNIT_S)
-        rc->good_s = -RECEIPT_UNIT_S;
-    rc->bad_s = 0;
+    rc->good_s -= seconds;
+    if (seconds > 0)
+        rc->bad_s = 0;
     rc->head = *s;
     if (rc->ops.settled != NULL)
         rc->ops.settled(rc->arg, s);
@@ -398,13 +395,14 @@ static void on_done(struct relay_client *rc, const struct wire_msg *m)
         rc->stats.bad_signature++;
         return;
     }
-    settle(rc, &s);
+    settle(rc, &s, (double)s.served[relay] - (rc->head.seq > 0 ? (double)rc->head.served[relay] : 0));
 }
 
 /* The relay shows a newer statement with our signature: our database lost it, and it binds us. */
 static void on_sync(struct relay_client *rc, const struct wire_msg *m)
 {
-    struct statement s;
+    struct statement s, pending;
+    double seconds = 0;
 
     if (statement_parse(slice_of(m->statement, sizeof m->statement), &s) != ERR_OK || !is_our_pair(rc, &s)) {
         rc->stats.malformed++;
@@ -414,8 +412,14 @@ static void on_sync(struct relay_client *rc, const struct wire_msg *m)
         rc->stats.bad_signature++;
         return;
     }
-    if (rc->head.seq == 0 || statement_newer(&s, &rc->head))
-        settle(rc, &s);
+    if (rc->head.seq > 0 && !statement_newer(&s, &rc->head))
+        return;
+    if (has_pending(rc, &pending) && pending.inc == s.inc && pending.seq == s.seq) {
+        int relay = statement_side(&s, rc->config.relay);
+
+        seconds = (double)s.served[relay] - (rc->head.seq > 0 ? (double)rc->head.served[relay] : 0);
+    }
+    settle(rc, &s, seconds);
 }
 
 /* --- knocks --- */

@@ -343,7 +343,9 @@ static uint16_t give_ports(struct turn_server *ts, const struct request *q, stru
         if (r == NULL)
             return STUN_INSUFFICIENT_CAPACITY;
         r->expires_at = 0;
-        return alloc_table_set_port(&ts->f.table, a, r->family, r->port) == ERR_OK ? 0 : STUN_INSUFFICIENT_CAPACITY;
+        return alloc_table_set_port(&ts->f.table, a, r->family, r->port) == ERR_OK
+                   ? 0
+                   : STUN_INSUFFICIENT_CAPACITY;
     }
     for (int f = 0; f < N_FAMILIES; f++) {
         if (!want[f])
