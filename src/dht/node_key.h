@@ -17,11 +17,10 @@
 #include "dht/id.h"
 #include "dht/krpc.h"
 
-#define NODE_PAIRS 512
-#define NODE_WAYS  8
-#define NODE_PROVEN_NS \
-    (30 * 60 * NS_PER_S)                /* an address stays proven this long after the last message from it */
-#define NODE_COOKIE_NS (120 * NS_PER_S) /* a cookie secret's time; the one before it is still good */
+#define NODE_PAIRS     512
+#define NODE_WAYS      8
+#define NODE_PROVEN_NS (7200 * NS_PER_S) /* an address stays proven this long: items come again each hour */
+#define NODE_COOKIE_NS (120 * NS_PER_S)  /* a cookie secret's time; the one before it is still good */
 
 /* Real cryptography, or the simulator's keyed hashes. */
 struct node_ops {
