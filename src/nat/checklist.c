@@ -186,6 +186,11 @@ struct pair *checklist_find_id(struct checklist *l, const uint8_t id[static STUN
     return NULL;
 }
 
+ns_t pair_sent_last_at(const struct pair *p)
+{
+    return p->slots[p->id[STUN_ID_BYTES - 1] % CHECK_SLOTS].sent_at;
+}
+
 bool pair_is_better(const struct pair *a, const struct pair *b)
 {
     return a->is_relayed != b->is_relayed ? b->is_relayed : a->priority > b->priority;

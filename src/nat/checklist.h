@@ -70,6 +70,8 @@ ns_t checklist_deadline(const struct checklist *l, const struct pair *but);
 /* The best valid pair, direct before relayed, then by priority; one to be avoided only when there is no other.
  * fresh: heard at this moment or later; 0: any. */
 struct pair *checklist_best(struct checklist *l, ns_t now, ns_t fresh, const struct pair *but);
+/* When it was last asked; 0: never. */
+ns_t pair_sent_last_at(const struct pair *p);
 /* a is a better kind of pair than b, or the same kind with a higher priority. */
 bool pair_is_better(const struct pair *a, const struct pair *b);
 

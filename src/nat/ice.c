@@ -3,22 +3,18 @@
 #include "base/mem.h"
 #include "crypto/secret.h"
 #include "nat/checklist.h"
+#include "nat/consent.h"
 #include "nat/ice_message.h"
 
-#define MS               NS_PER_MS
-#define REVIVALS_MAX     3               /* of a failed pair, by requests of the peer's or a lost path */
-#define WARM_NS          (10 * NS_PER_S) /* and up to half as much again: valid pairs not in use */
-#define WARM_SOON_NS     (1 * NS_PER_S)  /* one that let us down is asked again so soon */
-#define RETRY_NS         (20 * NS_PER_S) /* one that worked once, and is gone, while there is a path */
-#define WARM_TRIES       5
-#define WARM_GAP_NS      (500 * MS)
-#define CONSENT_CHECK_NS (4 * NS_PER_S) /* and up to half as much again, RFC 7675 §5.1 */
-#define QUIET_NS         (1000 * MS)    /* and up to twice that: probe a path without media */
-#define MEDIA_RECENT_NS  (2 * NS_PER_S) /* media is expected to go on */
-#define MEDIA_GAP_NS     (120 * MS)     /* six packets of 20 ms missing: probe */
-#define AVOID_NS         (5 * NS_PER_S) /* a pair that let us down, doubling */
-#define AVOID_DOUBLINGS  4
-#define BLIND_NS         (2500 * MS) /* we hear them, they do not answer: they do not hear us */
+#define MS              NS_PER_MS
+#define REVIVALS_MAX    3               /* of a failed pair, by requests of the peer's or a lost path */
+#define WARM_NS         (10 * NS_PER_S) /* and up to half as much again: valid pairs not in use */
+#define WARM_SOON_NS    (1 * NS_PER_S)  /* one that let us down is asked again so soon */
+#define RETRY_NS        (20 * NS_PER_S) /* one that worked once, and is gone, while there is a path */
+#define WARM_TRIES      5
+#define WARM_GAP_NS     (500 * MS)
+#define AVOID_NS        (5 * NS_PER_S) /* a pair that let us down, doubling */
+#define AVOID_DOUBLINGS 4
 
 /* When an unanswered check is repeated; the last is waited for as long as itself. */
 static const uint16_t check_gap_ms[ICE_CHECKS_MAX] = {250, 500, 1000, 1500, 2000, 2000, 2000};
@@ -33,7 +29,8 @@ struct ice {
     struct ice_credentials own, own_before, remote;
     ns_t started_at, pace_at; /* started_at: remote credentials came */
     struct ice_path path;
-    ns_t path_heard_at, media_at, quiet_ns, ticked_at;
+    struct consent consent;
+    ns_t path_heard_at, ticked_at;
     ns_t
         fallen_at; /* when the last path came into doubt that was left: who was not heard since may be dead too */
     bool has_poked; /* the other pairs were asked since the path came into doubt */
@@ -68,7 +65,7 @@ struct ice *ice_create(const struct ice_config *config, const struct ice_ops *op
         env_random(env, &i->config.tie_breaker, sizeof i->config.tie_breaker);
     i->list.is_controlling = config->is_controlling;
     i->list.allow_loopback = config->allow_loopback;
-    i->quiet_ns = QUIET_NS;
+    consent_init(&i->consent);
     ice_credentials_draw(&i->own, i->env);
     return i;
 }
@@ -101,16 +98,6 @@ static bool has_remote(const struct ice *i)
 static const struct addr *remote_of(const struct ice *i, const struct pair *p)
 {
     return &i->list.remotes[p->remote].addr;
-}
-
-static ns_t sent_last_at(const struct pair *p)
-{
-    return p->slots[p->id[STUN_ID_BYTES - 1] % CHECK_SLOTS].sent_at;
-}
-
-static bool expects_media(const struct ice *i, ns_t now)
-{
-    return i->media_at != 0 && now < i->media_at + MEDIA_RECENT_NS;
 }
 
 /* What the peer is to rank us by when it does not know this address (RFC 8445 §7.1.1). */
@@ -197,7 +184,7 @@ static void move_to(struct ice *i, ns_t now, struct pair *p)
     i->path_is_old = false;
     i->has_poked = false;
     i->is_acked = false;
-    i->media_at = i->media_at != 0 ? now : 0; /* media moves with us: expect it here */
+    consent_moved(&i->consent, now);
     i->path_heard_at = p->heard_at = now;
     p->n_sent = 0;
     p->doubt_at = 0;
@@ -212,24 +199,6 @@ static void move_to(struct ice *i, ns_t now, struct pair *p)
     i->ops->path(i->arg, now, &i->path);
 }
 
-/* How long an answer to a probe may take: long enough for jitter, and for a second try. */
-static ns_t answer_limit(const struct ice *i, const struct pair *p, ns_t now)
-{
-    ns_t limit = expects_media(i, now) ? 120 * MS : 500 * MS, by_rtt = p->rtt + p->rtt / 4 + 50 * MS;
-
-    return limit > by_rtt ? limit : by_rtt;
-}
-
-/* Probes went unanswered for longer than an answer may take. */
-static bool is_failing(const struct ice *i, const struct pair *p, ns_t now)
-{
-    ns_t limit = answer_limit(i, p, now);
-
-    if (p->doubt_at == 0 || p->n_sent < 3 || now < p->doubt_at + limit)
-        return false;
-    return now >= p->heard_at + limit || now >= p->doubt_at + BLIND_NS;
-}
-
 static void let_down(struct pair *p, ns_t now)
 {
     p->avoid_until = now + (AVOID_NS << (p->n_let_down < AVOID_DOUBLINGS ? p->n_let_down : AVOID_DOUBLINGS));
@@ -241,7 +210,7 @@ static struct pair *choose(struct ice *i, ns_t now)
 {
     struct pair *cur = path_pair(i), *best, *told = NULL;
 
-    if (cur != NULL && is_failing(i, cur, now)) {
+    if (cur != NULL && consent_fails(&i->consent, cur, now)) {
         best = checklist_best(&i->list, now, cur->doubt_at, cur);
         if (best != NULL) {
             i->fallen_at = cur->doubt_at;
@@ -289,26 +258,6 @@ static void poke_others(struct ice *i, ns_t now, const struct pair *path)
     }
 }
 
-static ns_t probe_at_pace(const struct ice *i, const struct pair *p, bool media)
-{
-    ns_t gap = media ? 50 * MS : 200 * MS;
-
-    if (p->n_sent == 0)
-        return ns_min(p->next_at, p->heard_at + (media ? MEDIA_GAP_NS : i->quiet_ns));
-    if (gap < p->rtt / 2)
-        gap = p->rtt / 2;
-    return sent_last_at(p) + (p->n_sent < 6 ? gap : p->n_sent < 16 ? 500 * MS : NS_PER_S);
-}
-
-/* When to probe the path: for consent, soon after silence, again and again while unanswered; sooner as long as
- * media is expected. */
-static ns_t probe_at(const struct ice *i, const struct pair *p)
-{
-    ns_t at = probe_at_pace(i, p, true);
-
-    return expects_media(i, at) ? at : probe_at_pace(i, p, false);
-}
-
 static void lose_path(struct ice *i, ns_t now)
 {
     struct pair *p = path_pair(i);
@@ -336,9 +285,9 @@ static void watch_path(struct ice *i, ns_t now)
         return;
     if (now >= consent_until(i, p)) {
         lose_path(i, now);
-    } else if (p != NULL && now >= probe_at(i, p)) {
+    } else if (p != NULL && now >= consent_probe_at(&i->consent, p)) {
         send_check(i, now, p);
-        if (p->n_sent >= (expects_media(i, now) ? 1 : 2))
+        if (p->n_sent >= (consent_expects_media(&i->consent, now) ? 1 : 2))
             poke_others(i, now, p);
     }
 }
@@ -373,12 +322,11 @@ static void check_succeeded(struct ice *i, ns_t now, struct pair *p, unsigned sl
     p->n_sent = p->n_revived = 0;
     p->doubt_at = 0;
     p->answered_at = p->heard_at = now;
-    p->next_at = now + (is_path ? CONSENT_CHECK_NS + random_up_to(i, CONSENT_CHECK_NS / 2)
-                                : WARM_NS + random_up_to(i, WARM_NS / 2));
+    p->next_at =
+        is_path ? consent_answered(&i->consent, now, i->env) : now + WARM_NS + random_up_to(i, WARM_NS / 2);
     if (is_path) {
         i->path_heard_at = now;
         i->has_poked = false;
-        i->quiet_ns = QUIET_NS + random_up_to(i, QUIET_NS);
         if (i->list.is_controlling && p->slots[slot].nomination == i->nomination)
             i->is_acked = true;
         fill_path(i, p);
@@ -490,8 +438,8 @@ static void trigger(struct pair *p, ns_t now)
     if (p->state == PAIR_FAILED && !revive(p, now))
         return;
     p->is_triggered = true;
-    if (sent_last_at(p) == 0 || p->next_at > sent_last_at(p) + ICE_PACE_NS)
-        p->next_at = sent_last_at(p) == 0 ? now : sent_last_at(p) + ICE_PACE_NS;
+    if (pair_sent_last_at(p) == 0 || p->next_at > pair_sent_last_at(p) + ICE_PACE_NS)
+        p->next_at = pair_sent_last_at(p) == 0 ? now : pair_sent_last_at(p) + ICE_PACE_NS;
 }
 
 /* USE-CANDIDATE: the highest number wins; without numbers, the last one. */
@@ -585,7 +533,7 @@ void ice_heard(struct ice *i, ns_t now, uint8_t base, const struct addr *from)
         p->heard_at = now;
     if (i->has_path && i->path.base == base && addr_equal(&i->path.remote, from)) {
         i->path_heard_at = now;
-        i->media_at = now;
+        consent_heard_media(&i->consent, now);
     }
 }
 
@@ -734,9 +682,9 @@ ns_t ice_deadline(const struct ice *i)
     if (i->has_path)
         at = consent_until(i, p);
     if (p != NULL) {
-        at = ns_min(at, probe_at(i, p));
-        limit = p->doubt_at + answer_limit(i, p, i->ticked_at);
-        if (p->doubt_at != 0 && limit > i->ticked_at) /* the moment is_failing() may become true */
+        at = ns_min(at, consent_probe_at(&i->consent, p));
+        limit = consent_fails_at(&i->consent, p, i->ticked_at);
+        if (limit > i->ticked_at)
             at = ns_min(at, limit);
     }
     if (!has_remote(i))

@@ -180,3 +180,18 @@ enum stun_mapping stun_client_mapping(const struct stun_client *c, const struct 
         *step = (int)c->mapped[1].port - (int)c->mapped[0].port;
     return STUN_MAPPING_VARIES;
 }
+
+size_t stun_client_predict(const struct stun_client *c, struct addr *out, size_t max)
+{
+    int step, port;
+    size_t n = 0;
+
+    if (stun_client_mapping(c, NULL, &step) != STUN_MAPPING_VARIES || step == 0 || step > STUN_STEP_MAX ||
+        step < -STUN_STEP_MAX)
+        return 0;
+    for (port = c->mapped[1].port + step; n < max && port >= 1024 && port <= 65535; port += step) {
+        out[n] = c->mapped[1];
+        out[n++].port = (uint16_t)port;
+    }
+    return n;
+}

@@ -18,7 +18,8 @@
 
 #define STUN_CLIENT_MAX 8
 #define STUN_RTO_NS     (500 * NS_PER_MS) /* RFC 8489 §6.2.1 */
-#define STUN_RETRY_MAX  7                 /* Rc; the last one is waited for 16 RTO (Rm) */
+#define STUN_STEP_MAX   16
+#define STUN_RETRY_MAX  7 /* Rc; the last one is waited for 16 RTO (Rm) */
 
 /* When to send a request again: after 0.5, 1, 2, 4, 8, 16 s, then 8 s of waiting. */
 struct stun_retry {
@@ -59,5 +60,8 @@ ns_t stun_client_deadline(const struct stun_client *c);
 /* What the answers so far tell. own: our host address with port, or NULL. step: the difference between the
  * ports of the last two servers' answers, in order of asking (0 when unknown or not VARIES). */
 enum stun_mapping stun_client_mapping(const struct stun_client *c, const struct addr *own, int *step);
+/* The next addresses a NAT that counts its ports up or down by at most STUN_STEP_MAX will show, nearest first: to
+ * be offered as server-reflexive candidates. Returns how many (0..max): none for other NATs. */
+size_t stun_client_predict(const struct stun_client *c, struct addr *out, size_t max);
 
 #endif

@@ -11,9 +11,10 @@
 #include "nat/turn_client.h"
 #include "unit/nat/fake_turn.h"
 
-#define MS         NS_PER_MS
-#define SIGNAL_NS  (30 * MS)
-#define PHONE_TURN 2
+#define MS              NS_PER_MS
+#define SIGNAL_NS       (30 * MS)
+#define PHONE_TURN      2
+#define PHONE_PREDICTED 8
 
 struct phone {
     struct vnet *net;
@@ -23,7 +24,8 @@ struct phone {
     struct stun_client *stun;
     struct turn *turns[PHONE_TURN];
     unsigned n_turns;
-    bool hides_direct; /* tells relayed candidates only */
+    size_t n_predicted; /* ports of a counting NAT to offer; 0..PHONE_PREDICTED */
+    bool hides_direct;  /* tells relayed candidates only */
     unsigned n_paths, n_failed, n_lost;
     ns_t path_at, failed_at;
     uint64_t n_media_in, n_media_out;
@@ -186,11 +188,14 @@ static inline void phone_stun_answer(void *arg, ns_t now, const struct addr *ser
                                      const struct addr *mapped)
 {
     struct phone *p = arg;
+    struct addr next[PHONE_PREDICTED];
 
     (void)now;
     (void)server;
     if (result == ERR_OK)
         phone_offer(p, CANDIDATE_SRFLX, mapped, vnet_addr(p->host), 0);
+    for (size_t n = stun_client_predict(p->stun, next, p->n_predicted); n > 0; n--)
+        phone_offer(p, CANDIDATE_SRFLX, &next[n - 1], vnet_addr(p->host), 0);
 }
 
 static inline ns_t phone_deadline(void *arg)

@@ -179,6 +179,26 @@ static const struct vnet_nat_config symmetric = {
     .mapping = VNET_APD, .filtering = VNET_APD, .ports = VNET_PORTS_RANDOM};
 static const struct vnet_nat_config restricted = {.filtering = VNET_APD};
 
+static void counting_nat(void **state)
+{
+    const struct vnet_nat_config counting = {
+        .mapping = VNET_APD, .filtering = VNET_APD, .ports = VNET_PORTS_SEQUENTIAL};
+
+    (void)state;
+    for (size_t n = 0; n <= PHONE_PREDICTED; n += PHONE_PREDICTED) {
+        struct scene s;
+
+        scene_begin(&s, 3, &counting, &restricted);
+        s.a.n_predicted = n;
+        scene_call(&s, true);
+        stun_client_ask(s.a.stun, vnet_now(s.net), vnet_addr(s.relay2.host));
+        vnet_run_for(s.net, 10 * NS_PER_S, NULL, NULL);
+        assert_int_equal(both_direct(&s), n > 0);
+        assert_true(media_flows(&s));
+        scene_end(&s);
+    }
+}
+
 static void same_lan(void **state)
 {
     struct scene s;
@@ -558,6 +578,7 @@ int main(void)
         sentence("two public hosts are connected in one round trip after signalling", public_hosts),
         sentence("all 81 pairs of RFC 4787 NATs: direct exactly where theory says, else by relay",
                  nat_matrix),
+        sentence("a symmetric NAT that counts its ports is met by predicted ones", counting_nat),
         sentence("two phones behind one symmetric NAT meet on the LAN", same_lan),
         sentence("two symmetric NATs without a relay fail, once, in time", no_way),
         sentence("a call up over the relay moves to direct without a gap", relay_first_direct_later),
