@@ -439,6 +439,8 @@ static enum err load_settings(struct core *c, struct err_detail *detail)
                                   errors.lines[i]);
     }
     config_errors_fini(&errors);
+    for (const char *const *o = c->config.overrides; e == ERR_OK && o != NULL && *o != NULL; o += 2)
+        e = config_set(c->settings, NULL, o[0], o[1], detail);
     if (level == NULL)
         level = config_str(c->settings, CFG_LOG_LEVEL);
     c->level = LOG_INFO;

@@ -17,9 +17,10 @@ struct core_config {
     bool has_control; /* listen on the control socket */
     bool logs_to_stderr;
     bool is_silent;
-    const char *passphrase; /* NULL: none given */
-    const char *name;       /* for a new identity, when one must be made; NULL: refuse to make one */
-    uint16_t port;          /* 0: as configured */
+    const char *passphrase;       /* NULL: none given */
+    const char *name;             /* for a new identity, when one must be made; NULL: refuse to make one */
+    uint16_t port;                /* 0: as configured */
+    const char *const *overrides; /* key, value, ..., NULL: of the command line, before those of the file */
     const struct files *files;
 };
 

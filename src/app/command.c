@@ -44,6 +44,13 @@ static enum err do_status(struct request_ctx *r)
     return ERR_OK;
 }
 
+/* The control socket marks who watches; here it is only a command like others. */
+static enum err do_watch(struct request_ctx *r)
+{
+    (void)r;
+    return ERR_OK;
+}
+
 static enum err do_contacts(struct request_ctx *r)
 {
     merge(r->out, json_contacts(r->a));
@@ -542,6 +549,7 @@ static enum err do_reload(struct request_ctx *r)
 
 static const struct verb verbs[] = {
     {"status", do_status, false},
+    {"watch", do_watch, false},
     {"contacts", do_contacts, false},
     {"contacts_list", do_contacts, false},
     {"contacts_add", do_contacts_add, false},

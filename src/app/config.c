@@ -515,16 +515,35 @@ static enum err write_value(const char *path, const char *key, const char *json,
     return e;
 }
 
+/* A file with errors is not edited: its other mistakes would be written again. */
+static enum err write_checked(const char *path, const char *key, const cJSON *v, struct err_detail *detail)
+{
+    const char *slash = strrchr(path, '/');
+    struct config_errors errors = {0};
+    struct config *file = config_create();
+    enum err e = config_load(file, path, slash != NULL ? slash + 1 : path, &errors);
+    char *json = json_print(v);
+    size_t n = 0;
+
+    config_destroy(file);
+    if (e == ERR_OK)
+        e = write_value(path, key, json, detail);
+    else if (detail != NULL)
+        for (unsigned i = 0; i < errors.n && n < sizeof detail->text - 1; i++)
+            n += (size_t)snprintf(detail->text + n, sizeof detail->text - n, "%s%s", i > 0 ? "\n" : "",
+                                  errors.lines[i]);
+    config_errors_fini(&errors);
+    mem_free(json);
+    return e;
+}
+
 enum err config_set(struct config *c, const char *path, const char *key, const char *value,
                     struct err_detail *detail)
 {
     enum config_key k = config_find(key);
     const char *near = config_suggest(key);
-    struct config_errors errors = {0};
-    struct config *file;
     struct err_detail d;
     cJSON *v, *old;
-    char *json;
     enum err e;
 
     if (k == CFG_COUNT)
@@ -542,17 +561,8 @@ enum err config_set(struct config *c, const char *path, const char *key, const c
         cJSON_Delete(v);
         return err_set(detail, ERR_CONFIG, "%s: %s", key, d.text);
     }
-    /* A file with errors is not edited: its other mistakes would be written again. */
-    file = config_create();
-    e = config_load(file, path, path, &errors);
-    config_destroy(file);
-    json = json_print(v);
-    if (e != ERR_OK)
-        err_set(detail, e, "%s", errors.n > 0 ? errors.lines[0] : "the file is not usable");
-    else
-        e = write_value(path, key, json, detail);
-    config_errors_fini(&errors);
-    mem_free(json);
+    if (path != NULL)
+        e = write_checked(path, key, v, detail);
     if (e != ERR_OK) {
         cJSON_Delete(v);
         return e;

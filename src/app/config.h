@@ -132,7 +132,8 @@ enum err config_load(struct config *c, const char *path, const char *name, struc
 void config_errors_fini(struct config_errors *errors);
 
 /* Put key = value (JSON, or bare text for texts and choices) into the file, checked first; the rest of the
- * file stays as it was. The values in c change too. The single error line has no file and line. */
+ * file stays as it was. The values in c change too. The single error line has no file and line. path NULL:
+ * only the value in c changes. */
 enum err config_set(struct config *c, const char *path, const char *key, const char *value,
                     struct err_detail *detail);
 
