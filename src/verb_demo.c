@@ -31,7 +31,7 @@ int verb_demo(int argc, char **argv);
 #define BOT    "ito1qb0t5s3p6m8x2v4n7c9z3l5k8j2h6g4f9d7s3a5y8u2r4t6w9q7m3n5b8t4"
 #define HANAKO "ito1qh4n8k5w3x7v2n9m6t4r8y5u3p7a2s9d6f4h8j5l3z7c2v9n6m4q8w5hnk2"
 #define RELAY7 "iton1qnexs5w9x2v7n3m6t0r5y8u2p4a7s9d3f6h0j5l8z2c4v7n9m3q6w8jttf"
-#define SPARE  "iton1qady5w9x2v7n3m6t0r5y8u2p4a7s9d3f6h0j5l8z2c4v7n9m3q6w8sy9r2"
+#define SPARE  "iton1qady5w9x2v7n3m6t0r5y8u2p4a7s9d3f6h0j5l8z2c4v7n9m3q6w82sy9r"
 
 static const char contacts[] =
     "\"contacts\":["
@@ -159,8 +159,9 @@ static void on_request(void *arg, const char *json)
 
 static char *status_body(const struct demo *d)
 {
-    return mem_printf("\"v\":1,%s,\"calls\":[],\"requests\":2,\"missed\":1,\"voicemail\":1,\"mode\":\"demo\","
-                      "\"name\":\"Taro\",%s",
+    return mem_printf("\"status\":{\"v\":1,\"id\":\"" TARO
+                      "\",%s,\"calls\":[],\"requests\":2,\"missed\":1,\"voicemail\":1,\"mode\":\"demo\","
+                      "\"name\":\"Taro\",%s}",
                       network, d->is_relaying ? relay_on : "\"relay\":{\"on\":false}");
 }
 

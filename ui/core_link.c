@@ -89,6 +89,7 @@ static const struct {
     {"verify", "contacts", "Verified."},
     {"peer_add", "status", "Peer added."},
     {"relay", "status", NULL},
+    {"drain", "status", NULL},
     {"relays_never", "relays", "This relay will not be used again."},
     {"config_set", "config_show", "Saved."},
     {"history_delete", "history", "Deleted."},
@@ -279,11 +280,13 @@ static void call_ended(struct ui *ui, const struct model_call *c, enum model_sta
         ui_notice(ui, now, "%s  %s", words, next);
     else
         ui_notice(ui, now, "%s", words);
-    ui->ended_id = 0;
-    if (is_shown_now && ends_quietly(c->cause))
+    ui->ended_id = ends_quietly(c->cause) ? 0 : c->id;
+    if (is_shown_now && ends_quietly(c->cause)) {
         ui_show(ui, ui->view_before, now);
-    else if (is_shown_now)
-        ui->ended_id = c->id;
+    } else if (is_shown_now) {
+        ui->notice[0] = '\0'; /* the screen says it */
+        ui_show(ui, VIEW_ENDED, now);
+    }
     ui_ask(ui, "history");
     ui_ask(ui, "contacts");
 }
@@ -363,7 +366,7 @@ void ui_core_lost(struct ui *ui, const char *text, ns_t now)
     ui->model = model_create();
     ui->is_core_lost = true;
     ui->ended_id = 0;
-    if (ui->view == VIEW_CALL)
+    if (ui->view == VIEW_CALL || ui->view == VIEW_ENDED)
         ui->view = ui->view_before;
     ui_notice(ui, now, "%s", text);
 }

@@ -172,8 +172,8 @@ static void draw_hints(struct ui *ui, const struct frame *f, int row)
 {
     char line[TEXT_MAX];
 
-    if (!hints_line(ui, f, 3, line) && !hints_line(ui, f, 2, line))
-        hints_line(ui, f, f->is_narrow ? 2 : 1, line);
+    if (f->is_narrow || !hints_line(ui, f, 3, line))
+        hints_line(ui, f, 2, line);
     screen_put(f->s, row, 0, (size_t)f->cols, ui_style(ui, ROLE_HINT), line);
 }
 
@@ -182,11 +182,14 @@ static void draw_hints(struct ui *ui, const struct frame *f, int row)
 static void draw_incoming_line(struct ui *ui, const struct frame *f, int row, const struct model_call *c)
 {
     char who[WORDS_BYTES], id[WORDS_BYTES], text[TEXT_MAX];
-    size_t room = (size_t)f->cols - 4;
+    size_t room = (size_t)f->cols - 4, n;
 
-    snprintf(text, sizeof text, "%s   %s%s   %s", words_peer(c, who),
-             words_list(c->list ? c->list : LIST_ALLOWED), c->is_verified ? ", verified" : "",
-             words_short_id(c->peer, id));
+    n = (size_t)snprintf(text, sizeof text, "%s   %s%s", words_peer(c, who),
+                         words_list(c->list != LIST_NONE ? c->list : LIST_ALLOWED),
+                         c->is_verified ? ", verified" : "");
+    words_short_id(c->peer, id);
+    if (n < sizeof text && screen_columns(f->s, text) + screen_columns(f->s, id) + 3 <= room)
+        snprintf(text + n, sizeof text - n, "   %s", id);
     screen_put(f->s, row, 2, room, ui_style(ui, ROLE_TITLE), text);
 }
 
@@ -231,8 +234,8 @@ static void draw_incoming(struct ui *ui, const struct frame *f)
 
 /* ---- the window is too small ---- */
 
-/* Bytes of the longest part that ends at a blank and fits in a row; at least one word. */
-static size_t row_bytes(const struct frame *f, const char *text)
+/* Bytes of the longest part that ends at a blank and fits in the columns; at least one word. */
+static size_t row_bytes(const struct frame *f, size_t columns, const char *text)
 {
     char line[TEXT_MAX];
     size_t best = 0;
@@ -241,7 +244,7 @@ static size_t row_bytes(const struct frame *f, const char *text)
         if (text[n] != ' ' && text[n] != '\0')
             continue;
         snprintf(line, sizeof line, "%.*s", (int)n, text);
-        if (best > 0 && screen_columns(f->s, line) > (size_t)f->cols)
+        if (best > 0 && screen_columns(f->s, line) > columns)
             break;
         best = n;
         if (text[n] == '\0')
@@ -250,13 +253,14 @@ static size_t row_bytes(const struct frame *f, const char *text)
     return best;
 }
 
-/* Words from row on, broken at blanks; returns the row after. */
-static int put_wrapped(const struct frame *f, int row, const char *text)
+int ui_put_wrapped(const struct frame *f, int row, int col, uint8_t style, const char *text)
 {
-    while (*text != '\0' && row < f->rows) {
-        size_t n = row_bytes(f, text);
+    size_t columns = f->cols > col ? (size_t)(f->cols - col) : 1;
 
-        screen_printf(f->s, row++, 0, (size_t)f->cols, 0, "%.*s", (int)n, text);
+    while (*text != '\0' && row < f->row + f->rows) {
+        size_t n = row_bytes(f, columns, text);
+
+        screen_printf(f->s, row++, col, columns, style, "%.*s", (int)n, text);
         text += n;
         while (*text == ' ')
             text++;
@@ -272,17 +276,17 @@ static void draw_too_small(struct ui *ui, const struct frame *f)
 
     snprintf(text, sizeof text, "ito: window too small (%dx%d needed, now %dx%d)", UI_COLS_MIN, UI_ROWS_MIN,
              f->cols, f->rows);
-    row = put_wrapped(f, 0, text);
+    row = ui_put_wrapped(f, 0, 0, 0, text);
     if (in != NULL) {
         snprintf(text, sizeof text, "incoming call %s  a answers  d declines", words_peer(in, who));
-        row = put_wrapped(f, row, text);
+        row = ui_put_wrapped(f, row, 0, 0, text);
     }
     if (c != NULL) {
         int64_t s = c->since_ms != MODEL_UNKNOWN ? (f->time.now_ms - c->since_ms) / 1000 : 0;
 
         snprintf(text, sizeof text, "in call %s %s  x hangs up", words_peer(c, who),
                  words_running(s, running));
-        put_wrapped(f, row, text);
+        ui_put_wrapped(f, row, 0, 0, text);
     }
     screen_set_cursor(f->s, 0, 0);
 }

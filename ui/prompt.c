@@ -92,9 +92,9 @@ static void add_done(struct ui *ui, const char *name, ns_t now)
     if (!is_petname(ui, name, now))
         return;
     if (name[0] != '\0')
-        ask_two(ui, "contacts_add", "contact", ui->prompt.kept, "name", name);
+        ask_two(ui, "contacts_add", "id", ui->prompt.kept, "name", name);
     else
-        ui_ask_text(ui, "contacts_add", "contact", ui->prompt.kept);
+        ui_ask_text(ui, "contacts_add", "id", ui->prompt.kept);
 }
 
 static void message_done(struct ui *ui, const char *to, const char *text, ns_t now)
@@ -168,7 +168,7 @@ static void answered_yes(struct ui *ui, enum prompt_kind kind, const char *subje
     }
     cJSON_Delete(o);
     if (kind == PROMPT_ASK_NEVER)
-        ui_ask_text(ui, "relays_never", "relay", subject);
+        ui_ask_text(ui, "relays_never", "id", subject);
     if (kind == PROMPT_ASK_QUIT) {
         ui_ask(ui, "hangup");
         ui->wants_quit = true;

@@ -13,7 +13,7 @@ static const struct view_ops *const views[VIEW_COUNT] = {
     [VIEW_CONTACTS] = &view_contacts, [VIEW_REQUESTS] = &view_requests, [VIEW_CALLS] = &view_calls,
     [VIEW_CHAT] = &view_chat,         [VIEW_VOICE] = &view_voicemail,   [VIEW_NETWORK] = &view_network,
     [VIEW_RELAY] = &view_relay,       [VIEW_SETUP] = &view_setup,       [VIEW_LOG] = &view_log,
-    [VIEW_CALL] = &view_call,         [VIEW_FIRSTRUN] = &view_firstrun,
+    [VIEW_CALL] = &view_call,         [VIEW_ENDED] = &view_ended,       [VIEW_FIRSTRUN] = &view_firstrun,
 };
 
 const struct view_ops *ui_view_ops(enum view_id view)
@@ -163,7 +163,7 @@ void ui_notice(struct ui *ui, ns_t now, const char *fmt, ...)
 void ui_show(struct ui *ui, enum view_id view, ns_t now)
 {
     (void)now;
-    if (view == VIEW_CALL && ui->view != VIEW_CALL)
+    if (view >= VIEW_TABS && ui->view < VIEW_TABS)
         ui->view_before = ui->view;
     ui->view = view;
     ui->is_dirty = true;
@@ -442,7 +442,7 @@ static void suspend(struct ui *ui, ns_t now)
 /* Commands of every screen. */
 static bool global_key(struct ui *ui, enum command command, ns_t now)
 {
-    enum view_id here = ui->view == VIEW_CALL ? ui->view_before : ui->view;
+    enum view_id here = ui->view < VIEW_TABS ? ui->view : ui->view_before;
 
     if (command >= CMD_SCREEN_1 && command <= CMD_SCREEN_9) {
         ui_show(ui, (enum view_id)(command - CMD_SCREEN_1), now);
@@ -457,7 +457,7 @@ static bool global_key(struct ui *ui, enum command command, ns_t now)
         return true;
     case CMD_CURRENT:
         if (ui_current_call(ui) != NULL)
-            ui_show(ui, VIEW_CALL, now);
+            ui_show(ui, ui_running_call(ui) != NULL ? VIEW_CALL : VIEW_ENDED, now);
         else
             ui_notice(ui, now, "There is no call.");
         return true;

@@ -79,7 +79,7 @@ struct ui_views {
     struct model_call shown; /* in-call numbers, changed once a second */
     ns_t shown_at;
     ns_t muted_talk_at;
-    bool is_recording_ended; /* the in-call screen shows a call that ended */
+    int64_t gain_db;
     struct firstrun firstrun;
     struct log_line *log;
     size_t n_log;

@@ -29,6 +29,7 @@ enum view_id {
     VIEW_LOG,
     VIEW_TABS, /* the nine above have a tab */
     VIEW_CALL = VIEW_TABS,
+    VIEW_ENDED, /* the call that ended last, and what can be done now */
     VIEW_FIRSTRUN,
     VIEW_COUNT
 };
@@ -68,7 +69,7 @@ struct view_ops {
 };
 
 extern const struct view_ops view_contacts, view_requests, view_calls, view_chat, view_voicemail,
-    view_network, view_relay, view_setup, view_log, view_call, view_firstrun;
+    view_network, view_relay, view_setup, view_log, view_call, view_ended, view_firstrun;
 
 /* ---- asking the core: each sends one request and remembers what it was ---- */
 
@@ -122,6 +123,9 @@ void ui_prompt(struct ui *ui, enum prompt_kind kind, const char *label, const ch
 size_t ui_selected(struct ui *ui);
 /* Does any of the texts contain the filter? NULL texts are skipped. */
 bool ui_contains(const char *filter, const char *a, const char *b);
+
+/* Words from row, col on, broken at blanks; returns the row after. */
+int ui_put_wrapped(const struct frame *f, int row, int col, uint8_t style, const char *text);
 
 /* ---- seconds since the call entered its state ---- */
 int64_t ui_state_seconds(const struct ui *ui, int64_t call_id, ns_t now);

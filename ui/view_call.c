@@ -23,10 +23,6 @@ static const struct view_key keys[] = {
     {CMD_BACK, CMD_NONE, NULL, NULL, "leave it running; 0 comes back"},
     {CMD_LESS, CMD_MORE, NULL, NULL, "other sound device"},
     {CMD_MESSAGE, CMD_NONE, NULL, NULL, "write a message"},
-    {CMD_VOICEMAIL, CMD_NONE, NULL, NULL, "leave voicemail"},
-    {CMD_NOTIFY, CMD_NONE, NULL, NULL, "tell me when free or online"},
-    {CMD_RENAME, CMD_NONE, NULL, NULL, "call again"},
-    {CMD_CALL, CMD_NONE, NULL, NULL, "call again"},
 };
 
 static bool is_talking(const struct model_call *c)
@@ -173,18 +169,6 @@ static void draw_secure(struct ui *ui, const struct frame *f, int row, const str
     screen_put(f->s, row, VALUE_COL, (size_t)f->cols - VALUE_COL, ui_style(ui, ROLE_GOOD), text);
 }
 
-static void draw_ended(struct ui *ui, const struct frame *f, const struct model_call *c)
-{
-    char cause[WORDS_BYTES];
-    const char *next = words_next_step(c->cause);
-
-    screen_put(f->s, f->row + 2, 1, (size_t)f->cols - 1, ui_style(ui, ROLE_BAD),
-               words_cause(c, model_contact_by_id(ui->model, c->peer), &f->time, cause));
-    if (next[0] != '\0')
-        screen_put(f->s, f->row + 3, 1, (size_t)f->cols - 1, 0, next);
-    screen_put(f->s, f->row + 4, 1, (size_t)f->cols - 1, 0, "Esc closes this screen; 3 shows all calls.");
-}
-
 static void draw_narrow(const struct frame *f, const struct model_call *c, const struct model_call *n)
 {
     char bar[METER_BYTES], a[WORDS_BYTES], b[WORDS_BYTES], text[3 * WORDS_BYTES];
@@ -230,7 +214,7 @@ static void watch_muted(struct ui *ui, const struct frame *f, const struct model
 
 static void draw(struct ui *ui, const struct frame *f)
 {
-    const struct model_call *c = ui_current_call(ui), *n;
+    const struct model_call *c = ui_running_call(ui), *n;
 
     if (c == NULL) {
         screen_put(f->s, f->row, 1, (size_t)f->cols - 1, 0, "There is no call.");
@@ -238,12 +222,8 @@ static void draw(struct ui *ui, const struct frame *f)
         return;
     }
     draw_head(ui, f, c);
-    if (c->state == STATE_ENDED) {
-        draw_ended(ui, f, c);
-        return;
-    }
     if (!is_talking(c)) {
-        screen_put(f->s, f->row + 2, 1, (size_t)f->cols - 1, 0, c->text);
+        ui_put_wrapped(f, f->row + 2, 1, 0, c->text);
         return;
     }
     n = numbers(ui, f, c);
@@ -281,6 +261,17 @@ static int64_t step(int64_t pct, bool up)
     return to < 0 ? 0 : to > 150 ? 150 : to;
 }
 
+/* The core takes decibels and does not tell them back: what was asked last is kept here. */
+static void change_gain(struct ui *ui, bool up, ns_t now)
+{
+    int64_t db = ui->views.gain_db + (up ? 3 : -3);
+
+    db = db < -20 ? -20 : db > 20 ? 20 : db;
+    ui->views.gain_db = db;
+    ui_ask_number(ui, "gain", "db", db);
+    ui_notice(ui, now, "Microphone %+lld dB", (long long)db);
+}
+
 static void ask_verify(struct ui *ui, const struct model_call *c, ns_t now)
 {
     char question[MODEL_TEXT_BYTES], code[WORDS_BYTES];
@@ -293,24 +284,12 @@ static void ask_verify(struct ui *ui, const struct model_call *c, ns_t now)
     ui_prompt(ui, PROMPT_ASK_VERIFY, question, c->peer, "");
 }
 
-/* What can be done after the end: the next steps of the causes. */
-static bool act_ended(struct ui *ui, const struct model_call *c, enum command command)
+static void write_to(struct ui *ui, const struct model_call *c)
 {
     char prompt[MODEL_TEXT_BYTES], who[WORDS_BYTES];
 
-    if (command == CMD_RENAME || command == CMD_CALL) {
-        ui_call(ui, c->peer);
-    } else if (command == CMD_NOTIFY) {
-        ui_ask_text(ui, "notify", "contact", c->peer);
-    } else if (command == CMD_VOICEMAIL) {
-        ui_ask_text(ui, "voicemail_leave", "to", c->peer);
-    } else if (command == CMD_MESSAGE) {
-        snprintf(prompt, sizeof prompt, "Message to %.128s: ", words_peer(c, who));
-        ui_prompt(ui, PROMPT_MESSAGE, prompt, c->peer, "");
-    } else {
-        return false;
-    }
-    return true;
+    snprintf(prompt, sizeof prompt, "Message to %.128s: ", words_peer(c, who));
+    ui_prompt(ui, PROMPT_MESSAGE, prompt, c->peer, "");
 }
 
 static void act_talking(struct ui *ui, const struct model_call *c, enum command command, ns_t now)
@@ -324,7 +303,7 @@ static void act_talking(struct ui *ui, const struct model_call *c, enum command 
     else if (command == CMD_LOUDER || command == CMD_SOFTER)
         ui_ask_number(ui, "volume", "pct", step(c->volume_pct, command == CMD_LOUDER));
     else if (command == CMD_GAIN_UP || command == CMD_GAIN_DOWN)
-        ui_ask_number(ui, "gain", "pct", step(c->gain_pct, command == CMD_GAIN_UP));
+        change_gain(ui, command == CMD_GAIN_UP, now);
     else if (command == CMD_VERIFY)
         ask_verify(ui, c, now);
     else if (command == CMD_LESS || command == CMD_MORE)
@@ -335,25 +314,20 @@ static void act_talking(struct ui *ui, const struct model_call *c, enum command 
 
 static void act(struct ui *ui, enum command command, ns_t now)
 {
-    const struct model_call *c = ui_current_call(ui);
+    const struct model_call *c = ui_running_call(ui);
 
-    if (command == CMD_HELP) {
+    if (command == CMD_HELP)
         ui_popup_help(ui);
-    } else if (command == CMD_BACK || c == NULL) {
-        ui->ended_id = 0;
+    else if (command == CMD_BACK || c == NULL)
         ui_show(ui, ui->view_before, now);
-    } else if (command == CMD_DETAILS) {
+    else if (command == CMD_DETAILS)
         show_details(ui, c);
-    } else if (c->state == STATE_ENDED) {
-        if (!act_ended(ui, c, command))
-            ui_notice(ui, now, "The call has ended. Esc closes this screen.");
-    } else if (command == CMD_HANGUP) {
+    else if (command == CMD_HANGUP)
         ui_ask_number(ui, "hangup", "call", c->id);
-    } else if (command == CMD_MESSAGE) {
-        act_ended(ui, c, command);
-    } else {
+    else if (command == CMD_MESSAGE)
+        write_to(ui, c);
+    else
         act_talking(ui, c, command, now);
-    }
 }
 
 const struct view_ops view_call = {
@@ -362,4 +336,67 @@ const struct view_ops view_call = {
     .n_keys = sizeof keys / sizeof *keys,
     .draw = draw,
     .act = act,
+};
+
+/* ---- the call that ended ---- */
+
+static const struct view_key ended_keys[] = {
+    {CMD_RENAME, CMD_NONE, "call again", "again", "call again"},
+    {CMD_MESSAGE, CMD_NONE, "message", "msg", "write a message"},
+    {CMD_VOICEMAIL, CMD_NONE, "voicemail", NULL, "leave voicemail"},
+    {CMD_NOTIFY, CMD_NONE, "tell me when free", NULL, "tell me when free or online"},
+    {CMD_DETAILS, CMD_NONE, "details", NULL, "all that is known about it"},
+    {CMD_BACK, CMD_NONE, "close", "close", "back to the screen before"},
+    {CMD_HELP, CMD_NONE, NULL, "", NULL},
+    {CMD_CALL, CMD_NONE, NULL, NULL, "call again"},
+    {CMD_LESS, CMD_MORE, NULL, NULL, "other sound device"},
+};
+
+static void draw_ended(struct ui *ui, const struct frame *f)
+{
+    const struct model_call *c = ui_current_call(ui);
+    const struct model_contact *contact;
+    char cause[WORDS_BYTES];
+    int row = f->row + 2;
+
+    if (c == NULL || c->state != STATE_ENDED) {
+        screen_put(f->s, f->row, 1, (size_t)f->cols - 1, 0, "There is no call.");
+        return;
+    }
+    draw_head(ui, f, c);
+    contact = model_contact_by_id(ui->model, c->peer);
+    row = ui_put_wrapped(f, row, 1, ui_style(ui, ROLE_BAD), words_cause(c, contact, &f->time, cause));
+    ui_put_wrapped(f, row, 1, 0, words_next_step(c->cause));
+}
+
+static void act_ended(struct ui *ui, enum command command, ns_t now)
+{
+    const struct model_call *c = ui_current_call(ui);
+
+    if (command == CMD_HELP) {
+        ui_popup_help(ui);
+    } else if (command == CMD_BACK || c == NULL) {
+        ui->ended_id = 0;
+        ui_show(ui, ui->view_before, now);
+    } else if (command == CMD_RENAME || command == CMD_CALL) {
+        ui_call(ui, c->peer);
+    } else if (command == CMD_NOTIFY) {
+        ui_ask_text(ui, "notify", "contact", c->peer);
+    } else if (command == CMD_VOICEMAIL) {
+        ui_ask_text(ui, "voicemail_leave", "to", c->peer);
+    } else if (command == CMD_MESSAGE) {
+        write_to(ui, c);
+    } else if (command == CMD_DETAILS) {
+        show_details(ui, c);
+    } else {
+        ui_ask_number(ui, "audio_device", "step", command == CMD_MORE ? 1 : -1);
+    }
+}
+
+const struct view_ops view_ended = {
+    .name = "Call ended",
+    .keys = ended_keys,
+    .n_keys = sizeof ended_keys / sizeof *ended_keys,
+    .draw = draw_ended,
+    .act = act_ended,
 };

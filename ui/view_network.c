@@ -210,7 +210,7 @@ static void draw_narrow(struct ui *ui, const struct frame *f, const struct model
 
 static void draw(struct ui *ui, const struct frame *f)
 {
-    static const struct column columns[] = {{"", 27, true},    {"Score", 7, false},    {"Answer", 8, false},
+    static const struct column columns[] = {{"", 25, true},    {"Score", 7, false},    {"Answer", 8, false},
                                             {"RTT", 8, false}, {"Carried", 10, false}, {"Role", 0, false}};
     const struct table table = {
         .columns = columns, .n_columns = 6, .cells = cells, .empty = "No relays yet.", .has_head = true};

@@ -123,10 +123,10 @@ static void draw(struct ui *ui, const struct frame *f)
     }
     since_words(f, s, a);
     screen_put(f->s, f->row, 1, 6, ui_style(ui, ROLE_TITLE), "Relay");
-    screen_put(f->s, f->row, 7, 25, 0, a);
+    screen_put(f->s, f->row, 9, 21, 0, a);
     snprintf(text, sizeof text, "reachable: %s    my score, as others see it: %s",
              s->reachable[0] ? s->reachable : "-", words_number(s->score, a));
-    screen_put(f->s, f->row, 32, (size_t)f->cols - 32, 0, text);
+    screen_put(f->s, f->row, 31, (size_t)f->cols - 31, 0, text);
     now_words(s, text);
     line(ui, f, f->row + 1, "Now", text);
     today_words(s, text);
@@ -147,7 +147,7 @@ static void act(struct ui *ui, enum command command, ns_t now)
     if (command == CMD_ONOFF) {
         ui_ask_bool(ui, "relay", "on", !s->is_on);
     } else if (command == CMD_DRAIN) {
-        ui_ask_bool(ui, "relay_drain", "on", !s->is_draining);
+        ui_ask_bool(ui, "drain", "on", !s->is_draining);
     } else if (command == CMD_LIMITS) {
         if (s->max_calls != MODEL_UNKNOWN)
             snprintf(most, sizeof most, "%lld", (long long)s->max_calls);
