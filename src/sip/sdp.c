@@ -61,15 +61,17 @@ static bool next_line(struct slice *rest, char *type, struct slice *value, bool 
 /* The next word up to a blank (or `stop`), taken off. */
 static struct slice word(struct slice *s, char stop)
 {
+    struct slice w;
     size_t i = 0, n;
 
+    if (s->len == 0)
+        return *s;
     while (i < s->len && s->data[i] == ' ')
         i++;
     *s = slice_of(s->data + i, s->len - i);
     for (n = 0; n < s->len && s->data[n] != ' ' && s->data[n] != (uint8_t)stop; n++)
         ;
-    struct slice w = slice_of(s->data, n);
-
+    w = slice_of(s->data, n);
     *s = slice_of(s->data + n, s->len - n);
     if (s->len > 0 && stop != ' ' && s->data[0] == (uint8_t)stop)
         *s = slice_of(s->data + 1, s->len - 1);
@@ -559,7 +561,7 @@ static void put_audio_head(struct wr *w, const struct sdp *s)
     char line[64];
     bool is_other = s->profile == SDP_PROFILE_OTHER;
 
-    snprintf(line, sizeof line, "m=audio %u %s", s->is_refused ? 0 : s->media.port,
+    snprintf(line, sizeof line, "m=audio %u %s", s->is_refused || is_other ? 0 : s->media.port,
              is_other ? "RTP/AVP" : profile_names[s->profile]);
     wr_text(w, line);
     for (size_t i = 0; i < s->n_payloads; i++) {
@@ -577,8 +579,8 @@ static void put_audio(struct wr *w, const struct sdp *s)
     put_audio_head(w, s);
     if (s->mid[0] != '\0')
         put(w, "a=mid:", s->mid);
-    if (s->is_refused)
-        return;
+    if (s->is_refused || s->profile == SDP_PROFILE_OTHER)
+        return; /* a transport we do not speak can only be refused */
     put_connection(w, "c=", &s->media);
     for (size_t i = 0; i < s->n_payloads; i++)
         put_payload(w, &s->payloads[i]);
