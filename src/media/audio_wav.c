@@ -50,7 +50,7 @@ struct wav_reader {
     SpeexResamplerState *resampler;
     int16_t in[CHUNK];
     size_t n_in, at_in;
-    bool is_over;
+    bool is_over, is_flushed;
 };
 
 static uint32_t le(const uint8_t *at, unsigned n)
@@ -172,7 +172,14 @@ static void refill(struct wav_reader *r)
         r->left -= got * frame;
     r->n_in = got;
     r->at_in = 0;
-    r->is_over = got == 0;
+    if (got == 0 && r->resampler && !r->is_flushed) { /* push the filter's last samples out */
+        size_t n = (size_t)speex_resampler_get_input_latency(r->resampler);
+
+        r->is_flushed = true;
+        r->n_in = n < CHUNK ? n : CHUNK;
+        memset(r->in, 0, r->n_in * sizeof *r->in);
+    }
+    r->is_over = r->n_in == 0;
     for (size_t i = 0; i < got; i++) {
         double sum = 0;
 
