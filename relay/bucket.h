@@ -10,6 +10,7 @@
 struct bucket {
     uint64_t ns_per_kib; /* 0: no limit */
     ns_t paid_at;
+    ns_t burst_ns; /* 0: BUCKET_BURST_NS */
 };
 
 static inline void bucket_set(struct bucket *b, uint32_t kbps)
@@ -24,7 +25,7 @@ static inline bool bucket_take(struct bucket *b, ns_t now, size_t bytes)
         return true;
     if (b->paid_at < now)
         b->paid_at = now;
-    if (b->paid_at - now > BUCKET_BURST_NS)
+    if (b->paid_at - now > (b->burst_ns > 0 ? b->burst_ns : BUCKET_BURST_NS))
         return false;
     b->paid_at += bytes * b->ns_per_kib >> 10;
     return true;

@@ -187,6 +187,7 @@ void knock_proxy_destroy(struct knock_proxy *kp)
 void knock_set_kbps(struct knock_proxy *kp, uint32_t max_kbps)
 {
     bucket_set(&kp->rate, max_kbps);
+    kp->rate.burst_ns = kp->rate.ns_per_kib * KNOCK_BURST_KIB; /* a call is set up in one go */
 }
 
 const struct knock_stats *knock_stats(const struct knock_proxy *kp)

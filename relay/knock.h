@@ -26,6 +26,7 @@
 #define KNOCK_FLOWS_PER_NET     4  /* new ones a minute from a /24 or /48 */
 #define KNOCK_FLOW_DATAGRAMS    64 /* each way */
 #define KNOCK_FLOW_BYTES        65536
+#define KNOCK_BURST_KIB         128 /* of the rate, taken at once */
 #define KNOCK_FLOW_S            90
 #define KNOCK_FLOWS_MAX         1024
 #define KNOCK_NETS_MAX          1024
