@@ -41,6 +41,15 @@ static struct client *client_of(struct service *svc, uint64_t session_ref)
     return c;
 }
 
+static void peer_key(const struct addr *a, uint8_t out[static PEER_KEY_BYTES])
+{
+    struct wr w;
+
+    memset(out, 0, PEER_KEY_BYTES);
+    wr_init(&w, out, PEER_KEY_BYTES);
+    addr_write(&w, a);
+}
+
 /* --- ops of the TURN server and the knock proxy --- */
 
 static void send_main(void *arg, const struct addr *to, struct slice bytes)
@@ -69,6 +78,17 @@ static void close_port(void *arg, uint32_t handle)
     struct service *svc = arg;
 
     svc->ops.close_port(svc->arg, handle);
+}
+
+static bool is_proven(void *arg, const struct addr *from)
+{
+    struct service *svc = arg;
+    uint8_t key[PEER_KEY_BYTES];
+    struct client *c;
+
+    peer_key(from, key);
+    HASH_FIND(hh_peer, svc->by_peer, key, sizeof key, c);
+    return c != NULL;
 }
 
 static struct grant *grant_by_id(struct service *svc, uint64_t id)
@@ -302,6 +322,7 @@ static void make_parts(struct service *svc, const struct service_config *config,
         .port_send = port_send,
         .close_port = close_port,
         .admit = admit_turn,
+        .is_proven = is_proven,
         .began = turn_began,
         .ended = turn_ended,
         .own_input = own_input,
@@ -388,8 +409,10 @@ static void drop_client(struct service *svc, struct client *c)
         service_drop_grant(svc, list_item(c->grants.next, struct grant, of_client));
     if (c->is_queued)
         admit_leave_queue(c);
-    if (c->is_connected)
+    if (c->is_connected) {
         HASH_DELETE(hh_session, svc->by_session, c);
+        HASH_DELETE(hh_peer, svc->by_peer, c);
+    }
     HASH_DELETE(hh_account, svc->by_account, c);
     list_remove(&c->all);
     svc->n_clients--;
@@ -435,6 +458,7 @@ static void disconnect(struct service *svc, struct client *c)
         return;
     knock_unregister(svc->knock, c->session_ref);
     HASH_DELETE(hh_session, svc->by_session, c);
+    HASH_DELETE(hh_peer, svc->by_peer, c);
     c->is_connected = false;
     if (c->is_queued)
         admit_leave_queue(c);
@@ -459,7 +483,9 @@ enum err service_session_open(struct service *svc, ns_t now, uint64_t session_re
     c->is_connected = true;
     if (peer != NULL)
         c->peer = *peer;
+    peer_key(&c->peer, c->peer_key);
     HASH_ADD(hh_session, svc->by_session, session_ref, sizeof c->session_ref, c);
+    HASH_ADD(hh_peer, svc->by_peer, peer_key, sizeof c->peer_key, c);
     return ERR_OK;
 }
 

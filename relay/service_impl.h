@@ -14,6 +14,7 @@
 #define STEP_NS            NS_PER_S
 #define EMERGENCY_PREFIXES 256
 #define SAVE_S             60
+#define PEER_KEY_BYTES     19
 
 /* The right to relay, for one ticket; or one allocation of an ordinary TURN user (client NULL). */
 struct grant {
@@ -42,12 +43,13 @@ struct grant {
 
 /* One account and, while it is connected, its session. */
 struct client {
-    UT_hash_handle hh_account, hh_session;
+    UT_hash_handle hh_account, hh_session, hh_peer;
     struct list all;
     uint8_t account[32];
     uint64_t session_ref;
     bool is_connected;
     struct addr peer;
+    uint8_t peer_key[PEER_KEY_BYTES]; /* peer once more, without holes */
     struct list grants;
     uint32_t n_grants;
     /* The pair's account */
@@ -83,7 +85,7 @@ struct service {
     enum service_for serve;
     bool is_draining;
     struct ledger_load load;
-    struct client *by_account, *by_session;
+    struct client *by_account, *by_session, *by_peer;
     struct list clients, queue, grants;
     struct grant *by_id;
     uint32_t n_clients, n_static, next_number;

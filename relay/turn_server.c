@@ -1,40 +1,7 @@
 #include "relay/turn_server.h"
 
 #include "base/mem.h"
-#include "nat/stun.h"
-#include "relay/forward.h"
-#include "relay/turn_auth.h"
-
-#define ANSWER_MAX 512
-
-struct reservation {
-    uint8_t token[8];
-    uint16_t port;
-    uint8_t family;
-    ns_t expires_at;
-};
-
-struct turn_server {
-    struct forwarder f;
-    struct turn_auth auth;
-    struct turn_ops ops;
-    void *arg;
-    const struct env *env;
-    bool is_ordinary;
-    uint32_t max_allocations, max_per_user;
-    struct reservation reservations[TURN_RESERVATIONS_MAX];
-    uint8_t scratch[FORWARD_HEAD + TURN_DATAGRAM_MAX + FORWARD_TAIL];
-};
-
-/* One request on its way to an answer. */
-struct request {
-    ns_t now;
-    const struct addr *from;
-    const struct stun_msg *msg;
-    struct turn_who who;
-    bool is_known; /* who is set: the address is proven */
-    struct allocation *a;
-};
+#include "relay/turn_impl.h"
 
 /* --- life --- */
 
@@ -62,7 +29,7 @@ struct turn_server *turn_server_create(const struct turn_config *config, const s
     return ts;
 }
 
-static struct turn_usage usage_of(const struct turn_server *ts, const struct allocation *a)
+struct turn_usage turn_usage_of(const struct turn_server *ts, const struct allocation *a)
 {
     struct turn_usage u = {
         .id = allocation_id(a),
@@ -95,7 +62,7 @@ static void close_family(struct turn_server *ts, struct allocation *a, int famil
 
 static void end_allocation(struct turn_server *ts, ns_t now, struct allocation *a)
 {
-    struct turn_usage usage = usage_of(ts, a);
+    struct turn_usage usage = turn_usage_of(ts, a);
 
     for (int f = 0; f < N_FAMILIES; f++)
         close_family(ts, a, f);
@@ -135,14 +102,20 @@ ns_t turn_server_deadline(const struct turn_server *ts)
 
 /* --- answers --- */
 
-static int64_t wall_s(const struct turn_server *ts)
+int64_t turn_wall_s(const struct turn_server *ts)
 {
     return env_wall_ms(ts->env) / 1000;
 }
 
 /* Integrity (when the asker is known), fingerprint (when it sent one), and off: unless an unproven address would
  * get more than it gave. */
-static bool finish(struct turn_server *ts, const struct request *q, struct stun_wr *w)
+static bool is_proven(const struct turn_server *ts, const struct request *q)
+{
+    return q->is_known || ts->is_ordinary || q->a != NULL ||
+           (ts->ops.is_proven != NULL && ts->ops.is_proven(ts->arg, q->from));
+}
+
+bool turn_finish(struct turn_server *ts, const struct request *q, struct stun_wr *w)
 {
     struct slice key = slice_of(q->who.key, sizeof q->who.key), bytes;
 
@@ -155,7 +128,7 @@ static bool finish(struct turn_server *ts, const struct request *q, struct stun_
     if (q->msg->has_fingerprint)
         stun_put_fingerprint(w);
     bytes = stun_end(w);
-    if (!q->is_known && !ts->is_ordinary && bytes.len > q->msg->bytes.len)
+    if (bytes.len > q->msg->bytes.len && !is_proven(ts, q))
         return false;
     if (bytes.len > 0)
         ts->ops.send(ts->arg, q->from, bytes);
@@ -191,7 +164,7 @@ static void count_error(struct turn_stats *s, uint16_t code)
     }
 }
 
-static void refuse(struct turn_server *ts, const struct request *q, uint16_t code)
+void turn_refuse(struct turn_server *ts, const struct request *q, uint16_t code)
 {
     static const uint16_t cannot_fragment = STUN_DONT_FRAGMENT;
     uint8_t buf[ANSWER_MAX];
@@ -213,7 +186,7 @@ static void refuse(struct turn_server *ts, const struct request *q, uint16_t cod
             stun_put_unknown(&w, q->msg->unknown, q->msg->n_unknown);
         else if (code == STUN_UNKNOWN_ATTRIBUTE)
             stun_put_unknown(&w, &cannot_fragment, 1);
-        if (finish(ts, q, &w))
+        if (turn_finish(ts, q, &w))
             return;
     }
     ts->f.stats.unamplified++;
@@ -225,7 +198,7 @@ static void accept_plain(struct turn_server *ts, const struct request *q)
     struct stun_wr w;
 
     stun_begin_answer(&w, buf, sizeof buf, STUN_SUCCESS, q->msg);
-    finish(ts, q, &w);
+    turn_finish(ts, q, &w);
 }
 
 static void on_binding(struct turn_server *ts, const struct request *q)
@@ -234,238 +207,13 @@ static void on_binding(struct turn_server *ts, const struct request *q)
     struct stun_wr w;
 
     if (q->msg->change_request != 0 || q->msg->has_response_port) {
-        refuse(ts, q, STUN_UNKNOWN_ATTRIBUTE);
+        turn_refuse(ts, q, STUN_UNKNOWN_ATTRIBUTE);
         return;
     }
     stun_begin_answer(&w, buf, sizeof buf, STUN_SUCCESS, q->msg);
     stun_put_addr(&w, STUN_XOR_MAPPED_ADDRESS, q->from);
-    if (!finish(ts, q, &w))
+    if (!turn_finish(ts, q, &w))
         ts->f.stats.unamplified++;
-}
-
-/* --- Allocate --- */
-
-static bool is_reserved(const struct turn_server *ts, int family, uint16_t port, ns_t now)
-{
-    for (size_t i = 0; i < TURN_RESERVATIONS_MAX; i++) {
-        const struct reservation *r = &ts->reservations[i];
-
-        if (now < r->expires_at && r->port == port && r->family == family)
-            return true;
-    }
-    return false;
-}
-
-static bool is_free_port(const struct turn_server *ts, int family, uint32_t port, ns_t now)
-{
-    return port >= ts->f.table.port_min && port <= ts->f.table.port_max &&
-           port != ts->f.external[family].port &&
-           alloc_table_by_port(&ts->f.table, family, (uint16_t)port) == NULL &&
-           !is_reserved(ts, family, (uint16_t)port, now);
-}
-
-/* A free port from a random place on, 0 when there is none. Even, and with the next one free, on request. */
-static uint16_t pick_port(struct turn_server *ts, int family, bool even, bool with_next, ns_t now)
-{
-    uint32_t n = (uint32_t)(ts->f.table.port_max - ts->f.table.port_min) + 1;
-    uint32_t start = env_random_u32(ts->env) % n;
-
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t port = ts->f.table.port_min + (start + i) % n;
-
-        if ((even && port % 2 != 0) || !is_free_port(ts, family, port, now) ||
-            (with_next && !is_free_port(ts, family, port + 1, now)))
-            continue;
-        return (uint16_t)port;
-    }
-    return 0;
-}
-
-static bool reserve(struct turn_server *ts, struct allocation *a, int family, uint16_t port, ns_t now)
-{
-    for (size_t i = 0; i < TURN_RESERVATIONS_MAX; i++) {
-        struct reservation *r = &ts->reservations[i];
-
-        if (now < r->expires_at)
-            continue;
-        *r = (struct reservation){.port = port, .family = (uint8_t)family, .expires_at = now + 30 * NS_PER_S};
-        env_random(ts->env, r->token, sizeof r->token);
-        memcpy(a->reservation, r->token, sizeof r->token);
-        return true;
-    }
-    return false;
-}
-
-static struct reservation *find_reservation(struct turn_server *ts, struct slice token, ns_t now)
-{
-    for (size_t i = 0; i < TURN_RESERVATIONS_MAX; i++) {
-        struct reservation *r = &ts->reservations[i];
-
-        if (now < r->expires_at && slice_equal(token, slice_of(r->token, sizeof r->token)))
-            return r;
-    }
-    return NULL;
-}
-
-/* Which families are asked for; 0 or an error code (RFC 8656 §7.2). */
-static uint16_t wanted_families(const struct turn_server *ts, const struct stun_msg *m,
-                                bool want[static N_FAMILIES])
-{
-    if (m->has_family && (m->has_additional_family || m->reservation_token.data != NULL))
-        return STUN_BAD_REQUEST;
-    if (m->has_additional_family &&
-        (m->additional_family != STUN_FAMILY_V6 || m->reservation_token.data != NULL || m->wants_next_port))
-        return STUN_BAD_REQUEST;
-    if (m->reservation_token.data != NULL && m->has_even_port)
-        return STUN_BAD_REQUEST;
-    if (m->has_family && m->family != STUN_FAMILY_V4 && m->family != STUN_FAMILY_V6)
-        return STUN_FAMILY_UNSUPPORTED;
-    want[IP6] = m->has_additional_family || (m->has_family && m->family == STUN_FAMILY_V6);
-    want[IP4] = !m->has_family || m->family == STUN_FAMILY_V4;
-    if (m->has_additional_family && ts->f.external[IP4].family != ADDR_NONE)
-        want[IP6] = ts->f.external[IP6].family != ADDR_NONE; /* the answer says what there is */
-    for (int f = 0; f < N_FAMILIES; f++) {
-        if (want[f] && ts->f.external[f].family == ADDR_NONE)
-            return STUN_FAMILY_UNSUPPORTED;
-    }
-    return 0;
-}
-
-static uint16_t give_ports(struct turn_server *ts, const struct request *q, struct allocation *a,
-                           const bool want[static N_FAMILIES])
-{
-    const struct stun_msg *m = q->msg;
-    struct reservation *r;
-    uint16_t port;
-
-    if (m->reservation_token.data != NULL) {
-        r = find_reservation(ts, m->reservation_token, q->now);
-        if (r == NULL)
-            return STUN_INSUFFICIENT_CAPACITY;
-        r->expires_at = 0;
-        return alloc_table_set_port(&ts->f.table, a, r->family, r->port) == ERR_OK
-                   ? 0
-                   : STUN_INSUFFICIENT_CAPACITY;
-    }
-    for (int f = 0; f < N_FAMILIES; f++) {
-        if (!want[f])
-            continue;
-        port = pick_port(ts, f, m->has_even_port, m->wants_next_port, q->now);
-        if (port == 0 || alloc_table_set_port(&ts->f.table, a, f, port) != ERR_OK)
-            return STUN_INSUFFICIENT_CAPACITY;
-        if (m->wants_next_port && !reserve(ts, a, f, (uint16_t)(port + 1), q->now))
-            return STUN_INSUFFICIENT_CAPACITY;
-    }
-    return 0;
-}
-
-static uint32_t lifetime_of(const struct stun_msg *m)
-{
-    if (!m->has_lifetime || m->lifetime_s < TURN_LIFETIME_S)
-        return TURN_LIFETIME_S;
-    return m->lifetime_s < TURN_LIFETIME_MAX_S ? m->lifetime_s : TURN_LIFETIME_MAX_S;
-}
-
-static void answer_allocate(struct turn_server *ts, const struct request *q, const struct allocation *a)
-{
-    static const uint8_t none[8];
-    uint8_t buf[ANSWER_MAX];
-    struct stun_wr w;
-
-    stun_begin_answer(&w, buf, sizeof buf, STUN_SUCCESS, q->msg);
-    for (int f = 0; f < N_FAMILIES; f++) {
-        struct addr relayed = forward_relayed(&ts->f, a, f);
-
-        if (relayed.family != ADDR_NONE)
-            stun_put_addr(&w, STUN_XOR_RELAYED_ADDRESS, &relayed);
-    }
-    stun_put_u32(&w, STUN_LIFETIME, (uint32_t)((a->timer.at - q->now + NS_PER_S / 2) / NS_PER_S));
-    stun_put_addr(&w, STUN_XOR_MAPPED_ADDRESS, q->from);
-    if (memcmp(a->reservation, none, sizeof none) != 0)
-        stun_put(&w, STUN_RESERVATION_TOKEN, slice_of(a->reservation, sizeof a->reservation));
-    if (q->msg->has_additional_family && a->port[IP6] == 0) { /* ADDRESS-ERROR-CODE, RFC 8656 §18.12 */
-        static const uint8_t no_v6[4] = {STUN_FAMILY_V6, 0, 4, 40};
-
-        stun_put(&w, STUN_ADDRESS_ERROR, slice_of(no_v6, sizeof no_v6));
-    }
-    finish(ts, q, &w);
-}
-
-/* 0, or why there can be no allocation before one is looked for. */
-static uint16_t check_allocate(struct turn_server *ts, const struct request *q, struct turn_grant *grant)
-{
-    const struct stun_msg *m = q->msg;
-    bool is_ticket = q->who.user < 0;
-
-    if (!m->has_transport)
-        return STUN_BAD_REQUEST;
-    if (m->transport != STUN_TRANSPORT_UDP)
-        return STUN_TRANSPORT_UNSUPPORTED;
-    if (m->has_dont_fragment)
-        return STUN_UNKNOWN_ATTRIBUTE;
-    if (is_ticket && wall_s(ts) > (int64_t)q->who.expiry_s)
-        return STUN_UNAUTHENTICATED;
-    if (!is_ticket && ts->auth.users[q->who.user].n_allocations >= ts->max_per_user)
-        return STUN_QUOTA_REACHED;
-    if (ts->f.stats.allocations >= ts->max_allocations)
-        return STUN_INSUFFICIENT_CAPACITY;
-    if (ts->ops.admit != NULL && !ts->ops.admit(ts->arg, q->now, is_ticket ? q->who.alloc_id : NULL, grant))
-        return STUN_QUOTA_REACHED;
-    return 0;
-}
-
-static void set_up(struct turn_server *ts, const struct request *q, struct allocation *a,
-                   const struct turn_grant *grant)
-{
-    a->user = q->who.user;
-    memcpy(a->alloc_id, q->who.alloc_id, sizeof a->alloc_id);
-    memcpy(a->key, q->who.key, sizeof a->key);
-    memcpy(a->request_id, q->msg->id, sizeof a->request_id);
-    a->ref = grant->ref;
-    a->created_at = a->last_at = q->now;
-    for (int i = 0; i < 2; i++)
-        bucket_set(&a->rate[i], grant->max_kbps);
-    if (a->user >= 0)
-        ts->auth.users[a->user].n_allocations++;
-    ts->f.stats.allocations++;
-    heap_set(&ts->f.table.timers, &a->timer, q->now + lifetime_of(q->msg) * NS_PER_S);
-}
-
-static void on_allocate(struct turn_server *ts, const struct request *q)
-{
-    struct turn_grant grant = {0};
-    bool want[N_FAMILIES] = {false};
-    struct allocation *a = q->a;
-    struct turn_usage usage;
-    uint16_t code;
-
-    if (a != NULL) { /* the answer was lost, or another allocation is there */
-        if (memcmp(a->request_id, q->msg->id, sizeof a->request_id) == 0)
-            answer_allocate(ts, q, a);
-        else
-            refuse(ts, q, STUN_ALLOCATION_MISMATCH);
-        return;
-    }
-    code = wanted_families(ts, q->msg, want);
-    if (code == 0)
-        code = check_allocate(ts, q, &grant);
-    if (code != 0) {
-        refuse(ts, q, code);
-        return;
-    }
-    a = alloc_table_add(&ts->f.table, q->from);
-    code = a == NULL ? STUN_INSUFFICIENT_CAPACITY : give_ports(ts, q, a, want);
-    if (code != 0) {
-        if (a != NULL)
-            alloc_table_remove(&ts->f.table, a);
-        refuse(ts, q, code);
-        return;
-    }
-    set_up(ts, q, a, &grant);
-    answer_allocate(ts, q, a);
-    usage = usage_of(ts, a);
-    if (ts->ops.began != NULL)
-        ts->ops.began(ts->arg, q->now, &usage);
 }
 
 /* --- Refresh, CreatePermission, ChannelBind --- */
@@ -473,18 +221,18 @@ static void on_allocate(struct turn_server *ts, const struct request *q)
 static void on_refresh(struct turn_server *ts, const struct request *q)
 {
     const struct stun_msg *m = q->msg;
-    uint32_t lifetime = m->has_lifetime && m->lifetime_s == 0 ? 0 : lifetime_of(m);
+    uint32_t lifetime = m->has_lifetime && m->lifetime_s == 0 ? 0 : turn_lifetime_of(m);
     int family = m->has_family && m->family == STUN_FAMILY_V6 ? IP6 : IP4;
     uint8_t buf[ANSWER_MAX];
     struct stun_wr w;
 
     if (m->has_family && q->a->port[family] == 0) {
-        refuse(ts, q, STUN_FAMILY_MISMATCH);
+        turn_refuse(ts, q, STUN_FAMILY_MISMATCH);
         return;
     }
     stun_begin_answer(&w, buf, sizeof buf, STUN_SUCCESS, m);
     stun_put_u32(&w, STUN_LIFETIME, lifetime);
-    finish(ts, q, &w);
+    turn_finish(ts, q, &w);
     if (lifetime > 0) {
         heap_set(&ts->f.table.timers, &q->a->timer, q->now + lifetime * NS_PER_S);
     } else if (m->has_family && q->a->port[1 - family] != 0) {
@@ -547,7 +295,7 @@ static void on_create_permission(struct turn_server *ts, const struct request *q
             code = STUN_INSUFFICIENT_CAPACITY;
     }
     if (code != 0) {
-        refuse(ts, q, code);
+        turn_refuse(ts, q, code);
         return;
     }
     for (uint8_t i = 0; i < m->n_peers; i++)
@@ -563,7 +311,7 @@ static void on_channel_bind(struct turn_server *ts, const struct request *q)
 
     if (!m->has_channel || m->n_peers != 1 || m->channel < STUN_CHANNEL_MIN ||
         m->channel > STUN_CHANNEL_MAX) {
-        refuse(ts, q, STUN_BAD_REQUEST);
+        turn_refuse(ts, q, STUN_BAD_REQUEST);
         return;
     }
     code = check_peer(ts, q->a, &m->peers[0], false);
@@ -574,12 +322,12 @@ static void on_channel_bind(struct turn_server *ts, const struct request *q)
     if (code == 0 && !allocation_has_room(q->a, &m->peers[0], q->now))
         code = STUN_INSUFFICIENT_CAPACITY;
     if (code != 0) {
-        refuse(ts, q, code);
+        turn_refuse(ts, q, code);
         return;
     }
     e = allocation_bind(q->a, m->channel, &m->peers[0], q->now);
     if (e != ERR_OK) {
-        refuse(ts, q, e == ERR_FULL ? STUN_INSUFFICIENT_CAPACITY : STUN_BAD_REQUEST);
+        turn_refuse(ts, q, e == ERR_FULL ? STUN_INSUFFICIENT_CAPACITY : STUN_BAD_REQUEST);
         return;
     }
     allocation_permit(q->a, &m->peers[0], q->now);
@@ -594,7 +342,7 @@ static void on_request(struct turn_server *ts, struct request *q)
 
     ts->f.stats.requests++;
     if (q->msg->n_unknown > 0) {
-        refuse(ts, q, STUN_UNKNOWN_ATTRIBUTE);
+        turn_refuse(ts, q, STUN_UNKNOWN_ATTRIBUTE);
         return;
     }
     if (q->msg->method == STUN_BINDING) {
@@ -603,19 +351,19 @@ static void on_request(struct turn_server *ts, struct request *q)
     }
     if (q->msg->method != TURN_ALLOCATE && q->msg->method != TURN_REFRESH &&
         q->msg->method != TURN_CREATE_PERMISSION && q->msg->method != TURN_CHANNEL_BIND) {
-        refuse(ts, q, STUN_BAD_REQUEST);
+        turn_refuse(ts, q, STUN_BAD_REQUEST);
         return;
     }
-    code = turn_auth_check(&ts->auth, q->now, wall_s(ts), q->from, q->msg, &q->who);
+    code = turn_auth_check(&ts->auth, q->now, turn_wall_s(ts), q->from, q->msg, &q->who);
     q->is_known = code == 0;
     if (code == 0 && q->a != NULL && !secret_equal(q->a->key, q->who.key, sizeof q->a->key))
         code = STUN_WRONG_CREDENTIALS;
     if (code == 0 && q->a == NULL && q->msg->method != TURN_ALLOCATE)
         code = STUN_ALLOCATION_MISMATCH;
     if (code != 0)
-        refuse(ts, q, code);
+        turn_refuse(ts, q, code);
     else if (q->msg->method == TURN_ALLOCATE)
-        on_allocate(ts, q);
+        turn_on_allocate(ts, q);
     else if (q->msg->method == TURN_REFRESH)
         on_refresh(ts, q);
     else if (q->msg->method == TURN_CREATE_PERMISSION)
@@ -743,13 +491,13 @@ void turn_server_ticket(struct turn_server *ts, ns_t now, const struct addr *cli
                         const uint8_t alloc_id[static TURN_ID_BYTES], uint32_t expiry_s,
                         const uint8_t account[static 32], struct turn_ticket *out)
 {
-    turn_auth_ticket(&ts->auth, now, wall_s(ts), client, alloc_id, expiry_s, account, out);
+    turn_auth_ticket(&ts->auth, now, turn_wall_s(ts), client, alloc_id, expiry_s, account, out);
 }
 
 void turn_server_guest_pass(struct turn_server *ts, bool is_last_week, const uint8_t pair_secret[static 32],
                             uint8_t out[static GUEST_PASS_BYTES])
 {
-    guest_pass(turn_auth_key(&ts->auth, wall_s(ts), is_last_week), pair_secret, out);
+    guest_pass(turn_auth_key(&ts->auth, turn_wall_s(ts), is_last_week), pair_secret, out);
 }
 
 enum err turn_server_usage(const struct turn_server *ts, uint64_t id, struct turn_usage *out)
@@ -758,7 +506,7 @@ enum err turn_server_usage(const struct turn_server *ts, uint64_t id, struct tur
 
     if (a == NULL)
         return ERR_NOT_FOUND;
-    *out = usage_of(ts, a);
+    *out = turn_usage_of(ts, a);
     return ERR_OK;
 }
 

@@ -76,6 +76,9 @@ struct turn_ops {
     void (*close_port)(void *arg, uint32_t handle);
     /* May the ticket alloc_id (NULL: a user of the config) have an allocation now? NULL op: yes. */
     bool (*admit)(void *arg, ns_t now, const uint8_t *alloc_id, struct turn_grant *grant);
+    /* Has whoever is at this address answered from there before (a session)? Then answers may be larger than its
+     * request. NULL op: no. Those with an allocation have anyway. */
+    bool (*is_proven)(void *arg, const struct addr *from);
     /* An allocation began or is gone, with its last counters. May be NULL. */
     void (*began)(void *arg, ns_t now, const struct turn_usage *usage);
     void (*ended)(void *arg, ns_t now, const struct turn_usage *usage);

@@ -803,6 +803,27 @@ static void unwelcome(void **state)
     rig_free(r);
 }
 
+static void bindings(void **state)
+{
+    struct service_config config = calls(20);
+    struct rig *r = rig_with(&config);
+    struct addr unknown = at("203.0.113.77:5555");
+    uint8_t buf[64];
+    struct stun_wr w;
+    struct slice bytes;
+
+    (void)state;
+    turner_begin(&r->phones[0].t, &w, buf, sizeof buf, STUN_BINDING);
+    bytes = stun_end(&w); /* 20 bytes, the answer has 32 */
+    assert_true(service_input(r->svc, r->w.now, &unknown, bytes));
+    assert_int_equal(r->w.n_packets, 0);
+    assert_int_equal(turn(r, &r->phones[0], bytes).cls, STUN_SUCCESS);
+    service_session_closed(r->svc, r->w.now, r->phones[0].session);
+    assert_true(service_input(r->svc, r->w.now, &r->phones[0].t.from, bytes));
+    assert_int_equal(r->w.n_packets, 1);
+    rig_free(r);
+}
+
 static void adverts(void **state)
 {
     struct service_config config = calls(20);
@@ -878,6 +899,8 @@ int main(void)
         sentence("a knock reaches the registered client and comes back", knocks),
         sentence("a knock from an allocation on the same relay stays inside", knock_by_allocation),
         sentence("what is not for a relay is counted or left to others", unwelcome),
+        sentence("a bare Binding is answered to those who have a session, not to a spoofed address",
+                 bindings),
         sentence("the advert says what the relay is", adverts),
         sentence("ordinary TURN users have no account, and their cap", ordinary_users),
     };

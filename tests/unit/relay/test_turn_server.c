@@ -99,8 +99,8 @@ static struct turn_config default_config(void)
 
 static struct rig *rig_with(const struct turn_config *config)
 {
-    static const struct turn_ops ops = {on_send,  on_open,  on_port_send, on_close,
-                                        on_admit, on_began, on_ended,     on_own};
+    static const struct turn_ops ops = {on_send, on_open,  on_port_send, on_close, on_admit,
+                                        NULL,    on_began, on_ended,     on_own};
     struct rig *r = mem_alloc(sizeof *r);
 
     world_init(&r->w);
