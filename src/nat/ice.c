@@ -562,12 +562,25 @@ enum err ice_set_remote(struct ice *i, ns_t now, const char *ufrag, const char *
     return ERR_OK;
 }
 
+/* A late candidate of ours makes the peer start checks that pass our NAT only while we send there as well. */
+static void check_again(struct ice *i, ns_t now, uint8_t base)
+{
+    for (unsigned k = 0; k < i->list.n_pairs; k++) {
+        struct pair *p = &i->list.pairs[k];
+
+        if (p->base == base && (p->state == PAIR_FAILED || (p->state == PAIR_CHECKING && p->n_sent > 2)))
+            (void)revive(p, now);
+    }
+}
+
 enum err ice_add_local(struct ice *i, ns_t now, const struct candidate *c)
 {
     enum err e = checklist_add_local(&i->list, c);
 
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
+        check_again(i, now, c->base);
         pair_up(i, now);
+    }
     return e;
 }
 

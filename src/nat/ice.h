@@ -17,7 +17,8 @@
  *          private or link-local without such a host candidate of ours; packets on a base that has no local
  *          candidate are not answered, so what was not told is not revealed
  *   caps   ICE_REMOTES_MAX remote candidates including peer-reflexive ones, ICE_LOCALS_MAX local ones,
- *          ICE_BASES_MAX bases, ICE_CHECKS_MAX unanswered checks a pair, one check each 50 ms */
+ *          ICE_BASES_MAX bases, one check each 50 ms, ICE_CHECKS_MAX unanswered checks a pair; again, at most three
+ *          times, after an authentic request of the peer's from there or a late candidate of ours */
 #ifndef ITO_NAT_ICE_H
 #define ITO_NAT_ICE_H
 

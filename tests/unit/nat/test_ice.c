@@ -217,6 +217,22 @@ static void same_lan(void **state)
     scene_end(&s);
 }
 
+static void late_reflexive_address(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_begin(&s, 1, &restricted, &restricted);
+    phones_meet(&s.a, &s.b);
+    phone_use_stun(&s.b, &s.relay);
+    vnet_run_for(s.net, 12 * NS_PER_S, NULL, NULL); /* alice has asked bob seven times, in vain */
+    assert_null(ice_path(s.a.ice));
+    phone_use_stun(&s.a, &s.relay);
+    assert_true(vnet_run_for(s.net, NS_PER_S, both_direct, &s));
+    assert_true(media_flows(&s));
+    scene_end(&s);
+}
+
 static void no_way(void **state)
 {
     struct scene s;
@@ -580,6 +596,8 @@ int main(void)
                  nat_matrix),
         sentence("a symmetric NAT that counts its ports is met by predicted ones", counting_nat),
         sentence("two phones behind one symmetric NAT meet on the LAN", same_lan),
+        sentence("a reflexive address that comes after all checks failed still connects",
+                 late_reflexive_address),
         sentence("two symmetric NATs without a relay fail, once, in time", no_way),
         sentence("a call up over the relay moves to direct without a gap", relay_first_direct_later),
         sentence("an address that was not offered is not answered at", hidden_addresses_stay_hidden),
