@@ -2,7 +2,7 @@
  * batches (relay/fastpath_*) take the same ones.
  *
  * Headers are written in place: the payload lies in a buffer of the caller with FORWARD_HEAD bytes free before
- * it and FORWARD_TAIL behind it. Counters of the allocations and of struct turn_stats move here.
+ * it and FORWARD_TAIL behind it. Counters of the allocations and of struct turn_server_stats move here.
  *
  *   in     a ChannelData datagram, a Send indication's peer and data, or a packet at a relayed port
  *   out    struct forward: what to send, to whom, by which socket; FORWARD_DROP has been counted */
@@ -35,7 +35,7 @@ enum peer_kind { PEER_REFUSED, PEER_INSIDE, PEER_OWN, PEER_OUTSIDE };
 
 struct forwarder {
     struct table table;
-    struct turn_stats stats;
+    struct turn_server_stats stats;
     struct bucket rate;
     struct addr external[N_FAMILIES];
     struct addr own[16];

@@ -302,7 +302,7 @@ static void make_parts(struct service *svc, const struct service_config *config,
 {
     uint8_t secret[32], knock_secret[32];
     struct hasher h;
-    struct turn_config turn = {
+    struct turn_server_config turn = {
         .external = {config->external[0], config->external[1]},
         .port_min = config->port_min,
         .port_max = config->port_max,
@@ -316,7 +316,7 @@ static void make_parts(struct service *svc, const struct service_config *config,
         .max_per_user = max_allocations(config->max_calls),
         .max_kbps = config->max_kbps,
     };
-    struct turn_ops turn_ops = {
+    struct turn_server_ops turn_ops = {
         .send = send_main,
         .open_port = svc->ops.open_port != NULL ? open_port : NULL,
         .port_send = port_send,
@@ -585,7 +585,7 @@ void service_port_input(struct service *svc, ns_t now, uint32_t handle, const st
 
 void service_step_calendar(struct service *svc)
 {
-    const struct turn_stats *t = turn_server_stats(svc->turn);
+    const struct turn_server_stats *t = turn_server_stats(svc->turn);
     int32_t today = service_today(svc);
     uint32_t month = month_of(env_wall_ms(svc->env));
 
@@ -616,7 +616,7 @@ static uint32_t kbps_over(uint64_t bytes, ns_t dt)
 
 static void step_rates(struct service *svc)
 {
-    const struct turn_stats *t = turn_server_stats(svc->turn);
+    const struct turn_server_stats *t = turn_server_stats(svc->turn);
     ns_t dt = svc->now - svc->rate_at;
 
     if (dt < 2 * NS_PER_S)

@@ -118,7 +118,7 @@ void service_guest_pass(struct service *svc, const uint8_t pair_secret[static 32
 void service_set_guests(struct service *svc, const uint8_t (*pair_secrets)[32], size_t n);
 void service_stats(struct service *svc, ns_t now, struct service_stats *out);
 size_t service_calls(struct service *svc, ns_t now, struct service_call *out, size_t max);
-const struct turn_stats *service_turn_stats(const struct service *svc);
+const struct turn_server_stats *service_turn_stats(const struct service *svc);
 const struct knock_stats *service_knock_stats(const struct service *svc);
 /* Our signed advert for the overlay as of now; empty while no external address is known. */
 struct slice service_advert(struct service *svc, ns_t now, uint8_t buf[static ADVERT_BYTES_MAX]);

@@ -15,7 +15,7 @@ static bool is_running(const struct service *svc, const struct grant *g)
 
 void service_stats(struct service *svc, ns_t now, struct service_stats *out)
 {
-    const struct turn_stats *t = turn_server_stats(svc->turn);
+    const struct turn_server_stats *t = turn_server_stats(svc->turn);
     uint32_t n_static = 0, n_granted = 0;
 
     svc->now = now;
@@ -82,7 +82,7 @@ size_t service_calls(struct service *svc, ns_t now, struct service_call *out, si
     return n;
 }
 
-const struct turn_stats *service_turn_stats(const struct service *svc)
+const struct turn_server_stats *service_turn_stats(const struct service *svc)
 {
     return turn_server_stats(svc->turn);
 }

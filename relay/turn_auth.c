@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 
-void turn_auth_init(struct turn_auth *auth, const struct turn_config *config)
+void turn_auth_init(struct turn_auth *auth, const struct turn_server_config *config)
 {
     const char *realm = config->realm != NULL ? config->realm : "ito";
 
@@ -75,13 +75,13 @@ static size_t place_of(const struct addr *from, uint8_t out[static 19])
     return wr_len(&w);
 }
 
-static void nonce_text(const uint8_t bytes[static 12], char out[static TURN_NONCE_BYTES])
+static void nonce_text(const uint8_t bytes[static 12], char out[static TURN_TICKET_NONCE_BYTES])
 {
-    sodium_bin2base64(out, TURN_NONCE_BYTES, bytes, 12, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    sodium_bin2base64(out, TURN_TICKET_NONCE_BYTES, bytes, 12, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
 void turn_auth_nonce(struct turn_auth *auth, ns_t now, const struct addr *from,
-                     char out[static TURN_NONCE_BYTES])
+                     char out[static TURN_TICKET_NONCE_BYTES])
 {
     uint8_t place[19], bytes[12];
 

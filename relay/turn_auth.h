@@ -33,13 +33,13 @@ struct turn_who {
     uint32_t expiry_s;
 };
 
-void turn_auth_init(struct turn_auth *auth, const struct turn_config *config);
+void turn_auth_init(struct turn_auth *auth, const struct turn_server_config *config);
 void turn_auth_fini(struct turn_auth *auth);
 /* 0, or the error code to answer: 400, 401, 438. */
 uint16_t turn_auth_check(struct turn_auth *auth, ns_t now, int64_t wall_s, const struct addr *from,
                          const struct stun_msg *msg, struct turn_who *who);
 void turn_auth_nonce(struct turn_auth *auth, ns_t now, const struct addr *from,
-                     char out[static TURN_NONCE_BYTES]);
+                     char out[static TURN_TICKET_NONCE_BYTES]);
 /* With a nonce for the address the client's session is at: the same socket, so no 401 is needed. */
 void turn_auth_ticket(struct turn_auth *auth, ns_t now, int64_t wall_s, const struct addr *client,
                       const uint8_t alloc_id[static TURN_ID_BYTES], uint32_t expiry_s,

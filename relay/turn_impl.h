@@ -18,7 +18,7 @@ struct reservation {
 struct turn_server {
     struct forwarder f;
     struct turn_auth auth;
-    struct turn_ops ops;
+    struct turn_server_ops ops;
     void *arg;
     const struct env *env;
     bool is_ordinary;

@@ -5,8 +5,8 @@
 
 /* --- life --- */
 
-struct turn_server *turn_server_create(const struct turn_config *config, const struct turn_ops *ops,
-                                       void *arg, const struct env *env)
+struct turn_server *turn_server_create(const struct turn_server_config *config,
+                                       const struct turn_server_ops *ops, void *arg, const struct env *env)
 {
     struct turn_server *ts = mem_alloc(sizeof *ts);
     uint64_t seeds[2];
@@ -135,7 +135,7 @@ bool turn_finish(struct turn_server *ts, const struct request *q, struct stun_wr
     return true;
 }
 
-static void count_error(struct turn_stats *s, uint16_t code)
+static void count_error(struct turn_server_stats *s, uint16_t code)
 {
     switch (code) {
     case STUN_UNAUTHENTICATED:
@@ -168,7 +168,7 @@ void turn_refuse(struct turn_server *ts, const struct request *q, uint16_t code)
 {
     static const uint16_t cannot_fragment = STUN_DONT_FRAGMENT;
     uint8_t buf[ANSWER_MAX];
-    char nonce[TURN_NONCE_BYTES];
+    char nonce[TURN_TICKET_NONCE_BYTES];
 
     count_error(&ts->f.stats, code);
     /* With the reason's words, and without when they would make it larger than the request. */
@@ -545,7 +545,7 @@ enum err turn_server_add_own(struct turn_server *ts, const struct addr *own)
     return ERR_OK;
 }
 
-const struct turn_stats *turn_server_stats(const struct turn_server *ts)
+const struct turn_server_stats *turn_server_stats(const struct turn_server *ts)
 {
     return &ts->f.stats;
 }

@@ -36,7 +36,7 @@ struct turn_user {
     const char *name, *password;
 };
 
-struct turn_config {
+struct turn_server_config {
     const char *realm;             /* NULL: "ito" */
     struct addr external[2];       /* IPv4 and IPv6: where the world reaches our main port; ADDR_NONE: none */
     uint16_t port_min, port_max;   /* relayed ports */
@@ -67,7 +67,7 @@ struct turn_usage {
     struct addr client, relayed[2];
 };
 
-struct turn_ops {
+struct turn_server_ops {
     void (*send)(void *arg, const struct addr *to, struct slice bytes);
     /* Bind UDP port `port` of the family's external address; its packets come back with this handle by
      * turn_server_port_input(). NULL ops: as hairpin_only. */
@@ -87,7 +87,7 @@ struct turn_ops {
     void (*own_input)(void *arg, ns_t now, const struct addr *from, struct slice bytes);
 };
 
-struct turn_stats {
+struct turn_server_stats {
     uint32_t allocations, ports_open;
     uint64_t bytes_in;       /* payload that came, lost or not */
     uint64_t packets, bytes; /* forwarded; a packet of the inner path counts once */
@@ -101,8 +101,8 @@ struct turn_stats {
     uint64_t unamplified; /* answers not sent since larger than the request */
 };
 
-struct turn_server *turn_server_create(const struct turn_config *config, const struct turn_ops *ops,
-                                       void *arg, const struct env *env);
+struct turn_server *turn_server_create(const struct turn_server_config *config,
+                                       const struct turn_server_ops *ops, void *arg, const struct env *env);
 void turn_server_destroy(struct turn_server *ts); /* accepts NULL; closes ports, calls ended for each */
 /* One datagram at the main port whose first byte is 0-3 or 64-79. */
 void turn_server_input(struct turn_server *ts, ns_t now, const struct addr *from, struct slice bytes);
@@ -117,9 +117,9 @@ ns_t turn_server_deadline(const struct turn_server *ts);
 
 /* Credentials of a ticket (THREATS.md §4.12), good until expiry_s (seconds since 1970); texts end in NUL. The
  * nonce is for the address `client` sends from; from another one a 438 brings the right one. */
-#define TURN_NONCE_BYTES 20 /* 16 characters, NUL */
+#define TURN_TICKET_NONCE_BYTES 20 /* 16 characters, NUL */
 struct turn_ticket {
-    char realm[TURN_REALM_MAX + 1], nonce[TURN_NONCE_BYTES];
+    char realm[TURN_REALM_MAX + 1], nonce[TURN_TICKET_NONCE_BYTES];
     char username[TURN_USERNAME_BYTES], password[TURN_PASSWORD_BYTES];
 };
 void turn_server_ticket(struct turn_server *ts, ns_t now, const struct addr *client,
@@ -139,6 +139,6 @@ void turn_server_set_limits(struct turn_server *ts, uint32_t max_allocations, ui
 void turn_server_set_external(struct turn_server *ts, const struct addr external[static 2]);
 /* An address of this machine, never to be a peer; at most 16. */
 enum err turn_server_add_own(struct turn_server *ts, const struct addr *own);
-const struct turn_stats *turn_server_stats(const struct turn_server *ts);
+const struct turn_server_stats *turn_server_stats(const struct turn_server *ts);
 
 #endif

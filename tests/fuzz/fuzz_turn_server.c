@@ -12,7 +12,7 @@ struct state {
     uint64_t seed;
     size_t in, out;
     bool is_forward;
-    char nonce[TURN_NONCE_BYTES];
+    char nonce[TURN_TICKET_NONCE_BYTES];
 };
 
 static void fill(void *arg, void *out, size_t n)
@@ -101,16 +101,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const uint8_t methods[] = {TURN_ALLOCATE, TURN_REFRESH, TURN_CREATE_PERMISSION, TURN_CHANNEL_BIND};
     struct state s = {.seed = 1};
     struct env env = {&env_of, &s};
-    struct turn_ops ops = {
+    struct turn_server_ops ops = {
         .send = on_send, .open_port = on_open, .port_send = on_port_send, .close_port = on_close};
-    struct turn_config config = {.port_min = 50000,
-                                 .port_max = 50031,
-                                 .users = &user,
-                                 .n_users = 1,
-                                 .secret = secret,
-                                 .max_allocations = 4,
-                                 .max_per_user = 3,
-                                 .max_kbps = 1000};
+    struct turn_server_config config = {.port_min = 50000,
+                                        .port_max = 50031,
+                                        .users = &user,
+                                        .n_users = 1,
+                                        .secret = secret,
+                                        .max_allocations = 4,
+                                        .max_per_user = 3,
+                                        .max_kbps = 1000};
     struct turn_server *ts;
     struct rd r;
     ns_t now = NS_PER_S;

@@ -233,11 +233,19 @@ static void rate_cap(void **state)
 
     (void)state;
     knock_register(r->kp, r->w.now, 77, hanako, 0, &t);
-    knock(r, "203.0.113.5:1000", t.token, 0, slice_of(big, sizeof big));
-    for (int i = 0; i < 30; i++)
-        knock(r, "203.0.113.5:1000", t.token, last_flow(r), slice_of(big, sizeof big));
-    assert_in_range(knock_stats(r->kp)->delivered, 2, 4);
-    assert_true(knock_stats(r->kp)->over_rate > 20);
+    for (int flow = 0; flow < 3; flow++) { /* each within its own cap: 189 KB together */
+        char from[32];
+
+        snprintf(from, sizeof from, "203.0.%d.5:1000", flow);
+        knock(r, from, t.token, 0, slice_of(big, 1));
+        for (int i = 0; i < 62; i++)
+            knock(r, from, t.token, last_flow(r), slice_of(big, sizeof big));
+    }
+    assert_in_range(knock_stats(r->kp)->delivered, KNOCK_BURST_KIB, KNOCK_BURST_KIB + 8);
+    assert_true(knock_stats(r->kp)->over_rate > 40);
+    world_pass(&r->w, 60 * NS_PER_S); /* 64 kbit/s: the burst is there again */
+    knock(r, "203.0.2.5:1000", t.token, last_flow(r), slice_of(big, 1));
+    assert_in_range(knock_stats(r->kp)->delivered, KNOCK_BURST_KIB + 1, KNOCK_BURST_KIB + 9);
     rig_free(r);
 }
 

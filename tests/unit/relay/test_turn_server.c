@@ -82,9 +82,9 @@ static void on_own(void *arg, ns_t now, const struct addr *from, struct slice by
 static const struct turn_user users[] = {{"ito", "secret"}, {"other", "word"}};
 static uint8_t server_secret[32] = {1, 2, 3};
 
-static struct turn_config default_config(void)
+static struct turn_server_config default_config(void)
 {
-    return (struct turn_config){
+    return (struct turn_server_config){
         .external = {at("198.51.100.7:3478"), at("[2001:db8::7]:3478")},
         .port_min = 50000,
         .port_max = 50199,
@@ -97,10 +97,10 @@ static struct turn_config default_config(void)
     };
 }
 
-static struct rig *rig_with(const struct turn_config *config)
+static struct rig *rig_with(const struct turn_server_config *config)
 {
-    static const struct turn_ops ops = {on_send, on_open,  on_port_send, on_close, on_admit,
-                                        NULL,    on_began, on_ended,     on_own};
+    static const struct turn_server_ops ops = {on_send, on_open,  on_port_send, on_close, on_admit,
+                                               NULL,    on_began, on_ended,     on_own};
     struct rig *r = mem_alloc(sizeof *r);
 
     world_init(&r->w);
@@ -113,7 +113,7 @@ static struct rig *rig_with(const struct turn_config *config)
 
 static struct rig *rig_new(void)
 {
-    struct turn_config config = default_config();
+    struct turn_server_config config = default_config();
 
     return rig_with(&config);
 }
@@ -248,7 +248,7 @@ static void binding(void **state)
 
 static void unamplified(void **state)
 {
-    struct turn_config config = default_config();
+    struct turn_server_config config = default_config();
     static const uint8_t padding[32];
     struct rig *r;
     uint8_t buf[256];
@@ -416,7 +416,7 @@ static void both_families(void **state)
 
 static void family_not_offered(void **state)
 {
-    struct turn_config config = default_config();
+    struct turn_server_config config = default_config();
     struct rig *r;
     struct stun_wr w;
     uint8_t buf[512];
@@ -517,7 +517,7 @@ static void repeated_allocate(void **state)
 
 static void quotas(void **state)
 {
-    struct turn_config config = default_config();
+    struct turn_server_config config = default_config();
     struct rig *r;
 
     (void)state;
@@ -540,7 +540,7 @@ static void quotas(void **state)
 
 static void capacity(void **state)
 {
-    struct turn_config config = default_config();
+    struct turn_server_config config = default_config();
     struct rig *r;
 
     (void)state;
@@ -599,7 +599,7 @@ static void forbidden_peers(void **state)
 
 static void local_allowed(void **state)
 {
-    struct turn_config config = default_config();
+    struct turn_server_config config = default_config();
     struct addr peer = at("127.0.0.1:5000");
     struct rig *r;
 
@@ -617,7 +617,7 @@ static void local_allowed(void **state)
 
 static void hairpin_only(void **state)
 {
-    struct turn_config config = default_config();
+    struct turn_server_config config = default_config();
     struct addr peer = at("203.0.113.200:7000");
     struct rig *r;
 
@@ -711,7 +711,7 @@ static void expiry(void **state)
 
 static void rate_caps(void **state)
 {
-    struct turn_config config = default_config();
+    struct turn_server_config config = default_config();
     static const uint8_t data[1000];
     struct rig *r;
     uint64_t through;
@@ -756,7 +756,7 @@ static void seconds_counted(void **state)
 
 static void tickets(void **state)
 {
-    struct turn_config config = default_config();
+    struct turn_server_config config = default_config();
     static const uint8_t alloc_id[8] = {1, 2, 3, 4, 5, 6, 7, 8}, account[32] = {9};
     struct turn_ticket ticket;
     struct rig *r;
@@ -867,7 +867,7 @@ static void malformed(void **state)
 
 static void many_allocations(void **state)
 {
-    struct turn_config config = default_config();
+    struct turn_server_config config = default_config();
     struct rig *r;
 
     (void)state;
