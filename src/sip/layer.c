@@ -28,7 +28,8 @@ struct event {
     const osip_message_t *msg; /* belongs to osip, stays until the next message of this transaction */
 };
 
-/* An INVITE we answered with 2xx: osip has forgotten it, its late copies still come (RFC 6026 §7.1). */
+/* An INVITE with a final response: osip forgets it, after a 2xx at once (RFC 6026 §7.1), after a refusal 5 s after
+ * the ACK. Its late copies must not ring again. */
 struct absorbed {
     char *key;
     ns_t until;
@@ -115,7 +116,7 @@ void layer_send(struct sip_layer *l, void *flow, osip_message_t *msg)
         return;
     l->stats.sent++;
     l->ops.send(l->arg, flow, slice_of(text, len));
-    osip_free(text);
+    mem_free(text);
 }
 
 /* Always 0: an error would make osip end the transaction, and a flow may come back. */
@@ -305,7 +306,7 @@ enum err layer_respond(struct sip_layer *l, ns_t now, struct sip_txn *txn, osip_
         return ERR_STATE;
     }
     txn->has_final = msg->status_code >= 200;
-    if (txn->tr->ctx_type == IST && MSG_IS_STATUS_2XX(msg))
+    if (txn->tr->ctx_type == IST && txn->has_final)
         absorb(l, now, txn);
     osip_transaction_add_event(txn->tr, osip_new_outgoing_sipmessage(msg));
     execute(l, now);

@@ -2,7 +2,7 @@
  *
  * libosip2 runs the four state machines of RFC 3261 §17 with their timers; this layer feeds them, sends what they
  * say by the flow of each transaction, and does what they leave out: limits before and checks after parsing,
- * matching (a transaction belongs to one flow), late copies of an INVITE after our 2xx (RFC 6026), transactions
+ * matching (a transaction belongs to one flow), late copies of an answered INVITE (RFC 6026), transactions
  * that would never die, and the order of things: callbacks run only from layer_input() and layer_tick(), after
  * osip has returned, one at a time, so each of them may do anything, destroying the layer included.
  *
@@ -10,7 +10,7 @@
  *   out    bytes by ops.send(); requests, responses, ACKs, time-outs by the others
  *   owner  sip/ua; a transaction is named by the pointer the layer gives, until ops.gone()
  *   trust  a message only meets transactions of the flow it came by
- *   caps   LAYER_TRANSACTIONS, LAYER_PER_FLOW, LAYER_ABSORBED remembered 2xx, LAYER_QUEUE messages that came while
+ *   caps   LAYER_TRANSACTIONS, LAYER_PER_FLOW, LAYER_ABSORBED remembered INVITEs, LAYER_QUEUE messages that came while
  *          another was being handled; LAYER_STUCK_NS in a state without a timer */
 #ifndef ITO_SIP_LAYER_H
 #define ITO_SIP_LAYER_H

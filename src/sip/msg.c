@@ -20,6 +20,9 @@ static void *grow(void *p, size_t n)
 
 void sip_msg_setup(void)
 {
+    /* The library's own pointer tells whether this was done: no global of ours is needed. */
+    if (osip_free_func == mem_free)
+        return;
     osip_set_allocators(mem_alloc, grow, mem_free);
     osip_trace_initialize_func(END_TRACE_LEVEL, be_quiet);
     parser_init();
@@ -354,7 +357,7 @@ void sip_put_list(struct wr *w, const char *name, const osip_list_t *list,
 
         if (to_str(osip_list_get(list, i), &text) == 0)
             sip_put(w, name, text);
-        osip_free(text);
+        mem_free(text);
     }
 }
 
@@ -405,7 +408,7 @@ static void put_party(struct wr *w, const char *name, const osip_from_t *party, 
         wr_text(w, tag);
     }
     wr_text(w, "\r\n");
-    osip_free(text);
+    mem_free(text);
 }
 
 void sip_put_response(struct wr *w, const osip_message_t *req, int code, const char *reason,
@@ -424,7 +427,7 @@ void sip_put_response(struct wr *w, const osip_message_t *req, int code, const c
     if (osip_call_id_to_str(req->call_id, &call_id) != 0)
         w->failed = true;
     sip_put(w, "Call-ID", call_id);
-    osip_free(call_id);
+    mem_free(call_id);
     wr_text(w, "CSeq: ");
     sip_put_u32(w, sip_msg_cseq(req));
     wr_text(w, " ");
@@ -434,6 +437,18 @@ void sip_put_response(struct wr *w, const osip_message_t *req, int code, const c
         sip_put_list(w, "Record-Route", &req->record_routes, route_text);
 }
 
+/* osip prints a message anew (each method of Allow on a line of its own) unless it has the text at hand. Its
+ * clone copies that text as a string, so one with a NUL in the body is left to it. */
+static void keep_text(osip_message_t *msg, struct slice text)
+{
+    if (memchr(text.data, 0, text.len) != NULL)
+        return;
+    mem_free(msg->message);
+    msg->message = mem_str_slice(text);
+    msg->message_length = text.len;
+    msg->message_property = 1;
+}
+
 osip_message_t *sip_finish(const struct wr *w)
 {
     osip_message_t *msg = NULL;
@@ -441,8 +456,10 @@ osip_message_t *sip_finish(const struct wr *w)
 
     if (!wr_ok(w))
         return NULL;
-    if (sip_msg_parse(wr_done(w), &msg, &code) == ERR_OK)
+    if (sip_msg_parse(wr_done(w), &msg, &code) == ERR_OK) {
+        keep_text(msg, wr_done(w));
         return msg;
+    }
     osip_message_free(msg);
     return NULL;
 }

@@ -56,7 +56,7 @@ void call_free(struct ua_call *call)
     struct ua *ua = call->ua;
 
     call->is_gone = true;
-    call->state = CALL_OVER;
+    call_set_state(call, CALL_OVER);
     clear_timers(call);
     list_remove(&call->link);
     /* Their INVITE without a final answer, or ours: it would never end by itself. */

@@ -119,8 +119,8 @@ static void alone(struct slice bytes)
             abort();
         osip_message_free(again);
     }
-    osip_free(one);
-    osip_free(two);
+    mem_free(one);
+    mem_free(two);
     osip_message_free(msg);
 }
 

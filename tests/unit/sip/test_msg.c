@@ -491,6 +491,18 @@ static void random_is_ours(void **state)
     world_destroy(b);
 }
 
+static void what_is_written_is_sent(void **state)
+{
+    struct pair p = pair_create(4);
+
+    (void)state;
+    dial(&p);
+    assert_non_null(strstr(p.w->last, "\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO\r\n"));
+    assert_non_null(strstr(p.w->last, "\r\nMax-Forwards: 70\r\n"));
+    assert_non_null(strstr(p.w->last, "\r\nX-Ito-Commit: cccc\r\n"));
+    world_destroy(p.w);
+}
+
 static void another_user(void **state)
 {
     struct pair p = pair_create(3);
@@ -521,6 +533,7 @@ int main(void)
         sentence("osip prints nothing", osip_is_silent),
         sentence("a refusal is never longer than what it answers", a_refusal_is_no_amplifier),
         sentence("tags, branches and Call-IDs come from the env", random_is_ours),
+        sentence("messages leave as they were written", what_is_written_is_sent),
         sentence("a call for somebody else is not found here", another_user),
     };
 
