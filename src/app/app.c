@@ -671,6 +671,7 @@ void app_destroy(struct app *a, ns_t now)
         if (a->zones[i].dht != NULL)
             stop_zone(&a->zones[i]);
     sessions_destroy(a->sessions);
+    a->sessions = NULL; /* what is still deferred finds nothing to do */
     if (a->contacts != NULL)
         save(a);
     for (int i = 0; i < GUESTS_MAX; i++)
@@ -680,7 +681,7 @@ void app_destroy(struct app *a, ns_t now)
     history_destroy(a->history);
     inbox_destroy(a->inbox);
     ledger_db_close(a->ledger);
-    mem_free(a);
+    env_defer(a->env, mem_free, a);
 }
 
 /* ---- packets ---- */

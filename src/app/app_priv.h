@@ -15,7 +15,7 @@
 
 #define PEERS_MAX  64 /* sessions with contacts, dialling or live */
 #define GUESTS_MAX 8  /* people called by ID who are no contacts */
-#define SELF_QUEUE 32 /* datagrams to ourselves: our own node is our proxy in a zone of two */
+#define LATER_MAX  32 /* datagrams out of a session, or to ourselves: no layer is entered twice in one call */
 
 enum presence {
     PRESENCE_NEWS_NONE,
@@ -84,12 +84,12 @@ struct app {
     struct contact *echo;
     struct knock_flow knocks[APP_KNOCKS];
     struct {
-        struct addr from;
+        struct path via;
         uint16_t len;
         uint8_t data[1500];
-    } self_queue[SELF_QUEUE];
-    unsigned n_self;
-    bool self_deferred;
+    } later[LATER_MAX]; /* taken in at the end of the turn */
+    unsigned n_later;
+    bool is_later_deferred;
     ns_t advert_at, links_at, save_at, network_at, lookup_due, answer_at;
     int64_t started_ms, joined_ms;
     enum dht_state last_state;

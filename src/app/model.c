@@ -405,7 +405,8 @@ static void parse_totals(const cJSON *o, struct model_totals *t)
 static enum err take_status(struct model *m, const cJSON *answer)
 {
     /* Wrapped in an answer, where "id" is the number of the request; bare in `ito status --json`. */
-    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(answer, "status"), *o = inner != NULL ? inner : answer;
+    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(answer, "status"),
+                *o = inner != NULL ? inner : answer;
     const cJSON *network = cJSON_GetObjectItemCaseSensitive(o, "network"), *call;
     const cJSON *relay = cJSON_GetObjectItemCaseSensitive(o, "relay");
 

@@ -37,40 +37,50 @@ static bool is_self(const struct addr *a)
     return addr_equal(a, &self_addr);
 }
 
-static void run_self_queue(void *arg)
+static void run_later(void *arg)
 {
     struct app *a = arg;
-    unsigned n = a->n_self;
+    unsigned n = a->n_later;
 
-    a->self_deferred = false;
+    a->is_later_deferred = false;
+    if (a->sessions == NULL)
+        return;
     for (unsigned i = 0; i < n; i++) {
-        struct slice bytes = slice_of(a->self_queue[i].data, a->self_queue[i].len);
-        struct path via = path_udp(&self_addr);
+        struct slice bytes = slice_of(a->later[i].data, a->later[i].len);
+        struct path via = a->later[i].via;
 
-        if (bytes.len > 0 && bytes.data[0] == KNOCK_C8 && a->service != NULL)
+        if (via.kind == PATH_KNOCK)
+            sessions_input(a->sessions, a->now, &via, bytes);
+        else if (bytes.len > 0 && bytes.data[0] == KNOCK_C8 && a->service != NULL)
             service_input(a->service, a->now, &self_addr, bytes);
         else
             app_self_input(a, a->now, &via, bytes);
     }
-    memmove(a->self_queue, a->self_queue + n, (a->n_self - n) * sizeof a->self_queue[0]);
-    a->n_self -= n;
-    if (a->n_self > 0 && !a->self_deferred) {
-        a->self_deferred = true;
-        env_defer(a->env, run_self_queue, a);
+    memmove(a->later, a->later + n, (a->n_later - n) * sizeof a->later[0]);
+    a->n_later -= n;
+}
+
+/* Take bytes in as if they had come by `via`, when this turn is over: they lie in a buffer of the layer that
+ * would be entered again. */
+static void take_later(struct app *a, const struct path *via, struct slice bytes)
+{
+    if (a->n_later == LATER_MAX || bytes.len > sizeof a->later[0].data)
+        return;
+    a->later[a->n_later].via = *via;
+    memcpy(a->later[a->n_later].data, bytes.data, bytes.len);
+    a->later[a->n_later++].len = (uint16_t)bytes.len;
+    if (!a->is_later_deferred) {
+        a->is_later_deferred = true;
+        env_defer(a->env, run_later, a);
     }
 }
 
 /* To our own node: we are our own proxy in a zone of two. */
 static void send_to_self(struct app *a, struct slice bytes)
 {
-    if (a->n_self == SELF_QUEUE || bytes.len > sizeof a->self_queue[0].data)
-        return;
-    memcpy(a->self_queue[a->n_self].data, bytes.data, bytes.len);
-    a->self_queue[a->n_self++].len = (uint16_t)bytes.len;
-    if (!a->self_deferred) {
-        a->self_deferred = true;
-        env_defer(a->env, run_self_queue, a);
-    }
+    struct path via = path_udp(&self_addr);
+
+    take_later(a, &via, bytes);
 }
 
 static void send_knock(struct app *a, uint16_t slot, struct slice body)
@@ -131,7 +141,7 @@ void reach_knock_in(void *arg, ns_t now, uint16_t slot, uint32_t flow, struct sl
     struct path via = {.kind = PATH_KNOCK, .is_inbound = true, .slot = slot, .flow = flow};
 
     a->now = now;
-    sessions_input(a->sessions, now, &via, body);
+    take_later(a, &via, body);
 }
 
 /* What a proxy gives back for a flow of ours. */
@@ -228,6 +238,8 @@ bool reach_admit(void *arg, const struct session_hello *hello, const struct path
 
     if (hello->class == SESSION_NODE)
         return a->service != NULL;
+    if (hello->said.flags & HELLO_REKEY) /* new keys for a session that stands */
+        return sessions_find(a->sessions, hello->class, hello->device) != NULL;
     who = app_contact_of(a, hello->identity);
     return who != NULL && who->list == CONTACT_ALLOWED && device_is_good(who, hello) &&
            policy_hears(a, who, via);

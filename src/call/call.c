@@ -198,7 +198,7 @@ static struct call *call_new(struct calls *x, const uint8_t peer[static 32], boo
     c->is_outgoing = is_outgoing;
     c->alloc_slot = -1;
     c->volume_pct = 100;
-    c->deadline = NS_NEVER;
+    c->deadline = c->tell_at = NS_NEVER;
     memcpy(c->peer, peer, 32);
     if (policy != NULL)
         c->policy = *policy;
@@ -431,7 +431,7 @@ static void on_answered(void *arg, struct ua_call *ua, struct slice sdp, const s
     path_take_remote(c, x->now, &answer->ice);
     if (path_start_media(c, x->now, answer) == ERR_OK) {
         call_enter(c, x->now, CALL_IN_CALL);
-        path_tell_all(c, x->now);
+        path_answered(c, x->now);
     }
     mem_free(answer);
 }
@@ -452,8 +452,7 @@ static void on_acked(void *arg, struct ua_call *ua, struct slice sdp, const stru
         }
         make_code(c, c->peer_nonce, c->nonce);
     }
-    if (c->is_alloc_up || c->alloc_slot < 0)
-        ice_end_of_local(c->ice, x->now);
+    path_answered(c, x->now);
     call_changed(c);
 }
 

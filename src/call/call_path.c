@@ -5,8 +5,11 @@
 #include "call/call_priv.h"
 #include "crypto/secret.h"
 
-#define STATS_NS       (100 * NS_PER_MS) /* meters move at 10 Hz */
-#define FIRST_SOUND_NS (15 * NS_PER_S)   /* answered, and no path by then: no_path */
+#define STATS_NS (100 * NS_PER_MS) /* meters move at 10 Hz */
+#define RELAYED_NS \
+    (300 * NS_PER_MS) /* sound first by the relay that is there, then better paths are looked for */
+#define TELL_NS        NS_PER_S
+#define FIRST_SOUND_NS (15 * NS_PER_S) /* answered, and no path by then: no_path */
 
 static const struct path no_path;
 
@@ -45,7 +48,8 @@ static void ice_path_cb(void *arg, ns_t now, const struct ice_path *path)
     struct call *c = arg;
     struct path p = path_of_base(c, path->base, &path->remote);
 
-    (void)now;
+    if (!c->has_last_path)
+        c->tell_at = ns_min(c->tell_at, now + RELAYED_NS);
     c->last_path = *path;
     c->has_last_path = true;
     /* Signalling follows the sound: knock flows end after 90 s, a call does not. */
@@ -185,8 +189,8 @@ void path_describe(struct call *c, ns_t now, const struct sdp *offer, struct sdp
     local.key_n = 0;
     local.ptime_ms = (uint16_t)c->owner->config.frame_ms;
     local.direction = c->state == CALL_HELD_LOCAL ? SDP_SENDONLY : SDP_SENDRECV;
-    if (c->is_answered && !c->is_told && !c->policy.is_relay_only) {
-        add_own(c, now);
+    if (c->is_answered && !c->is_told && c->alloc_slot < 0 && !c->policy.is_relay_only) {
+        add_own(c, now); /* no relay to begin with: everything at once */
         c->is_told = true;
     }
     write_ice(c, &local.ice);
@@ -388,8 +392,18 @@ static void watch_silence(struct call *c, ns_t now)
         call_enter(c, now, CALL_IN_CALL);
 }
 
+void path_answered(struct call *c, ns_t now)
+{
+    c->tell_at = c->alloc_slot < 0 ? now : c->has_last_path ? now + RELAYED_NS : now + TELL_NS;
+}
+
 void path_tick(struct call *c, ns_t now)
 {
+    if (c->tell_at <= now) {
+        c->tell_at = NS_NEVER;
+        if (c->is_answered && !c->is_told)
+            path_tell_all(c, now);
+    }
     if (c->ice != NULL && ice_deadline(c->ice) <= now)
         ice_tick(c->ice, now);
     if (c->is_over || c->media == NULL)
@@ -412,5 +426,5 @@ ns_t path_deadline(const struct call *c)
 
     if (c->media != NULL)
         at = ns_min(at, ns_min(media_deadline(c->media), c->stats_at));
-    return at;
+    return ns_min(at, c->tell_at);
 }

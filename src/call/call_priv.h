@@ -27,9 +27,9 @@ struct call {
     struct session *session;
     uint8_t exporter[32], handshake[64];
     struct ua_call *ua;
-    bool wants_invite, wants_answer;     /* waiting for the allocation */
-    bool is_answered, is_acked, is_told; /* told: all candidates went out */
-    ns_t alloc_wait_until;
+    bool wants_invite, wants_answer;                    /* waiting for the allocation */
+    bool is_answered, is_acked, is_told;                /* told: all candidates went out */
+    ns_t alloc_wait_until, tell_at;                     /* tell_at: then all candidates are trickled */
     uint8_t nonce[32], peer_commit[32], peer_nonce[32]; /* call code: nA or nB; the other side's */
     bool has_commit, has_code;
     uint32_t code;
@@ -82,6 +82,8 @@ void path_tell_all(struct call *c, ns_t now);
 enum err path_start_media(struct call *c, ns_t now, const struct sdp *theirs);
 void path_stop_media(struct call *c, ns_t now);
 void path_pump(struct call *c, ns_t now);
+/* The human answered: when the rest of our candidates may follow. */
+void path_answered(struct call *c, ns_t now);
 void path_tick(struct call *c, ns_t now);
 ns_t path_deadline(const struct call *c);
 bool path_input(struct call *c, ns_t now, const struct path *via, struct slice bytes);

@@ -25,8 +25,8 @@ static bool reach(struct sim_phone *p, const char *state, const char *path, ns_t
 
     if (sim_reached(&w) || vnet_run_for(p->net, span, sim_reached, &w))
         return true;
-    fprintf(stderr, "%s: wanted %s, is %s, cause %s, path %s (seen %s)\n", vnet_name(p->host), state, p->state,
-            p->cause, p->path, p->paths_seen);
+    fprintf(stderr, "%s: wanted %s, is %s, cause %s, path %s (seen %s)\n", vnet_name(p->host), state,
+            p->state, p->cause, p->path, p->paths_seen);
     return false;
 }
 
@@ -49,6 +49,8 @@ static void on_one_lan(void **state)
     assert_true(sim_ask(bob, "{\"id\":3,\"cmd\":\"answer\"}"));
     assert_true(reach(alice, "in_call", NULL, SECONDS(5)));
     vnet_run_for(net, SECONDS(10), NULL, NULL);
+    printf("heard %u of %u, %u of %u, longest gap %u, path %s\n", alice->n_heard, alice->n_frames,
+           bob->n_heard, bob->n_frames, alice->longest_without, alice->paths_seen);
     assert_true(alice->n_heard > 400);
     assert_true(bob->n_heard > 400);
     assert_string_equal(alice->code, bob->code);
@@ -70,7 +72,9 @@ struct homes {
 
 static void build_homes(struct homes *h, uint64_t seed, enum vnet_behaviour mapping)
 {
-    const struct vnet_nat_config nat = {.mapping = mapping, .filtering = VNET_APD, .ports = mapping == VNET_EI ? VNET_PORTS_KEEP : VNET_PORTS_RANDOM};
+    const struct vnet_nat_config nat = {.mapping = mapping,
+                                        .filtering = VNET_APD,
+                                        .ports = mapping == VNET_EI ? VNET_PORTS_KEEP : VNET_PORTS_RANDOM};
     struct vnet_host *hosts[5];
 
     h->net = new_net(seed);
@@ -187,7 +191,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("two phones on one wire talk without a relay", on_one_lan),
-        sentence("alice calls bob, both behind port-restricted routers, through a volunteer's relay", through_a_relay),
+        sentence("alice calls bob, both behind port-restricted routers, through a volunteer's relay",
+                 through_a_relay),
         sentence("both behind symmetric routers the call stays relayed and is signed for", both_symmetric),
         sentence("a stranger rings nobody, leaves a request, and rings once allowed", a_stranger_asks_first),
     };

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "crypto/secret.h"
 
-#define FRAME 960
+#define FRAME          960
 #define TONE_AMPLITUDE 8000.0
 
 static double phase_of(const struct sim_phone *p, ns_t at, double hz)
@@ -40,7 +40,8 @@ static void hear(void *arg, ns_t at, const int16_t *pcm, size_t n)
         if (++p->in_frame < FRAME)
             continue;
         p->n_frames++;
-        if (p->energy / FRAME > 1e5 && hypot(p->sum_sin, p->sum_cos) * 2 / FRAME > 0.5 * sqrt(2 * p->energy / FRAME)) {
+        if (p->energy / FRAME > 1e5 &&
+            hypot(p->sum_sin, p->sum_cos) * 2 / FRAME > 0.5 * sqrt(2 * p->energy / FRAME)) {
             p->n_heard++;
             p->has_heard = true;
             p->run_without = 0;
@@ -170,7 +171,8 @@ static void phone_tick(void *arg, ns_t now)
     app_tick(((struct sim_phone *)arg)->app, now);
 }
 
-struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode, const char *settings)
+struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode,
+                                   const char *settings)
 {
     static const struct clock_ops ops = {.deadline = phone_deadline, .tick = phone_tick};
     struct sim_phone *p = mem_alloc(sizeof *p);
@@ -189,7 +191,9 @@ struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enu
     keyring_create(vnet_env(host), &p->keys, phrase);
     id_format(p->keys.identity.pub, p->id);
     p->settings = config_create();
-    if (settings != NULL && config_parse(p->settings, "scenario", slice_str(settings), &errors) != ERR_OK) {
+    if (settings == NULL) /* a steady tone is what noise suppression removes */
+        settings = "{\"audio\": {\"echo_cancel\": false, \"noise_suppress\": false}}";
+    if (config_parse(p->settings, "scenario", slice_str(settings), &errors) != ERR_OK) {
         fprintf(stderr, "%s\n", errors.lines[0]);
         abort();
     }
@@ -258,9 +262,11 @@ void sim_bootstrap(struct sim_phone *p, const struct sim_phone *from)
 void sim_befriend(struct sim_phone *a, const char *a_calls_b, struct sim_phone *b, const char *b_calls_a)
 {
     if (!sim_ask(a, "{\"id\":1,\"cmd\":\"contacts_allow\",\"contact\":\"%s\"}", b->id) ||
-        !sim_ask(a, "{\"id\":1,\"cmd\":\"contacts_rename\",\"contact\":\"%s\",\"name\":\"%s\"}", b->id, a_calls_b) ||
+        !sim_ask(a, "{\"id\":1,\"cmd\":\"contacts_rename\",\"contact\":\"%s\",\"name\":\"%s\"}", b->id,
+                 a_calls_b) ||
         !sim_ask(b, "{\"id\":1,\"cmd\":\"contacts_allow\",\"contact\":\"%s\"}", a->id) ||
-        !sim_ask(b, "{\"id\":1,\"cmd\":\"contacts_rename\",\"contact\":\"%s\",\"name\":\"%s\"}", a->id, b_calls_a)) {
+        !sim_ask(b, "{\"id\":1,\"cmd\":\"contacts_rename\",\"contact\":\"%s\",\"name\":\"%s\"}", a->id,
+                 b_calls_a)) {
         fprintf(stderr, "%s %s\n", a->answer, b->answer);
         abort();
     }

@@ -21,7 +21,7 @@ struct sim_phone {
     struct app *app;
     char id[ID_TEXT_BYTES];
     struct call_audio audio;
-    double pitch_hz; /* of what it says */
+    double pitch_hz;  /* of what it says */
     double wanted_hz; /* of what it listens for */
     ns_t started_at;
     /* what it heard, in frames of 20 ms: with the wanted tone, and the longest run without it once it began */
@@ -31,7 +31,7 @@ struct sim_phone {
     size_t in_frame;
     struct vnet_socket *ports[256];
     uint32_t handles[256];
-    char *answer;          /* the newest answer, JSON */
+    char *answer;                                         /* the newest answer, JSON */
     char state[24], cause[24], path[24], paths_seen[256]; /* of the newest call event */
     char code[8];
     ns_t state_at, ringing_at, in_call_at;
@@ -40,7 +40,8 @@ struct sim_phone {
 };
 
 /* settings: text of a config.json, or NULL. mode APP_RELAY makes a volunteer's relay. */
-struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode, const char *settings);
+struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode,
+                                   const char *settings);
 void sim_phone_destroy(struct sim_phone *p);
 /* A request as text with printf-like arguments; its answer is in p->answer. True when it was ok. */
 bool sim_ask(struct sim_phone *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
