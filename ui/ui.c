@@ -483,7 +483,7 @@ static bool global_key(struct ui *ui, enum command command, ns_t now)
         ask_call(ui, "hangup", ui_running_call(ui));
         return true;
     case CMD_MUTE:
-        if (ui_running_call(ui) == NULL || ui->view == VIEW_CALL)
+        if (ui_running_call(ui) == NULL)
             return false;
         ui_ask_bool(ui, "mute", "on", !ui_running_call(ui)->is_muted);
         return true;
@@ -534,7 +534,7 @@ static bool is_bound(struct ui *ui, enum command command)
 {
     const struct view_ops *ops = views[ui->view];
 
-    for (size_t i = 0; i < ops->n_keys; i++) {
+    for (size_t i = 0; i < ops->n_keys && command != CMD_NONE; i++) {
         if (ops->keys[i].command == command || ops->keys[i].second == command)
             return true;
     }

@@ -143,6 +143,8 @@ static void unbound_key(void **state)
     press(&h, 'k');
     press(&h, 'T');
     assert_shown(&h, "Nothing bound to \"T\". ? shows the keys.");
+    press(&h, 'K'); /* no command at all */
+    assert_shown(&h, "Nothing bound to \"K\". ? shows the keys.");
     press(&h, 'm');
     assert_shown(&h, "Nothing bound to \"m\". ? shows the keys.");
     assert_int_equal(h.n_asked, 0);
@@ -206,7 +208,7 @@ static void tab_completes(void **state)
     harness_init(&h, 24, 80, false);
     type(&h, ":cont");
     press(&h, K_TAB);
-    assert_shown(&h, ":contacts ");
+    assert_shown(&h, ":contacts");
     type(&h, "al");
     press(&h, K_TAB);
     type(&h, "Ke");
@@ -230,7 +232,7 @@ static void adds_a_contact(void **state)
     press(&h, 'n');
     ui_paste(h.ui, pasted, sizeof pasted - 1, h.now);
     press(&h, K_ENTER);
-    assert_shown(&h, "Name for this contact: ");
+    assert_shown(&h, "Name for this contact:");
     type(&h, "Ken");
     press(&h, K_ENTER);
     assert_true(was_asked(&h, "\"cmd\":\"contacts_add\",\"id\":\"" KENJI "\",\"name\":\"Ken\""));
@@ -403,7 +405,7 @@ static void filter_and_sort(void **state)
     assert_shown(&h, "山田");
     type(&h, ":sort name");
     press(&h, K_ENTER);
-    assert_shown(&h, "List     Verified  Last call            Seen\n   ◐ busy    Kenji");
+    assert_shown(&h, "List     Verified  Last call            Seen\n > ◐ busy    Kenji");
     harness_fini(&h);
 }
 
