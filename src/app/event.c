@@ -140,8 +140,11 @@ cJSON *json_call(struct app *a, const struct call *c)
 
     call_info(c, &i);
     who = app_contact_of(a, i.peer);
-    if (i.has_path && i.path.is_relayed && a->relays != NULL && i.alloc_slot >= 0)
-        relay = relays_alloc_node(a->relays, (uint16_t)i.alloc_slot);
+    if (i.has_path && i.path.is_relayed && a->relays != NULL) {
+        relay =
+            i.uses_alloc && i.alloc_slot >= 0 ? relays_alloc_node(a->relays, (uint16_t)i.alloc_slot) : NULL;
+        relay = relay != NULL ? relay : relays_at(a->relays, &i.remote);
+    }
     cJSON_AddNumberToObject(v, "id", i.id);
     add_id(v, "peer", i.peer);
     json_add_str(v, "name", who != NULL && who->name[0] != '\0' ? who->name : NULL);

@@ -632,11 +632,30 @@ void reach_message(struct app *a, ns_t now, struct session *s, uint8_t chan, str
 void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
 {
     struct peer *p = reach_by_session(a, s);
+    struct session *other =
+        why == ERR_EXISTS ? sessions_find(a->sessions, session_class(s), session_peer_device(s)) : NULL;
 
+    if (other != NULL && other != s)
+        calls_session_replaced(a->calls, now, s, other);
     calls_session_gone(a->calls, now, s);
     if (p == NULL)
         return;
     p->session = NULL;
+    if (other != NULL && other != s) { /* both opened at once, and theirs stays: it will do */
+        struct call *c = p->call;
+        struct peer *q = reach_by_session(a, other);
+
+        p->call = NULL;
+        p->is_used = false;
+        if (c != NULL && q != NULL && q->call == NULL) {
+            q->call = c;
+            call_connecting(c, now);
+            call_use_session(c, now, other);
+        } else if (c != NULL) {
+            call_abort(c, now, CAUSE_OFFLINE, NULL);
+        }
+        return;
+    }
     if (!p->is_up) {
         give_up(p, now, CAUSE_OFFLINE);
         return;

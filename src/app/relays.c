@@ -703,6 +703,14 @@ const uint8_t *relays_alloc_node(const struct relays *r, uint16_t slot)
     return slot < RELAYS_ALLOCS && r->allocs[slot].link != NULL ? r->allocs[slot].link->known->node : NULL;
 }
 
+const uint8_t *relays_at(const struct relays *r, const struct addr *ip)
+{
+    for (int i = 0; i < RELAYS_KNOWN; i++)
+        if (r->known[i].is_used && !r->known[i].is_node && addr_equal_ip(&r->known[i].addr, ip))
+            return r->known[i].node;
+    return NULL;
+}
+
 bool relays_alloc_is_up(const struct relays *r, uint16_t slot, struct addr *relayed, struct addr *mapped)
 {
     if (slot >= RELAYS_ALLOCS || !r->allocs[slot].is_up)

@@ -94,6 +94,8 @@ enum err relays_alloc_send(struct relays *r, ns_t now, uint16_t slot, const stru
 /* N of the relay an allocation is at; NULL when the slot is free. */
 const uint8_t *relays_alloc_node(const struct relays *r, uint16_t slot);
 bool relays_alloc_is_up(const struct relays *r, uint16_t slot, struct addr *relayed, struct addr *mapped);
+/* N of a known relay at that IP address, ours or the other side's; NULL when it is none we know. */
+const uint8_t *relays_at(const struct relays *r, const struct addr *ip);
 /* Is there a relay that carries sound (not merely knocks)? */
 bool relays_has_relay(const struct relays *r);
 size_t relays_rows(struct relays *r, struct relays_row *out, size_t max);

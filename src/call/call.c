@@ -148,6 +148,14 @@ static void free_call(void *p)
     mem_free(c);
 }
 
+static int reject_code(enum call_cause cause)
+{
+    return cause == CAUSE_BUSY           ? 486
+           : cause == CAUSE_DECLINED     ? 603
+           : cause == CAUSE_INCOMPATIBLE ? 488
+                                         : 480;
+}
+
 /* The end, once: cause, sound, path, then the owner, then the memory. */
 void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text)
 {
@@ -165,7 +173,7 @@ void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text)
         else if (c->is_outgoing)
             ua_cancel(ua, now, NULL);
         else
-            ua_reject(ua, now, cause == CAUSE_BUSY ? 486 : cause == CAUSE_DECLINED ? 603 : 480, NULL);
+            ua_reject(ua, now, reject_code(cause), NULL);
     }
     c->cause = cause;
     snprintf(c->text, sizeof c->text, "%s", text != NULL ? text : "");
@@ -214,18 +222,18 @@ static struct call *call_new(struct calls *x, const uint8_t peer[static 32], boo
 
 /* ---- call code ---- */
 
-static const char *to_hex(const uint8_t bytes[static 32], char out[static HEX32])
+static const char *to_hex(const uint8_t *bytes, size_t n, char out[static HEX32])
 {
-    for (int i = 0; i < 32; i++)
+    for (size_t i = 0; i < n; i++)
         snprintf(out + 2 * i, 3, "%02x", bytes[i]);
     return out;
 }
 
-static bool from_hex(const char *text, uint8_t out[static 32])
+static bool from_hex(const char *text, uint8_t *out, size_t n)
 {
-    if (text == NULL || strlen(text) != 64)
+    if (text == NULL || strlen(text) != 2 * n)
         return false;
-    for (int i = 0; i < 32; i++) {
+    for (size_t i = 0; i < n; i++) {
         unsigned byte;
 
         if (sscanf(text + 2 * i, "%2x", &byte) != 1)
@@ -277,18 +285,19 @@ void call_connecting(struct call *c, ns_t now)
 
 static void invite(struct call *c, ns_t now)
 {
-    char uri[ID_SIP_BYTES], hex[HEX32], body[SDP_MAX_BYTES];
+    char uri[ID_SIP_BYTES], hex[HEX32], call[HEX32], body[SDP_MAX_BYTES];
     uint8_t commit[32];
-    struct ua_header headers[1] = {{"X-Ito-Commit", hex}};
+    struct ua_header headers[2] = {{"X-Ito-Commit", hex}, {"X-Ito-Call", call}};
     struct wr w;
 
     c->wants_invite = false;
     call_commit(c->nonce, c->owner->config.identity, c->peer, c->hello_id, commit);
-    to_hex(commit, hex);
+    to_hex(commit, 32, hex);
+    to_hex(c->hello_id, sizeof c->hello_id, call);
     path_describe(c, now, NULL, &c->local);
     wr_init(&w, body, sizeof body);
     sdp_write(&c->local, &w);
-    c->ua = ua_invite(c->owner->ua, now, c->session, id_sip(c->peer, uri), wr_done(&w), headers, 1);
+    c->ua = ua_invite(c->owner->ua, now, c->session, id_sip(c->peer, uri), wr_done(&w), headers, 2);
     if (c->ua == NULL) {
         call_end(c, now, CAUSE_INTERNAL, "the INVITE could not be made");
         return;
@@ -331,10 +340,10 @@ static void on_incoming(void *arg, struct ua_call *ua, struct slice sdp, const s
         ua_reject(ua, x->now, 486, NULL);
         return;
     }
-    memcpy(c->hello_id, session_call_id(s), sizeof c->hello_id);
     c->ua = ua;
     ua_call_set_user(ua, c);
-    if (!bind_session(c, s) || sdp_parse(sdp, &c->offer) != ERR_OK || c->offer.profile != SDP_SAVPF) {
+    if (!bind_session(c, s) || !from_hex(ua_msg_header(msg, "X-Ito-Call"), c->hello_id, sizeof c->hello_id) ||
+        sdp_parse(sdp, &c->offer) != ERR_OK || c->offer.profile != SDP_SAVPF) {
         call_end(c, x->now, CAUSE_INCOMPATIBLE, "no usable offer");
         return;
     }
@@ -345,7 +354,7 @@ static void on_incoming(void *arg, struct ua_call *ua, struct slice sdp, const s
         call_end(c, x->now, e == ERR_FULL ? CAUSE_BUSY : CAUSE_DECLINED, NULL);
         return;
     }
-    c->has_commit = from_hex(ua_msg_header(msg, "X-Ito-Commit"), c->peer_commit);
+    c->has_commit = from_hex(ua_msg_header(msg, "X-Ito-Commit"), c->peer_commit, sizeof c->peer_commit);
     path_open(c, x->now);
     path_take_remote(c, x->now, &c->offer.ice);
     if (c->state_at == 0)
@@ -372,7 +381,7 @@ static void answer_now(struct call *c, ns_t now)
     }
     if (path_start_media(c, now, &mine) != ERR_OK)
         return;
-    to_hex(c->nonce, hex);
+    to_hex(c->nonce, sizeof c->nonce, hex);
     wr_init(&w, body, sizeof body);
     sdp_write(&mine, &w);
     ua_answer(c->ua, now, wr_done(&w), headers, c->has_commit ? 1 : 0);
@@ -424,9 +433,9 @@ static void on_answered(void *arg, struct ua_call *ua, struct slice sdp, const s
         call_end(c, x->now, CAUSE_INCOMPATIBLE, "no codec in common");
         return;
     }
-    to_hex(c->nonce, hex);
+    to_hex(c->nonce, sizeof c->nonce, hex);
     ua_set_ack(ua, (struct slice){0}, headers, 1);
-    if (from_hex(ua_msg_header(msg, "X-Ito-Nonce"), c->peer_nonce))
+    if (from_hex(ua_msg_header(msg, "X-Ito-Nonce"), c->peer_nonce, sizeof c->peer_nonce))
         make_code(c, c->nonce, c->peer_nonce);
     path_take_remote(c, x->now, &answer->ice);
     if (path_start_media(c, x->now, answer) == ERR_OK) {
@@ -445,7 +454,7 @@ static void on_acked(void *arg, struct ua_call *ua, struct slice sdp, const stru
     if (c == NULL)
         return;
     c->is_acked = true;
-    if (c->has_commit && from_hex(ua_msg_header(msg, "X-Ito-Nonce"), c->peer_nonce)) {
+    if (c->has_commit && from_hex(ua_msg_header(msg, "X-Ito-Nonce"), c->peer_nonce, sizeof c->peer_nonce)) {
         if (!call_commit_ok(c->peer_commit, c->peer_nonce, c->peer, x->config.identity, c->hello_id)) {
             call_end(c, x->now, CAUSE_ID_MISMATCH, NULL);
             return;
@@ -740,6 +749,20 @@ void calls_sip_input(struct calls *x, ns_t now, struct session *s, struct slice 
 {
     x->now = now;
     ua_input(x->ua, now, s, sip);
+}
+
+void calls_session_replaced(struct calls *x, ns_t now, struct session *old, struct session *fresh)
+{
+    x->now = now;
+    for (int i = 0; i < CALLS_MAX; i++) {
+        struct call *c = x->calls[i];
+
+        if (c == NULL || c->session != old)
+            continue;
+        c->session = fresh; /* media keys stay those of the session that carried the INVITE */
+        if (c->ua != NULL)
+            ua_call_set_flow(c->ua, fresh);
+    }
 }
 
 void calls_session_gone(struct calls *x, ns_t now, struct session *s)

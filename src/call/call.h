@@ -151,6 +151,8 @@ ns_t calls_deadline(const struct calls *x);
 
 /* A SIP message came by this session; the session is gone. */
 void calls_sip_input(struct calls *x, ns_t now, struct session *s, struct slice sip);
+/* Another session with that device took its place: dialogs go on there. */
+void calls_session_replaced(struct calls *x, ns_t now, struct session *old, struct session *fresh);
 void calls_session_gone(struct calls *x, ns_t now, struct session *s);
 /* A datagram that may be STUN or SRTP of a call: true when it was. */
 bool calls_input(struct calls *x, ns_t now, const struct path *via, struct slice bytes);
