@@ -238,12 +238,34 @@ static void settle(struct sip_layer *l, ns_t now)
 
 /* ---- transactions ---- */
 
+/* A finished server transaction waits for copies of its request only: under pressure the oldest one (of this flow,
+ * or of anybody's when flow is NULL) makes room. */
+static bool evict(struct sip_layer *l, const void *flow)
+{
+    list_each(node, &l->txns)
+    {
+        struct sip_txn *txn = list_item(node, struct sip_txn, link);
+
+        if (!txn->has_final || txn->is_killed || (flow != NULL && txn->flow != flow))
+            continue;
+        layer_abandon(txn);
+        return true;
+    }
+    return false;
+}
+
 static bool has_room(struct sip_layer *l, const void *flow)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, n_flow = 0;
 
-    list_each(node, &l->txns) n += list_item(node, struct sip_txn, link)->flow == flow;
-    if (l->stats.transactions < LAYER_TRANSACTIONS && n < LAYER_PER_FLOW)
+    list_each(node, &l->txns)
+    {
+        const struct sip_txn *txn = list_item(node, struct sip_txn, link);
+
+        n += !txn->is_killed;
+        n_flow += !txn->is_killed && txn->flow == flow;
+    }
+    if (n_flow >= LAYER_PER_FLOW ? evict(l, flow) : n < LAYER_TRANSACTIONS || evict(l, NULL))
         return true;
     l->stats.full++;
     return false;
@@ -273,7 +295,7 @@ struct sip_txn *layer_request(struct sip_layer *l, ns_t now, void *flow, osip_me
 {
     struct sip_txn *txn = NULL;
 
-    if (l->stats.transactions < LAYER_TRANSACTIONS)
+    if (l->stats.transactions < LAYER_TRANSACTIONS || evict(l, NULL))
         txn = txn_create(l, now, flow, MSG_IS_INVITE(msg) ? ICT : NICT, msg);
     else
         l->stats.full++;

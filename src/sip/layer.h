@@ -10,7 +10,7 @@
  *   out    bytes by ops.send(); requests, responses, ACKs, time-outs by the others
  *   owner  sip/ua; a transaction is named by the pointer the layer gives, until ops.gone()
  *   trust  a message only meets transactions of the flow it came by
- *   caps   LAYER_TRANSACTIONS, LAYER_PER_FLOW, LAYER_ABSORBED remembered INVITEs, LAYER_QUEUE messages that came while
+ *   caps   LAYER_TRANSACTIONS, LAYER_PER_FLOW (finished ones make room), LAYER_ABSORBED remembered INVITEs, LAYER_QUEUE messages that came while
  *          another was being handled; LAYER_STUCK_NS in a state without a timer */
 #ifndef ITO_SIP_LAYER_H
 #define ITO_SIP_LAYER_H

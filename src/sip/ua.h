@@ -71,7 +71,8 @@ struct ua_ops {
                         const struct ua_msg *msg);
     /* 2xx for our INVITE; the ACK leaves when this returns, with what ua_set_ack() gave. */
     void (*answered)(void *arg, struct ua_call *call, struct slice sdp, const struct ua_msg *msg);
-    /* ACK for our 2xx, once. sdp is the answer when the INVITE had no offer. */
+    /* ACK for our first 2xx, once; for a re-INVITE's only when it brings the answer. sdp is the answer when the
+     * INVITE had no offer, else empty. */
     void (*acked)(void *arg, struct ua_call *call, struct slice sdp, const struct ua_msg *msg);
     /* It ended without BYE: 3xx to 6xx for our INVITE, 487 after ua_cancel(), 408 for silence (msg NULL), 481
      * when the other side forgot the call. reason is the phrase received or the standard one. */
@@ -145,7 +146,8 @@ enum err ua_set_ack(struct ua_call *call, struct slice sdp, const struct ua_head
 void ua_call_set_user(struct ua_call *call, void *user);
 void *ua_call_user(const struct ua_call *call);
 struct ua *ua_call_ua(const struct ua_call *call);
-/* Everything of this call goes by, and is accepted from, the new flow; retransmissions under way included. */
+/* Everything of this call goes by, and is accepted from, the new flow; retransmissions under way included. Both ends
+ * must do so: a request of this call by another flow gets 481. */
 void ua_call_set_flow(struct ua_call *call, void *flow);
 void *ua_call_flow(const struct ua_call *call);
 const char *ua_call_remote_uri(const struct ua_call *call);  /* "sip:ID@ito.alt", as claimed; never NULL */
@@ -154,7 +156,8 @@ const char *ua_call_id(const struct ua_call *call);          /* Call-ID */
 
 /* The first header of that name, in any case; NULL when there is none. Not for From, To, Via, Contact. */
 const char *ua_msg_header(const struct ua_msg *msg, const char *name);
-/* "type/subtype" in lower case, "" without a body. */
+/* "type/subtype" in lower case for the types a call knows (SDP, trickle-ice-sdpfrag, dtmf, dtmf-relay, text/plain,
+ * multipart/mixed), "application/octet-stream" for others, "" without a body. */
 const char *ua_msg_content_type(const struct ua_msg *msg);
 struct slice ua_msg_body(const struct ua_msg *msg);
 /* The standard phrase of a status code ("Busy Here"); never NULL. */

@@ -416,6 +416,27 @@ static void the_callers_cap(void **state)
     rig_destroy(r);
 }
 
+static void finished_ones_make_room(void **state)
+{
+    struct rig *r = rig_create();
+    struct sip_layer_stats s;
+
+    (void)state;
+    r->reply = 200;
+    for (int i = 0; i < 3 * LAYER_TRANSACTIONS; i++) {
+        char branch[32];
+
+        snprintf(branch, sizeof branch, "z9hG4bK%d", i);
+        r->log[0] = '\0';
+        hear(r, "OPTIONS sip:c@d SIP/2.0", "OPTIONS", branch);
+        assert_non_null(strstr(r->log, "200 OPTIONS"));
+    }
+    layer_get_stats(r->l, &s);
+    assert_int_equal(s.transactions, LAYER_PER_FLOW);
+    assert_int_equal(s.full, 0);
+    rig_destroy(r);
+}
+
 static void input_from_within_send(void **state)
 {
     struct rig *a = rig_create(), *b = rig_create();
@@ -511,6 +532,7 @@ int main(void)
         sentence("a 2xx without transaction is told, other strays are counted", strays),
         sentence("a response by another flow matches nothing, until the flow moves", another_flow),
         sentence("96 transactions, 32 a flow, then no more", the_callers_cap),
+        sentence("finished transactions make room for new ones", finished_ones_make_room),
         sentence("a message that arrives from within send() waits for its turn", input_from_within_send),
         sentence("the layer may be destroyed in any callback", destroyed_in_a_callback),
         sentence("two layers with different clocks do not disturb each other", two_in_one_process),
