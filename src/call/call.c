@@ -550,6 +550,20 @@ static void on_reinvite(void *arg, struct ua_call *ua, struct slice sdp, const s
     mem_free(mine);
 }
 
+/* A new offer of what we are now; when another is still open, right after it. */
+static void offer_again(struct call *c, ns_t now)
+{
+    char body[SDP_MAX_BYTES];
+    struct sdp *mine = mem_alloc(sizeof *mine);
+    struct wr w;
+
+    path_describe(c, now, NULL, mine);
+    wr_init(&w, body, sizeof body);
+    sdp_write(mine, &w);
+    mem_free(mine);
+    c->wants_offer = c->ua != NULL && ua_reinvite(c->ua, now, wr_done(&w)) == ERR_AGAIN;
+}
+
 static void on_reinvited(void *arg, struct ua_call *ua, int code, struct slice sdp, const struct ua_msg *msg)
 {
     struct calls *x = arg;
@@ -557,8 +571,11 @@ static void on_reinvited(void *arg, struct ua_call *ua, int code, struct slice s
 
     (void)sdp;
     (void)msg;
-    if (c != NULL)
-        log_debug(x->env, "call %u: new offer %d", c->id, code);
+    if (c == NULL)
+        return;
+    log_debug(x->env, "call %u: new offer %d", c->id, code);
+    if (c->wants_offer)
+        offer_again(c, x->now);
 }
 
 static void on_sip_send(void *arg, void *flow, struct slice sip)
@@ -589,22 +606,12 @@ enum err call_mute(struct call *c, bool is_on)
 
 enum err call_hold(struct call *c, ns_t now, bool is_on)
 {
-    char body[SDP_MAX_BYTES];
-    struct sdp *mine;
-    struct wr w;
-    enum err e;
-
     if (!c->is_answered || c->media == NULL || is_on == (c->state == CALL_HELD_LOCAL))
         return ERR_STATE;
     media_set(c->media, MEDIA_HOLD, is_on);
     call_enter(c, now, is_on ? CALL_HELD_LOCAL : CALL_IN_CALL);
-    mine = mem_alloc(sizeof *mine);
-    path_describe(c, now, NULL, mine);
-    wr_init(&w, body, sizeof body);
-    sdp_write(mine, &w);
-    e = ua_reinvite(c->ua, now, wr_done(&w));
-    mem_free(mine);
-    return e;
+    offer_again(c, now);
+    return ERR_OK;
 }
 
 enum err call_dtmf(struct call *c, const char *keys)

@@ -1,34 +1,5 @@
 /* Calls between whole phones in virtual time. */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "sim/phone.h"
-#include "unit/test.h"
-
-#define SECONDS(n) ((n)*NS_PER_S)
-
-static const struct vnet_link home_link = {.delay_ns = 15 * NS_PER_MS};
-
-static struct vnet *new_net(uint64_t seed)
-{
-    struct vnet *net = vnet_create(seed);
-
-    if (getenv("SIM_LOG") != NULL)
-        vnet_log_level(net, LOG_DEBUG);
-    printf("seed %llu\n", (unsigned long long)seed);
-    return net;
-}
-
-static bool reach(struct sim_phone *p, const char *state, const char *path, ns_t span)
-{
-    struct sim_wait w = {.p = p, .state = state, .path = path};
-
-    if (sim_reached(&w) || vnet_run_for(p->net, span, sim_reached, &w))
-        return true;
-    fprintf(stderr, "%s: wanted %s, is %s, cause %s, path %s (seen %s)\n", vnet_name(p->host), state,
-            p->state, p->cause, p->path, p->paths_seen);
-    return false;
-}
+#include "scenario/homes.h"
 
 /* Two phones on one wire, no relay, no Internet. */
 static void on_one_lan(void **state)
@@ -64,60 +35,13 @@ static void on_one_lan(void **state)
     vnet_destroy(net);
 }
 
-struct homes {
-    struct vnet *net;
-    struct vnet_nat *nat_a, *nat_b;
-    struct sim_phone *alice, *bob, *relay, *boot, *third;
-};
-
-static void build_homes(struct homes *h, uint64_t seed, enum vnet_behaviour mapping)
-{
-    const struct vnet_nat_config nat = {.mapping = mapping,
-                                        .filtering = VNET_APD,
-                                        .ports = mapping == VNET_EI ? VNET_PORTS_KEEP : VNET_PORTS_RANDOM};
-    struct vnet_host *hosts[5];
-
-    h->net = new_net(seed);
-    h->nat_a = vnet_add_nat(h->net, NULL, "203.0.113.1", &nat);
-    h->nat_b = vnet_add_nat(h->net, NULL, "203.0.113.2", &nat);
-    hosts[0] = vnet_add_host(h->net, h->nat_a, "alice", "192.168.1.2:4000");
-    hosts[1] = vnet_add_host(h->net, h->nat_b, "bob", "192.168.1.2:4000");
-    hosts[2] = vnet_add_host(h->net, NULL, "relay", "198.51.100.20:4000");
-    hosts[3] = vnet_add_host(h->net, NULL, "boot", "198.51.100.30:4000");
-    hosts[4] = vnet_add_host(h->net, NULL, "third", "203.0.113.40:4000");
-    for (int i = 0; i < 5; i++)
-        vnet_set_link(hosts[i], &home_link);
-    h->boot = sim_phone_create(h->net, hosts[3], APP_DAEMON, NULL);
-    h->relay = sim_phone_create(h->net, hosts[2], APP_RELAY, NULL);
-    h->third = sim_phone_create(h->net, hosts[4], APP_DAEMON, NULL);
-    h->alice = sim_phone_create(h->net, hosts[0], APP_DAEMON, NULL);
-    h->bob = sim_phone_create(h->net, hosts[1], APP_DAEMON, NULL);
-    sim_bootstrap(h->relay, h->boot);
-    sim_bootstrap(h->third, h->boot);
-    sim_bootstrap(h->alice, h->boot);
-    sim_bootstrap(h->bob, h->boot);
-}
-
-static void tear_down(struct homes *h)
-{
-    sim_phone_destroy(h->alice);
-    sim_phone_destroy(h->bob);
-    sim_phone_destroy(h->relay);
-    sim_phone_destroy(h->boot);
-    sim_phone_destroy(h->third);
-    vnet_destroy(h->net);
-}
-
 /* The story of the skeleton: two homes, one volunteer. */
 static void through_a_relay(void **state)
 {
     struct homes h = {0};
 
     (void)state;
-    build_homes(&h, 2, VNET_EI);
-    vnet_run_for(h.net, SECONDS(20), NULL, NULL);
-    sim_befriend(h.alice, "Bob", h.bob, "Alice");
-    vnet_run_for(h.net, SECONDS(20), NULL, NULL);
+    build_friends(&h, 2, VNET_EI);
     assert_true(sim_ask(h.alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"Bob\"}"));
     assert_true(reach(h.alice, "ringing", NULL, SECONDS(5)));
     assert_string_equal(h.bob->state, "incoming");
@@ -143,10 +67,7 @@ static void both_symmetric(void **state)
     struct homes h = {0};
 
     (void)state;
-    build_homes(&h, 3, VNET_APD);
-    vnet_run_for(h.net, SECONDS(20), NULL, NULL);
-    sim_befriend(h.alice, "Bob", h.bob, "Alice");
-    vnet_run_for(h.net, SECONDS(20), NULL, NULL);
+    build_friends(&h, 3, VNET_APD);
     assert_true(sim_ask(h.alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"Bob\"}"));
     assert_true(reach(h.alice, "ringing", NULL, SECONDS(5)));
     assert_true(sim_ask(h.bob, "{\"id\":3,\"cmd\":\"answer\"}"));
@@ -171,8 +92,7 @@ static void a_stranger_asks_first(void **state)
     struct homes h = {0};
 
     (void)state;
-    build_homes(&h, 4, VNET_EI);
-    vnet_run_for(h.net, SECONDS(20), NULL, NULL);
+    build_homes(&h, 4, VNET_EI, true);
     assert_true(sim_ask(h.alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"%s\"}", h.bob->id));
     assert_true(reach(h.alice, "ended", NULL, SECONDS(60)));
     assert_string_equal(h.alice->cause, "not_allowed");
