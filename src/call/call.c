@@ -7,7 +7,8 @@
 #include "crypto/idtext.h"
 #include "crypto/secret.h"
 
-#define HEX32 65 /* 32 bytes in hex, with NUL */
+#define HEX32          65 /* 32 bytes in hex, with NUL */
+#define OFFER_RETRY_NS (100 * NS_PER_MS)
 
 static const struct {
     const char *token;
@@ -561,6 +562,7 @@ static void offer_again(struct call *c, ns_t now)
     wr_init(&w, body, sizeof body);
     sdp_write(mine, &w);
     mem_free(mine);
+    c->offer_at = now + OFFER_RETRY_NS;
     c->wants_offer = c->ua != NULL && ua_reinvite(c->ua, now, wr_done(&w)) == ERR_AGAIN;
 }
 
@@ -574,8 +576,6 @@ static void on_reinvited(void *arg, struct ua_call *ua, int code, struct slice s
     if (c == NULL)
         return;
     log_debug(x->env, "call %u: new offer %d", c->id, code);
-    if (c->wants_offer)
-        offer_again(c, x->now);
 }
 
 static void on_sip_send(void *arg, void *flow, struct slice sip)
@@ -729,6 +729,8 @@ void calls_tick(struct calls *x, ns_t now)
             invite(c, now);
         if (!c->is_over && c->wants_answer && !path_is_waiting(c, now))
             answer_now(c, now);
+        if (!c->is_over && c->wants_offer && now >= c->offer_at)
+            offer_again(c, now);
         if (!c->is_over)
             path_tick(c, now);
         if (!c->is_over && c->deadline <= now)
@@ -746,6 +748,8 @@ ns_t calls_deadline(const struct calls *x)
         if (c == NULL)
             continue;
         at = ns_min(at, ns_min(path_deadline(c), c->deadline));
+        if (c->wants_offer)
+            at = ns_min(at, c->offer_at);
         if (c->wants_invite || c->wants_answer)
             at = ns_min(at, c->is_alloc_up || c->alloc_slot < 0 ? 0 : c->alloc_wait_until);
     }

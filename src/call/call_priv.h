@@ -30,6 +30,7 @@ struct call {
     bool wants_invite, wants_answer;                    /* waiting for the allocation */
     bool wants_offer;                                   /* an offer of ours waits for the one that is open */
     bool is_answered, is_acked, is_told;                /* told: all candidates went out */
+    ns_t offer_at;                                      /* when wants_offer is tried again */
     ns_t alloc_wait_until, tell_at;                     /* tell_at: then all candidates are trickled */
     uint8_t nonce[32], peer_commit[32], peer_nonce[32]; /* call code: nA or nB; the other side's */
     bool has_commit, has_code;
