@@ -101,10 +101,11 @@ const char *words_when(const struct words_time *t, int64_t wall_ms, char out[sta
 
 const char *words_ago(const struct words_time *t, int64_t wall_ms, char out[static WORDS_BYTES])
 {
-    int64_t s = (t->now_ms - wall_ms) / 1000;
+    int64_t s;
 
     if (wall_ms == MODEL_UNKNOWN)
         return say(out, "never");
+    s = (t->now_ms - wall_ms) / 1000;
     if (s < 60)
         return say(out, "now");
     if (s < 3600)
