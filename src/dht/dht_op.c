@@ -94,7 +94,7 @@ void dht_op_send(struct dht *d, ns_t now, struct op *op)
 
 static void write_to(struct dht *d, ns_t now, struct op *op, struct lookup_node *n)
 {
-    if (n->is_written || n->token_len == 0 || op->n_writes >= 2 * copies(d))
+    if (n->is_written || n->token_len == 0)
         return;
     if (dht_ask(d, now, RPC_WRITE, op, &n->c, true, NULL)) {
         n->is_written = true;
@@ -102,14 +102,15 @@ static void write_to(struct dht *d, ns_t now, struct op *op, struct lookup_node 
     }
 }
 
-/* Nearer than where the last copy should lie: it can be written to before the lookup has ended. */
+/* Surely nearer than where the last copy should lie: it can be written to before the lookup has ended. At most as many
+ * as there are copies, so that a wrong estimate of the zone's size costs no more than that again. */
 static bool is_inside_radius(const struct dht *d, ns_t now, const struct op *op,
                              const uint8_t id[static ID_BYTES])
 {
     double n, low, high;
 
     dht_size(d, now, &n, &low, &high);
-    return n <= copies(d) || id_distance(id, op->target) <= copies(d) / n;
+    return op->n_writes < copies(d) && (n <= copies(d) || id_distance(id, op->target) <= copies(d) / high);
 }
 
 static void learn_size(struct dht *d, ns_t now, struct op *op)

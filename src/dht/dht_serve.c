@@ -479,7 +479,8 @@ static bool open_query(struct dht *d, ns_t now, const struct addr *from, struct 
 /* A stranger that would fit into the table is asked back: only an answer lets it in. */
 static void consider(struct dht *d, ns_t now, const struct asker *a)
 {
-    if (d->is_zone && now - a->pair->proven_at < NODE_PROVEN_NS / 2) /* else a probe soon proves its address again */
+    if (d->is_zone &&
+        now - a->pair->proven_at < NODE_PROVEN_NS / 2) /* else a probe soon proves its address again */
         table_heard(&d->table, now, a->c.id, a->addr);
     if ((a->q->ro.is_set && a->q->ro.v == 1) || !dht_addr_ok(d, a->addr) || !table_wants(&d->table, a->c.id))
         return;
