@@ -119,9 +119,12 @@ static void run_deferred(struct io *io)
     io->n_deferred = 0;
 }
 
+/* The check handle runs the turn; since libuv 1.45 timers run after it, so that the loop must go round once more. */
 static void on_timer(uv_timer_t *timer)
 {
-    (void)timer; /* the check handle runs the turn */
+    struct io *io = timer->data;
+
+    uv_async_send(&io->async);
 }
 
 static void on_check(uv_check_t *check)
@@ -156,6 +159,7 @@ struct io *io_create(void)
     uv_timer_init(&io->loop, &io->timer);
     uv_check_init(&io->loop, &io->check);
     uv_async_init(&io->loop, &io->async, on_async);
+    io->timer.data = io;
     io->check.data = io;
     uv_check_start(&io->check, on_check);
     uv_unref((uv_handle_t *)&io->check);
