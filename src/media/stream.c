@@ -91,7 +91,7 @@ struct stream *stream_create(const struct stream_cfg *cfg, const struct env *env
     if (s->cfg.bitrate == 0)
         s->cfg.bitrate = DEFAULT_BITRATE;
     if (s->cfg.max_bitrate == 0)
-        s->cfg.max_bitrate = DEFAULT_MAX_BPS;
+        s->cfg.max_bitrate = s->cfg.bitrate <= DEFAULT_BITRATE ? DEFAULT_MAX_BPS : 2 * s->cfg.bitrate;
     if (s->cfg.frame_ms == 0)
         s->cfg.frame_ms = 20;
     if (s->cfg.jitter_max_ms == 0) {

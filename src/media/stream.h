@@ -32,11 +32,12 @@ struct stream_cfg {
     uint32_t ssrc;
     uint16_t first_seq; /* below 2^15, so that the roll-over counter starts at 0 on both ends */
     uint32_t first_ts;
-    uint32_t bitrate;                      /* of speech, bit/s; 0: 24000 */
-    uint32_t max_bitrate;                  /* payload with redundancy; 0: 48000; a relay's cap */
-    unsigned frame_ms;                     /* 10, 20, 40, 60; 0: 20 */
-    bool has_fec;                          /* react to loss with in-band FEC and, if negotiated, RED */
-    bool is_variable;                      /* VBR and DTX, on explicit wish only */
+    uint32_t bitrate; /* of speech, bit/s; 0: 24000 */
+    uint32_t
+        max_bitrate;   /* payload with redundancy; 0: 48000, or twice a bitrate above 24000; a relay's cap */
+    unsigned frame_ms; /* 10, 20, 40, 60; 0: 20 */
+    bool has_fec;      /* react to loss with in-band FEC and, if negotiated, RED */
+    bool is_variable;  /* VBR and DTX, on explicit wish only */
     unsigned jitter_min_ms, jitter_max_ms; /* 0, 0: 20, 200 */
     const uint8_t *tx_key, *rx_key;        /* SRTP_KEY_BYTES each, or both NULL */
 };

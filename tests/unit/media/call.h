@@ -205,15 +205,16 @@ static inline void call_capture(struct call *c, struct stream *s, struct pipe *p
 /* Run until `until` samples were captured. */
 static inline void call_run(struct call *c, size_t until)
 {
-    static const int16_t silence[960];
+    static const int16_t silence[2880];
+    size_t frame = stream_frame_samples(c->a);
     int16_t drop[240];
 
     for (; c->captured < until && c->captured + 240 <= c->n; c->captured += 240) {
         size_t owed;
 
         c->now += 5 * NS_PER_MS;
-        if (c->captured % 960 == 720) { /* a frame is complete */
-            call_capture(c, c->a, &c->ab, c->ref + c->captured + 240 - 960);
+        if ((c->captured + 240) % frame == 0) { /* a frame is complete */
+            call_capture(c, c->a, &c->ab, c->ref + c->captured + 240 - frame);
             call_capture(c, c->b, &c->ba, silence);
         }
         pipe_deliver(&c->ab, c->now, c->b);

@@ -290,6 +290,58 @@ static void words(void **state)
     call_destroy(c);
 }
 
+static void frame_lengths(void **state)
+{
+    static const unsigned ms[] = {10, 40, 60};
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        struct stream_cfg k = cfg();
+        struct call *c;
+        struct stream_stats s;
+
+        k.frame_ms = ms[i];
+        c = start(&k, 0.05, 10, 5);
+        assert_int_equal(stream_frame_samples(c->a), ms[i] * 48);
+        call_run(c, 12 * S);
+        stream_get_stats(c->b, &s);
+        assert_int_equal(s.n_bad, 0);
+        assert_true(lag_ms(c, 9) > 0 && lag_ms(c, 9) < 100 + 4.0 * ms[i]);
+        assert_true(likeness(c, 5, 10, lag_ms(c, 9)) > 0.9);
+        call_destroy(c);
+    }
+}
+
+static void garbage_inside(void **state)
+{
+    struct stream_cfg k = cfg();
+    uint8_t packet[200], plain[200];
+    struct env env;
+    uint64_t seed = 77;
+    struct stream *s;
+    int16_t pcm[960];
+
+    (void)state;
+    env = (struct env){&test_env_ops, &seed};
+    s = stream_create(&k, &env, 0); /* without keys: as an authenticated but mad peer */
+    for (unsigned i = 0; i < 3000; i++) {
+        size_t n;
+
+        test_random(&seed, packet, sizeof packet);
+        n = 12 + packet[0] % 180;
+        memcpy(plain, packet, n);
+        plain[0] = 0x80;
+        plain[1] = i % 4 == 0 ? 200 : i % 4 == 1 ? 97 : i % 4 == 2 ? 101 : 96;
+        if (i % 3) {
+            memset(plain + 8, 0, 4);
+            plain[4] = plain[5] = 0;
+        }
+        stream_receive(s, i * 5 * NS_PER_MS, slice_of(plain, n));
+        stream_playout(s, i * 5 * NS_PER_MS, pcm, 240);
+    }
+    stream_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +355,9 @@ int main(void)
         sentence("keys arrive once each and in order through loss and jitter", keys_arrive),
         sentence("packets of strangers are counted and change nothing", strangers),
         sentence("new keys and a new source in mid-call are not heard", new_keys),
+        sentence("frames of 10, 40 and 60 ms work as well", frame_lengths),
+        sentence("an authentic peer's garbage is played as concealment, not read out of bounds",
+                 garbage_inside),
         sentence("quality is said in the words of the screen", words),
     };
 
