@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <sodium.h>
+
 static void *must(void *p)
 {
     if (p == NULL) {
@@ -74,4 +76,9 @@ char *mem_printf(const char *fmt, ...)
 void mem_free(void *p)
 {
     free(p);
+}
+
+void mem_wipe(void *p, size_t n)
+{
+    sodium_memzero(p, n);
 }

@@ -18,5 +18,7 @@ char *mem_str_slice(struct slice s);
 /* A formatted, NUL-terminated string. */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void mem_free(void *p);
+/* Zero bytes that held a secret; never optimised away. */
+void mem_wipe(void *p, size_t n);
 
 #endif
