@@ -51,7 +51,7 @@ static const struct verb verbs[] = {
     {"contacts", "remove", REST, "contacts_remove", "contact", NULL, 0},
     {"contacts", "rename", TWO, "contacts_rename", "contact", "name", 0},
     {"contacts", "undo", NO_ARGS, "contacts_undo", NULL, NULL, 0},
-    {"contacts", "import", REST, "contacts_import", "file", NULL, 0},
+    {"contacts", "import", SPECIAL, "contacts_import", "file", NULL, 0},
     {"contacts", "export", MAYBE, "contacts_export", "file", NULL, 0},
     {"requests", "list", SCREEN, NULL, NULL, NULL, VIEW_REQUESTS},
     {"requests", "allow", NUMBER, "requests_allow", "n", NULL, 0},
@@ -235,6 +235,30 @@ static void run_export(struct ui *ui, const struct line *l, ns_t now)
     ui_ask_take(ui, "voicemail_save", o);
 }
 
+/* :contacts import FILE: the core takes the text, so that a daemon need not find the file. */
+static void run_import(struct ui *ui, const struct line *l, ns_t now)
+{
+    struct err_detail detail = {{0}};
+    char *text;
+    cJSON *o;
+
+    if (l->n < 3 || ui->config.read_file == NULL) {
+        ui_notice(ui, now,
+                  l->n < 3 ? "usage: contacts import FILE" : "Use the shell: ito contacts import FILE");
+        return;
+    }
+    text = ui->config.read_file(rest_from(l, 2), &detail);
+    if (text == NULL) {
+        ui_notice(ui, now, "%s", detail.text);
+        return;
+    }
+    o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "file", rest_from(l, 2));
+    cJSON_AddStringToObject(o, "text", text);
+    mem_free(text);
+    ui_ask_take(ui, "contacts_import", o);
+}
+
 static void run_special(struct ui *ui, const struct verb *v, const struct line *l, ns_t now)
 {
     const struct model_self *self = model_self(ui->model);
@@ -245,6 +269,8 @@ static void run_special(struct ui *ui, const struct verb *v, const struct line *
         ui_popup_qr(ui, self->id, now);
     else if (strcmp(v->cmd, "status") == 0)
         show_status(ui);
+    else if (strcmp(v->cmd, "contacts_import") == 0)
+        run_import(ui, l, now);
     else if (strcmp(v->cmd, "invite") == 0)
         run_invite(ui, l);
     else if (strcmp(v->cmd, "relay") == 0)
@@ -364,6 +390,7 @@ void cmdline_run(struct ui *ui, const char *text, ns_t now)
         else
             unknown(ui, l.words[0], NULL, now);
     }
+    mem_wipe(l.copy, strlen(text));
     mem_free(l.copy);
 }
 

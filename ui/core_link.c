@@ -8,6 +8,23 @@
 
 /* ---- requests ---- */
 
+/* Requests that carry a secret leave nothing of it behind. */
+static bool is_secret(const char *cmd)
+{
+    return strcmp(cmd, "init") == 0 || strcmp(cmd, "keys_phrase") == 0 || strcmp(cmd, "unlock") == 0;
+}
+
+static void wipe_members(cJSON *o)
+{
+    cJSON *member;
+
+    cJSON_ArrayForEach(member, o)
+    {
+        if (cJSON_IsString(member))
+            mem_wipe(member->valuestring, strlen(member->valuestring));
+    }
+}
+
 void ui_ask_take(struct ui *ui, const char *cmd, cJSON *request)
 {
     struct pending *p = &ui->pending[ui->next_id % UI_PENDING_MAX];
@@ -23,7 +40,7 @@ void ui_ask_take(struct ui *ui, const char *cmd, cJSON *request)
         if (first == NULL && cJSON_IsString(each))
             first = each;
     }
-    if (first != NULL && strcmp(cmd, "init") != 0)
+    if (first != NULL && !is_secret(cmd))
         snprintf(p->text, sizeof p->text, "%s", first->valuestring);
     cJSON_AddNumberToObject(whole, "id", (double)p->id);
     cJSON_AddStringToObject(whole, "cmd", cmd);
@@ -34,9 +51,13 @@ void ui_ask_take(struct ui *ui, const char *cmd, cJSON *request)
     }
     cJSON_Delete(request);
     text = json_print(whole);
+    if (is_secret(cmd))
+        wipe_members(whole);
     cJSON_Delete(whole);
     if (ui->config.core.request != NULL)
         ui->config.core.request(ui->config.core.arg, text);
+    if (is_secret(cmd))
+        mem_wipe(text, strlen(text));
     mem_free(text);
 }
 
@@ -190,6 +211,18 @@ static void answer_refused(struct ui *ui, const struct pending *p, const cJSON *
         ui_notice(ui, now, "%s Kept the old value.", text);
 }
 
+static void save_export(struct ui *ui, const char *path, const char *text, ns_t now)
+{
+    struct err_detail detail = {{0}};
+
+    if (ui->config.write_file == NULL)
+        ui_popup(ui, "Contacts", text);
+    else if (ui->config.write_file(path, text, &detail) == ERR_OK)
+        ui_notice(ui, now, "Saved as %s.", path);
+    else
+        ui_notice(ui, now, "%s", detail.text);
+}
+
 static void answer_taken(struct ui *ui, const struct pending *p, const cJSON *answer, ns_t now)
 {
     const char *words = json_str(answer, "text", "");
@@ -208,7 +241,13 @@ static void answer_taken(struct ui *ui, const struct pending *p, const cJSON *an
         if (text[0] == '\0' && follows[i].says != NULL)
             ui_notice(ui, now, "%s", follows[i].says);
     }
-    if (cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(answer, "checks")))
+    if (strcmp(p->cmd, "contacts_export") == 0 && p->text[0] != '\0')
+        save_export(ui, p->text, words, now);
+    else if (strcmp(p->cmd, "contacts_import") == 0)
+        ui_notice(ui, now, "added %d, changed %d, same %d, bad %d", (int)json_num(answer, "added", 0),
+                  (int)json_num(answer, "changed", 0), (int)json_num(answer, "same", 0),
+                  (int)json_num(answer, "bad", 0));
+    else if (cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(answer, "checks")))
         show_checks(ui, cJSON_GetObjectItemCaseSensitive(answer, "checks"));
     else if (is_shown(p->cmd) && text[0] == '\0')
         show_members(ui, p->cmd, answer);

@@ -103,6 +103,21 @@ static void draw_tabs_narrow(struct ui *ui, const struct frame *f)
     screen_put_right(f->s, 1, f->cols, 4, 0, text);
 }
 
+int frame_tab_at(struct ui *ui, int col)
+{
+    int at = 0;
+
+    for (int i = 0; i < VIEW_TABS && !ui_is_narrow(ui); i++) {
+        char text[64];
+
+        tab_text(ui, i, text);
+        if (col >= at && col < at + (int)strlen(text))
+            return i;
+        at += (int)strlen(text) + 1;
+    }
+    return -1;
+}
+
 static void draw_tabs(struct ui *ui, const struct frame *f)
 {
     int col = 0;
@@ -297,6 +312,7 @@ static void draw_body(struct ui *ui, const struct frame *f)
 {
     int notice_row = f->row + f->rows;
 
+    ui->list_rows = 0;
     ui_rows_update(ui);
     ui_view_ops(ui->view)->draw(ui, f);
     screen_put(f->s, notice_row, 0, (size_t)f->cols, ui_style(ui, ROLE_NOTICE), ui->notice);

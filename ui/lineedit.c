@@ -3,27 +3,18 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
-/* Not sodium_memzero(): foreign headers stay home. A volatile pointer keeps the stores. */
-static void wipe(void *p, size_t n)
-{
-    volatile uint8_t *at = p;
-
-    while (n-- > 0)
-        *at++ = 0;
-}
-
 void lineedit_fini(struct lineedit *e)
 {
     for (size_t i = 0; i < e->n_history; i++)
         mem_free(e->history[i]);
-    wipe(e, sizeof *e);
+    mem_wipe(e, sizeof *e);
 }
 
 void lineedit_set(struct lineedit *e, const char *text)
 {
     size_t n = strlen(text);
 
-    wipe(e->text, e->len);
+    mem_wipe(e->text, e->len);
     n = utf8_fit(text, n < LINEEDIT_BYTES ? n : LINEEDIT_BYTES - 1, SIZE_MAX, false);
     memcpy(e->text, text, n);
     e->text[n] = '\0';
@@ -73,7 +64,7 @@ static size_t word_after(const struct lineedit *e)
 static void remove_range(struct lineedit *e, size_t from, size_t to)
 {
     memmove(e->text + from, e->text + to, e->len - to);
-    wipe(e->text + e->len - (to - from), to - from);
+    mem_wipe(e->text + e->len - (to - from), to - from);
     e->len -= to - from;
     e->caret = from;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "ui/ui_state.h"
 
@@ -241,10 +242,11 @@ void prompt_key(struct ui *ui, uint32_t key, ns_t now)
         return;
     memcpy(text, p->edit.text, p->edit.len + 1);
     memcpy(subject, p->subject, sizeof subject);
-    if (kind == PROMPT_COMMAND)
+    if (kind == PROMPT_COMMAND && strstr(text, "phrase") == NULL)
         lineedit_remember(&p->edit);
     prompt_close(ui);
     prompt_done(ui, kind, subject, text, now);
+    mem_wipe(text, sizeof text); /* it may have been a recovery phrase */
 }
 
 void prompt_draw(struct ui *ui, const struct frame *f, int row)

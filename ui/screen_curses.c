@@ -156,6 +156,8 @@ enum err term_open(const struct term_config *config, struct term **out, struct e
     nodelay(stdscr, TRUE);
     keypad(stdscr, TRUE);
     define_keys();
+    if (config->has_mouse)
+        mousemask(BUTTON1_CLICKED | BUTTON1_DOUBLE_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
     use_colors(t);
     arm();
     send("\033[?2004h");
@@ -320,6 +322,30 @@ static void paste_char(struct term *t, uint32_t c)
         t->n_paste += utf8_put(c == '\r' ? '\n' : c, t->paste + t->n_paste);
 }
 
+static bool take_mouse(struct term_input *out)
+{
+    static const struct {
+        mmask_t mask;
+        enum term_input_kind kind;
+    } table[] = {
+        {BUTTON1_DOUBLE_CLICKED, TERM_DOUBLE},
+        {BUTTON1_CLICKED | BUTTON1_PRESSED, TERM_CLICK},
+        {BUTTON4_PRESSED, TERM_WHEEL_UP},
+        {BUTTON5_PRESSED, TERM_WHEEL_DOWN},
+    };
+    MEVENT event;
+
+    if (getmouse(&event) != OK || event.x < 0 || event.y < 0)
+        return false;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if ((event.bstate & table[i].mask) == 0)
+            continue;
+        *out = (struct term_input){.kind = table[i].kind, .row = (uint16_t)event.y, .col = (uint16_t)event.x};
+        return true;
+    }
+    return false;
+}
+
 /* A code of curses, or of define_keys(). True when it makes an input. */
 static bool take_code(struct term *t, int code, struct term_input *out)
 {
@@ -335,6 +361,8 @@ static bool take_code(struct term *t, int code, struct term_input *out)
     }
     if (t->is_pasting)
         return false;
+    if (code == KEY_MOUSE)
+        return take_mouse(out);
     *out = (struct term_input){.kind = TERM_KEY, .key = key_of_code(code)};
     return out->key != K_NONE;
 }

@@ -21,13 +21,22 @@ struct term_config {
     bool is_ascii, has_color, has_mouse;
 };
 
-enum term_input_kind { TERM_KEY, TERM_PASTE, TERM_GONE };
+enum term_input_kind {
+    TERM_KEY,
+    TERM_PASTE,
+    TERM_CLICK,
+    TERM_DOUBLE,
+    TERM_WHEEL_UP,
+    TERM_WHEEL_DOWN,
+    TERM_GONE
+};
 
 struct term_input {
     enum term_input_kind kind;
     uint32_t key; /* ui/keys.h */
     const char *text;
-    size_t len; /* paste, borrowed until the next term_read() */
+    size_t len;        /* paste, borrowed until the next term_read() */
+    uint16_t row, col; /* of the mouse */
 };
 
 /* Take over the terminal. ERR_UNSUPPORTED with a sentence when TERM is empty, unknown or dumb. */

@@ -75,6 +75,8 @@ void table_draw(struct ui *ui, const struct frame *f, int row, int rows, const s
     if (rows <= 0)
         return;
     top = listbox_scroll(list, (size_t)rows);
+    ui->list_row = row;
+    ui->list_rows = rows;
     for (size_t i = 0; i < (size_t)rows && top + i < ui->n_rows; i++)
         draw_row(ui, f, row + (int)i, t, widths, ui->rows[top + i], top + i == list->selected);
     if (ui->n_rows == 0) {

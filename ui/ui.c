@@ -304,6 +304,32 @@ ns_t ui_deadline(const struct ui *ui)
 
 /* ---- keys ---- */
 
+static bool is_bound(struct ui *ui, enum command command);
+
+/* Click selects a row or a tab, double click opens, the wheel scrolls; nothing needs it. */
+static void mouse(struct ui *ui, const struct term_input *input, ns_t now)
+{
+    struct listbox *list = &ui->lists[ui->view];
+    int row = (int)input->row - ui->list_row;
+
+    if (ui->prompt.kind != PROMPT_NONE || ui->popup.kind != POPUP_NONE || ui->view == VIEW_FIRSTRUN)
+        return;
+    if (input->kind == TERM_WHEEL_UP || input->kind == TERM_WHEEL_DOWN) {
+        ui_command(ui, input->kind == TERM_WHEEL_UP ? CMD_UP : CMD_DOWN, now);
+    } else if (input->row == 1 && frame_tab_at(ui, input->col) >= 0) {
+        ui_show(ui, (enum view_id)frame_tab_at(ui, input->col), now);
+    } else if (row >= 0 && row < ui->list_rows && list->top + (size_t)row < list->n) {
+        struct key_arg arg = {.ui = ui};
+
+        listbox_to(list, list->top + (size_t)row);
+        if (views[ui->view]->key != NULL)
+            listbox_keep(list, row_key, &arg);
+        if (input->kind == TERM_DOUBLE && is_bound(ui, CMD_OPEN))
+            ui_command(ui, CMD_OPEN, now);
+        ui->is_dirty = true;
+    }
+}
+
 void ui_keys_ready(struct ui *ui, ns_t now)
 {
     struct term_input input;
@@ -313,6 +339,8 @@ void ui_keys_ready(struct ui *ui, ns_t now)
             ui_paste(ui, input.text, input.len, now);
         else if (input.kind == TERM_GONE)
             ui->wants_quit = true;
+        else if (input.kind != TERM_KEY)
+            mouse(ui, &input, now);
         else
             ui_key(ui, input.key, now);
         if (input.kind == TERM_GONE)

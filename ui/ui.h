@@ -40,6 +40,10 @@ struct ui_config {
     int32_t (*utc_offset_s)(int64_t wall_s);
     /* File names that begin with this text, one a line, mem_alloc()ed; for Tab. NULL: none are offered. */
     char *(*list_files)(const char *prefix);
+    /* For `:contacts import F` and `export F`: the text of a file, mem_alloc()ed, or NULL with the sentence;
+     * and the other way. NULL: these two commands are refused. */
+    char *(*read_file)(const char *path, struct err_detail *detail);
+    enum err (*write_file)(const char *path, const char *text, struct err_detail *detail);
 };
 
 /* Never fails; asks the core for status, contacts, requests and the rest at once. */

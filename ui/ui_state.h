@@ -101,6 +101,7 @@ struct ui {
     char filters[VIEW_COUNT][UI_FILTER_BYTES];
     size_t *rows; /* of the list shown: index into the model's array */
     size_t n_rows;
+    int list_row, list_rows; /* where the rows were drawn, for the mouse */
     struct prompt prompt;
     struct popup popup;
     char notice[1024];
@@ -131,6 +132,8 @@ void ui_quit(struct ui *ui, ns_t now);
 
 /* frame.c */
 void frame_draw(struct ui *ui, ns_t now);
+/* The tab at that column of row 1, -1: none. */
+int frame_tab_at(struct ui *ui, int col);
 
 /* prompt.c */
 bool prompt_is_question(enum prompt_kind kind);

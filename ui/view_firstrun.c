@@ -17,19 +17,11 @@
 #define STEPS            4
 #define JOIN_PATIENCE_NS (20 * NS_PER_S)
 
-static void wipe(void *p, size_t n)
-{
-    volatile char *at = p;
-
-    while (n-- > 0)
-        *at++ = 0;
-}
-
 static void forget_secrets(struct firstrun *r)
 {
     lineedit_fini(&r->pass);
     lineedit_fini(&r->again);
-    wipe(r->words, sizeof r->words);
+    mem_wipe(r->words, sizeof r->words);
     r->n_words = 0;
 }
 
