@@ -174,6 +174,12 @@ uint32_t dht_get(struct dht *d, ns_t now, const uint8_t key[static DHT_KEY_BYTES
                  dht_value_cb value_cb, dht_done_cb done_cb, void *arg);
 /* Store at the closest nodes; they are put to while the lookup still runs. */
 uint32_t dht_put(struct dht *d, ns_t now, const struct item *item, dht_done_cb done_cb, void *arg);
+/* The same with a salt of at most 64 bytes (BEP 44: target = SHA-1(key salt), signed over it). For `ito dht`; zones
+ * and contact records use none. */
+uint32_t dht_get_salted(struct dht *d, ns_t now, const uint8_t key[static DHT_KEY_BYTES], struct slice salt,
+                        int64_t min_seq, dht_value_cb value_cb, dht_done_cb done_cb, void *arg);
+uint32_t dht_put_salted(struct dht *d, ns_t now, const struct item *item, struct slice salt,
+                        dht_done_cb done_cb, void *arg);
 /* No callback of that operation from now on. Unknown ids are fine. */
 void dht_cancel(struct dht *d, uint32_t id);
 /* A lookup for its own sake: who is near target. result->n_nodes tells how many answered; nodes (may be NULL) gets
@@ -196,6 +202,15 @@ uint32_t dht_advert_put(struct dht *d, ns_t now, const uint8_t key[static DHT_ID
                         dht_done_cb done_cb, void *arg);
 uint32_t dht_advert_get(struct dht *d, ns_t now, const uint8_t key[static DHT_ID_BYTES],
                         dht_advert_cb advert_cb, dht_done_cb done_cb, void *arg);
+
+/* --- Peers of an info-hash (BEP 5), mainline only; 0 elsewhere. This is how members of a zone find first addresses:
+ * anybody can announce anything, so an address is worth one dht_add_address() and nothing more. */
+typedef void (*dht_peer_cb)(void *arg, const struct addr *peer); /* each address once */
+uint32_t dht_peers(struct dht *d, ns_t now, const uint8_t info_hash[static DHT_ID_BYTES], dht_peer_cb peer_cb,
+                   dht_done_cb done_cb, void *arg);
+/* Announce our address with that port; 0: the port our packets come from. Gone after some 30 min. */
+uint32_t dht_announce(struct dht *d, ns_t now, const uint8_t info_hash[static DHT_ID_BYTES], uint16_t port,
+                      dht_done_cb done_cb, void *arg);
 
 /* --- observe and route. */
 

@@ -26,22 +26,49 @@ void dht_target(const uint8_t key[static DHT_KEY_BYTES], uint8_t target[static D
     digest_sha1(slice_of(key, DHT_KEY_BYTES), target);
 }
 
-uint32_t dht_get(struct dht *d, ns_t now, const uint8_t key[static DHT_KEY_BYTES], int64_t min_seq,
-                 dht_value_cb value_cb, dht_done_cb done_cb, void *arg)
+static void salted_target(const uint8_t key[static DHT_KEY_BYTES], struct slice salt,
+                          uint8_t target[static ID_BYTES])
+{
+    uint8_t text[DHT_KEY_BYTES + STORE_SALT_MAX];
+
+    memcpy(text, key, DHT_KEY_BYTES);
+    if (salt.len > 0)
+        memcpy(text + DHT_KEY_BYTES, salt.data, salt.len);
+    digest_sha1(slice_of(text, DHT_KEY_BYTES + salt.len), target);
+}
+
+static void set_salt(struct op *op, struct slice salt)
+{
+    op->salt_len = (uint8_t)salt.len;
+    if (salt.len > 0)
+        memcpy(op->salt, salt.data, salt.len);
+}
+
+uint32_t dht_get_salted(struct dht *d, ns_t now, const uint8_t key[static DHT_KEY_BYTES], struct slice salt,
+                        int64_t min_seq, dht_value_cb value_cb, dht_done_cb done_cb, void *arg)
 {
     uint8_t target[ID_BYTES];
     struct op *op;
 
-    dht_target(key, target);
+    if (salt.len > STORE_SALT_MAX)
+        return 0;
+    salted_target(key, salt, target);
     op = dht_op_start(d, now, OP_GET, target);
     if (op == NULL)
         return 0;
     memcpy(op->key, key, sizeof op->key);
+    set_salt(op, salt);
     op->seq = min_seq > 0 ? min_seq - 1 : -1;
     op->cb.value = value_cb;
     op->done = done_cb;
     op->arg = arg;
     return begin(d, now, op);
+}
+
+uint32_t dht_get(struct dht *d, ns_t now, const uint8_t key[static DHT_KEY_BYTES], int64_t min_seq,
+                 dht_value_cb value_cb, dht_done_cb done_cb, void *arg)
+{
+    return dht_get_salted(d, now, key, (struct slice){0}, min_seq, value_cb, done_cb, arg);
 }
 
 /* A copy of a and b, one after the other, of a size that suits a struct item too. */
@@ -69,16 +96,52 @@ static struct op *start_write(struct dht *d, ns_t now, enum op_kind kind,
     return op;
 }
 
-uint32_t dht_put(struct dht *d, ns_t now, const struct item *item, dht_done_cb done_cb, void *arg)
+uint32_t dht_put_salted(struct dht *d, ns_t now, const struct item *item, struct slice salt,
+                        dht_done_cb done_cb, void *arg)
 {
     uint8_t target[ID_BYTES];
     struct op *op;
 
-    dht_target(item->k, target);
-    op = item->v_len > ITEM_V_MAX ? NULL
-                                  : start_write(d, now, OP_PUT, target, slice_of(item, sizeof *item),
-                                                (struct slice){0}, done_cb, arg);
-    return op != NULL ? begin(d, now, op) : 0;
+    if (item->v_len > ITEM_V_MAX || salt.len > STORE_SALT_MAX)
+        return 0;
+    salted_target(item->k, salt, target);
+    op = start_write(d, now, OP_PUT, target, slice_of(item, sizeof *item), (struct slice){0}, done_cb, arg);
+    if (op == NULL)
+        return 0;
+    set_salt(op, salt);
+    return begin(d, now, op);
+}
+
+uint32_t dht_put(struct dht *d, ns_t now, const struct item *item, dht_done_cb done_cb, void *arg)
+{
+    return dht_put_salted(d, now, item, (struct slice){0}, done_cb, arg);
+}
+
+uint32_t dht_peers(struct dht *d, ns_t now, const uint8_t info_hash[static DHT_ID_BYTES], dht_peer_cb peer_cb,
+                   dht_done_cb done_cb, void *arg)
+{
+    struct op *op = d->is_zone ? NULL : dht_op_start(d, now, OP_PEERS, info_hash);
+
+    if (op == NULL)
+        return 0;
+    op->seen = mem_array(DHT_SEEN_MAX, DROP_HASH);
+    op->cb.peer = peer_cb;
+    op->done = done_cb;
+    op->arg = arg;
+    return begin(d, now, op);
+}
+
+uint32_t dht_announce(struct dht *d, ns_t now, const uint8_t info_hash[static DHT_ID_BYTES], uint16_t port,
+                      dht_done_cb done_cb, void *arg)
+{
+    struct op *op = d->is_zone ? NULL
+                               : start_write(d, now, OP_ANNOUNCE, info_hash, (struct slice){0},
+                                             (struct slice){0}, done_cb, arg);
+
+    if (op == NULL)
+        return 0;
+    op->flow = port;
+    return begin(d, now, op);
 }
 
 uint32_t dht_find(struct dht *d, ns_t now, const uint8_t target[static DHT_ID_BYTES], dht_find_cb cb,

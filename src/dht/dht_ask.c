@@ -40,6 +40,12 @@ static void build_walk(const struct op *op, struct krpc_msg *m)
     case OP_ADVERT_GET:
         m->method = KRPC_ADVERT_GET;
         break;
+    case OP_PEERS:
+    case OP_ANNOUNCE:
+        m->method = KRPC_GET_PEERS;
+        m->b.info_hash = m->b.target;
+        m->b.target = (struct slice){0};
+        break;
     }
 }
 
@@ -62,6 +68,8 @@ static void build_put(const struct op *op, struct krpc_msg *m, struct write_room
     m->b.seq = (struct krpc_int){.v = item->seq, .is_set = true};
     m->b.sig = bytes_of(item->sig, sizeof item->sig);
     m->b.v = ben_wr_done(&w);
+    if (op->salt_len > 0)
+        m->b.salt = bytes_of(op->salt, op->salt_len);
 }
 
 static void build_write(const struct op *op, struct krpc_msg *m, const struct lookup_node *n,
@@ -91,6 +99,13 @@ static void build_write(const struct op *op, struct krpc_msg *m, const struct lo
         m->method = KRPC_ROUTE;
         m->b.f = bytes_of(room->flow, sizeof room->flow);
         m->b.body = bytes_of(op->payload, op->payload_len);
+        break;
+    case OP_ANNOUNCE:
+        m->method = KRPC_ANNOUNCE_PEER;
+        m->b.info_hash = m->b.target;
+        m->b.target = (struct slice){0};
+        m->b.implied_port = (struct krpc_int){.v = op->flow == 0, .is_set = true};
+        m->b.port = (struct krpc_int){.v = op->flow, .is_set = true};
         break;
     default:
         break;

@@ -25,7 +25,6 @@
 #define DHT_REPLY_NODES   16 /* contacts in an answer of a zone */
 #define DHT_REPLY_BYTES   1200
 #define DHT_SEEN_MAX      256               /* distinct blobs or adverts one operation hands out */
-#define DHT_PAGES_MAX     12                /* adverts: pages asked of one node */
 #define DHT_FIRST_RTT_NS  (250 * NS_PER_MS) /* expected while nobody answered */
 #define DHT_PROBE_NS      (40 * NS_PER_S)   /* upkeep: one contact is asked this often */
 #define DHT_PROBE_CLIENT  (300 * NS_PER_S)
@@ -44,8 +43,6 @@
 #define DHT_FLOW_BYTES    65536
 #define DHT_FLOWS_PER_10S 4 /* new ones for one target */
 
-struct env;
-
 enum op_kind {
     OP_REFRESH,
     OP_FIND,
@@ -56,7 +53,9 @@ enum op_kind {
     OP_ADVERT_PUT,
     OP_ADVERT_GET,
     OP_OBSERVE,
-    OP_ROUTE
+    OP_ROUTE,
+    OP_PEERS,
+    OP_ANNOUNCE
 };
 
 struct op {
@@ -80,7 +79,8 @@ struct op {
     /* what is written: struct item, blob nonce, advert, body */
     uint8_t *payload;
     size_t payload_len;
-    uint32_t flow;
+    uint32_t flow; /* announce: the port */
+    uint8_t salt[STORE_SALT_MAX], salt_len;
     /* blobs and adverts handed out already, DROP_HASH each */
     uint8_t *seen;
     uint16_t n_seen;
@@ -89,6 +89,7 @@ struct op {
         dht_blob_cb blob;
         dht_advert_cb advert;
         dht_find_cb find;
+        dht_peer_cb peer;
     } cb;
     dht_done_cb done;
     void *arg;

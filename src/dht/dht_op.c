@@ -28,7 +28,7 @@ void dht_op_free(struct op *op)
 static bool is_write(const struct op *op)
 {
     return op->kind == OP_PUT || op->kind == OP_DROP_PUT || op->kind == OP_ADVERT_PUT ||
-           op->kind == OP_OBSERVE || op->kind == OP_ROUTE;
+           op->kind == OP_OBSERVE || op->kind == OP_ROUTE || op->kind == OP_ANNOUNCE;
 }
 
 static unsigned copies(const struct dht *d)
@@ -266,7 +266,8 @@ static bool take_value(struct dht *d, ns_t now, struct op *op, const struct krpc
         return true;
     if (op->has_refused && memcmp(op->refused, m->b.sig.data, sizeof op->refused) == 0)
         return true;
-    if (d->store.ops->item(m->b.k.data, (struct slice){0}, m->b.seq.v, m->b.v, m->b.sig.data) != ERR_OK) {
+    if (d->store.ops->item(m->b.k.data, slice_of(op->salt, op->salt_len), m->b.seq.v, m->b.v,
+                           m->b.sig.data) != ERR_OK) {
         d->count.bad_packets++;
         return true;
     }
@@ -312,6 +313,31 @@ static bool give_advert(struct dht *d, ns_t now, struct op *op, const uint8_t *N
     return lives(d, op, id);
 }
 
+/* Addresses of get_peers, 6 or 18 bytes each. */
+static bool take_peers(struct dht *d, ns_t now, struct op *op, const struct krpc_msg *m)
+{
+    struct slice key, raw, compact;
+    struct ben_iter it;
+    struct addr peer;
+    uint32_t id = op->id;
+
+    if (m->b.values.data == NULL || !ben_list(m->b.values, &it))
+        return true;
+    while (ben_next(&it, &key, &raw) && ben_str(raw, &compact)) {
+        uint8_t hash[DROP_HASH];
+
+        hash_once(sizeof hash, NULL, 0, compact, hash);
+        if (!krpc_read_compact(compact, &peer) || !dht_addr_ok(d, &peer) || !note_seen(op, hash))
+            continue;
+        count_found(op, now);
+        if (op->cb.peer != NULL)
+            op->cb.peer(op->arg, &peer);
+        if (!lives(d, op, id))
+            return false;
+    }
+    return true;
+}
+
 /* What others put here counts like an answer of a node no round trip away. */
 static bool look_here(struct dht *d, ns_t now, struct op *op)
 {
@@ -321,8 +347,7 @@ static bool look_here(struct dht *d, ns_t now, struct op *op)
     size_t n;
 
     op->has_looked = true;
-    if (op->kind == OP_GET && (s = store_get(&d->store, now, op->target)) != NULL && s->seq > op->seq &&
-        s->salt_len == 0) {
+    if (op->kind == OP_GET && (s = store_get(&d->store, now, op->target)) != NULL && s->seq > op->seq) {
         struct item item = {.seq = s->seq, .v_len = s->v_len};
 
         memcpy(item.k, s->k, sizeof item.k);
@@ -463,7 +488,7 @@ static bool take_walk(struct dht *d, ns_t now, struct op *op, const struct conta
         fetch_blobs(d, now, op, from, m->b.h);
     if (op->kind == OP_ADVERT_GET)
         return take_adverts(d, now, op, from, 0, m);
-    return true;
+    return op->kind != OP_PEERS || take_peers(d, now, op, m);
 }
 
 static void take_ack(struct op *op, const struct krpc_msg *m)

@@ -476,13 +476,17 @@ static bool open_query(struct dht *d, ns_t now, const struct addr *from, struct 
     return true;
 }
 
-/* A stranger that would fit into the table is asked back: only an answer lets it in. */
+/* A stranger that would fit into the table, or a contact that moved, is asked back: only an answer lets it in. */
 static void consider(struct dht *d, ns_t now, const struct asker *a)
 {
+    const struct table_entry *e = table_find(&d->table, a->c.id);
+    bool has_moved = d->is_zone && e != NULL && !addr_equal(&e->c.addr, a->addr);
+
     if (d->is_zone &&
         now - a->pair->proven_at < NODE_PROVEN_NS / 2) /* else a probe soon proves its address again */
         table_heard(&d->table, now, a->c.id, a->addr);
-    if ((a->q->ro.is_set && a->q->ro.v == 1) || !dht_addr_ok(d, a->addr) || !table_wants(&d->table, a->c.id))
+    if ((a->q->ro.is_set && a->q->ro.v == 1) || !dht_addr_ok(d, a->addr) ||
+        (!has_moved && !table_wants(&d->table, a->c.id)))
         return;
     for (unsigned i = 0; i < RPC_MAX; i++)
         if (d->rpc.calls[i].is_used && addr_equal(&d->rpc.calls[i].to.addr, a->addr))

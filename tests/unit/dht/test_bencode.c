@@ -92,7 +92,7 @@ static void walk(void **state)
 {
     struct slice key, value, s;
     struct ben_iter it;
-    int64_t v;
+    int64_t v = 0;
     (void)state;
 
     assert_true(ben_dict(slice_str("d1:ai-7e1:b3:xyz1:clee"), &it));

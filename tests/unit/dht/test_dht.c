@@ -902,6 +902,150 @@ static void mainline(void **state)
     bed_fini(&b);
 }
 
+/* A mainline node that is only a script: answers find_node with nobody, get_peers with two peers (one of them on a
+ * LAN), announce_peer with thanks. */
+static struct {
+    struct addr addr;
+    unsigned n_announced, n_peers;
+    int64_t port, implied;
+    struct addr peer;
+} script;
+
+static void play_script(struct bed *b, const struct addr *from, const struct addr *to, struct slice bytes)
+{
+    struct krpc_msg m, r = {.type = KRPC_ANSWER};
+    uint8_t buf[512];
+
+    if (!addr_equal(to, &script.addr) || krpc_parse(bytes, &m) != ERR_OK || m.type != KRPC_QUERY)
+        return;
+    assert_null(m.z.data);
+    assert_true(m.ro.is_set && m.ro.v == 1);
+    r.t = m.t;
+    r.b.id = slice_str("mnopqrstuvwxyz123456");
+    if (m.method == KRPC_FIND_NODE)
+        r.b.nodes = slice_of("", 0);
+    if (m.method == KRPC_GET_PEERS) {
+        r.b.token = slice_str("tok");
+        r.b.values = slice_str("l6:\x2d\x01\x02\x03\x1a\xe1"
+                               "6:\xc0\xa8\x01\x01\x1a\xe1"
+                               "e");
+    }
+    if (m.method == KRPC_ANNOUNCE_PEER) {
+        assert_true(slice_is(m.b.token, "tok") && m.b.info_hash.len == 20);
+        script.n_announced++;
+        script.port = m.b.port.v;
+        script.implied = m.b.implied_port.v;
+    }
+    bed_put_packet(b, &script.addr, from, krpc_write(&r, buf, sizeof buf));
+}
+
+static void on_peer(void *arg, const struct addr *peer)
+{
+    (void)arg;
+    script.n_peers++;
+    script.peer = *peer;
+}
+
+static void peers(void **state)
+{
+    struct bed b;
+    struct bed_result r = {0};
+    uint8_t hash[20] = {6};
+    (void)state;
+
+    memset(&script, 0, sizeof script);
+    script.addr = addr_v4((uint8_t[]){45, 200, 7, 7}, 6881);
+    bed_init(&b, 1, 28);
+    b.nodes[0].config.profile = DHT_MAINLINE;
+    b.nodes[0].config.is_client = true;
+    b.tap = play_script;
+    bed_start(&b, 0);
+    dht_add_address(b.nodes[0].dht, b.now, &script.addr);
+    bed_end_turn(&b, &b.nodes[0]);
+    bed_run(&b, 5 * NS_PER_S);
+    assert_int_equal(dht_state(b.nodes[0].dht), DHT_JOINED);
+    assert_true(dht_peers(b.nodes[0].dht, b.now, hash, on_peer, bed_on_done, &r) != 0);
+    bed_end_turn(&b, &b.nodes[0]);
+    assert_true(bed_run_until(&b, &r.is_done, 20 * NS_PER_S));
+    assert_int_equal(r.e, ERR_OK);
+    assert_int_equal(script.n_peers, 1); /* the private one is nobody's business */
+    assert_memory_equal(script.peer.ip, "\x2d\x01\x02\x03", 4);
+    assert_int_equal(script.peer.port, 6881);
+    r = (struct bed_result){0};
+    dht_announce(b.nodes[0].dht, b.now, hash, 0, bed_on_done, &r);
+    bed_end_turn(&b, &b.nodes[0]);
+    assert_true(bed_run_until(&b, &r.is_done, 20 * NS_PER_S));
+    assert_int_equal(r.r.n_acks, 1);
+    assert_int_equal(script.n_announced, 1);
+    assert_int_equal(script.implied, 1);
+    bed_fini(&b);
+}
+
+static void salted(void **state)
+{
+    struct bed b;
+    struct bed_result r = {0};
+    struct item item;
+    uint8_t v[8] = "3:abc";
+    (void)state;
+
+    start_all(&b, 6, 29);
+    bed_make_item(1, 1, 3, &item);
+    memcpy(item.v, "abc", 3);
+    bed_item_mark(item.k, slice_str("foobar"), 1, slice_of(v, 5), item.sig);
+    dht_put_salted(b.nodes[1].dht, b.now, &item, slice_str("foobar"), bed_on_done, &r);
+    bed_end_turn(&b, &b.nodes[1]);
+    assert_true(bed_run_until(&b, &r.is_done, 20 * NS_PER_S));
+    assert_int_equal(r.r.n_acks, 5);
+    r = (struct bed_result){0};
+    dht_get_salted(b.nodes[2].dht, b.now, item.k, slice_str("foobar"), 0, bed_on_value, bed_on_done, &r);
+    bed_end_turn(&b, &b.nodes[2]);
+    assert_true(bed_run_until(&b, &r.is_done, 20 * NS_PER_S));
+    assert_int_equal(r.e, ERR_OK);
+    assert_memory_equal(&r.item, &item, sizeof item);
+    assert_int_equal(bed_get(&b, 2, 1).e, ERR_NOT_FOUND); /* without the salt it is another target */
+    bed_fini(&b);
+}
+
+static void two_families(void **state)
+{
+    struct bed b;
+    struct dht_stats s;
+    (void)state;
+
+    bed_init(&b, 10, 30);
+    for (uint32_t i = 0; i < 10; i += 2) {
+        uint8_t ip[16] = {0x2a, 0, (uint8_t)i, 1};
+
+        b.nodes[i].addr = addr_v6(ip, 4000);
+    }
+    b.nodes[9].config.families = DHT_V4;
+    bed_join_all(&b, NS_PER_S);
+    dht_stats(b.nodes[1].dht, &s);
+    assert_int_equal(s.peers, 9);
+    assert_int_equal(bed_put(&b, 1, 1, 1, 100).r.n_acks, 9);
+    assert_int_equal(bed_get(&b, 8, 1).e, ERR_OK);
+    bed_fini(&b);
+}
+
+static void moved(void **state)
+{
+    struct bed b;
+    (void)state;
+
+    start_all(&b, 8, 31);
+    b.nodes[3].addr.port = 4321; /* its NAT gave it another port */
+    dht_network_changed(b.nodes[3].dht, b.now);
+    bed_end_turn(&b, &b.nodes[3]);
+    bed_run(&b, 10 * NS_PER_S);
+    assert_int_equal(bed_put(&b, 3, 1, 1, 100).r.n_acks, 7);
+    assert_int_equal(bed_get(&b, 3, 1).e, ERR_OK);
+    for (uint32_t i = 0; i < 8; i++) /* and those it asked have asked it back at the new address */
+        if (i != 3)
+            assert_int_equal(table_find(&b.nodes[i].dht->table, b.nodes[3].dht->id)->c.addr.port, 4321);
+    bed_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -932,6 +1076,10 @@ int main(void)
         sentence("operations have a cap", operations_cap),
         sentence("dead nodes near the target delay nobody", not_waiting),
         sentence("the mainline profile stores and finds, and a client keeps silent", mainline),
+        sentence("mainline names peers of an info-hash, and hears where we are", peers),
+        sentence("a salt makes another target", salted),
+        sentence("IPv4 and IPv6 nodes are one zone", two_families),
+        sentence("a node that moved goes on", moved),
     };
 
     return run_sentences("dht", tests);
