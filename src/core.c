@@ -465,6 +465,7 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                       .contacts = f->contacts,
                                       .contacts_state = f->contacts_state,
                                       .requests = f->requests,
+                                      .invites = f->invites,
                                       .history = f->history,
                                       .ledger = f->ledger,
                                       .peers = f->peers,

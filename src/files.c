@@ -65,6 +65,7 @@ void files_init(struct files *f, const char *dir, const char *config)
     f->identity = in(f->data_dir, "identity.key");
     f->contacts_state = in(f->data_dir, "contacts.state");
     f->requests = in(f->data_dir, "requests.json");
+    f->invites = in(f->data_dir, "invites.json");
     f->ledger = in(f->data_dir, "ledger.db");
     f->node_key = in(f->data_dir, "node.key");
     f->log = in(f->state_dir, "ito.log");

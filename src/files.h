@@ -8,11 +8,11 @@
 
 struct files {
     char *config_dir, *data_dir, *state_dir, *cache_dir, *run_dir;
-    char *config, *contacts;                                        /* config */
-    char *identity, *contacts_state, *requests, *ledger, *node_key; /* data */
-    char *log, *history, *lock;                                     /* state */
-    char *peers, *relays;                                           /* cache */
-    char *socket;                                                   /* runtime */
+    char *config, *contacts;                                                  /* config */
+    char *identity, *contacts_state, *requests, *invites, *ledger, *node_key; /* data */
+    char *log, *history, *lock;                                               /* state */
+    char *peers, *relays;                                                     /* cache */
+    char *socket;                                                             /* runtime */
 };
 
 /* dir and config (of --dir, --config) may be NULL. Makes no folder. */

@@ -290,6 +290,12 @@ void app_set_self(struct app *a)
         memcpy(self.secrets[1].secret, k->old_S, 32);
         self.n_secrets = 2;
     }
+    for (size_t i = 0; i < invites_count(a->invites, false) && self.n_secrets < SESSIONS_SECRETS_MAX; i++) {
+        struct session_secret *s = &self.secrets[self.n_secrets++];
+
+        *s = (struct session_secret){.class = SESSION_INVITE, .id = INVITE_SECRET_ID + (uint32_t)i};
+        memcpy(s->secret, invites_at(a->invites, false, i)->X, KEY_BYTES);
+    }
     self.hears_node = a->service != NULL;
     memcpy(self.node_seed, a->zones[0].node_seed, 32);
     self.reply.gen = k->gen;
@@ -505,6 +511,8 @@ void app_publish(struct app *a, ns_t now)
                 continue;
             memcpy(cards[n_cards++], who->T, KEY_BYTES);
         }
+        for (size_t k = 0; k < invites_count(a->invites, false) && n_cards < PUBLISH_CARDS_MAX; k++)
+            memcpy(cards[n_cards++], invites_at(a->invites, false, k)->X, KEY_BYTES);
         publish_set_place(z->publish, now, &place);
         publish_set_cards(z->publish, now, (const uint8_t(*)[KEY_BYTES])cards, n_cards);
         secret_wipe(cards, sizeof cards);
@@ -554,9 +562,12 @@ static enum err load_files(struct app *a, struct err_detail *detail)
     a->contacts = contacts_create(p->contacts, p->contacts_state);
     a->history = history_create(p->history);
     a->inbox = inbox_create(p->requests);
+    a->invites = invites_create(p->invites);
     e = contacts_load(a->contacts, detail);
     if (e == ERR_OK)
         e = history_load(a->history, detail);
+    if (e == ERR_OK)
+        e = invites_load(a->invites, detail);
     if (e == ERR_OK && inbox_load(a->inbox, &aside) != ERR_OK)
         log_error(a->env, "%s", aside.text);
     if (e != ERR_OK || a->config.is_offline)
@@ -680,6 +691,7 @@ void app_destroy(struct app *a, ns_t now)
     contacts_destroy(a->contacts);
     history_destroy(a->history);
     inbox_destroy(a->inbox);
+    invites_destroy(a->invites);
     ledger_db_close(a->ledger);
     env_defer(a->env, mem_free, a);
 }
@@ -803,6 +815,10 @@ static void tick_slowly(struct app *a, ns_t now)
     if (now >= a->save_at) {
         a->save_at = now + SAVE_NS;
         save(a);
+        if (invites_expire(a->invites, env_wall_ms(a->env) / 1000)) {
+            app_set_self(a);
+            app_publish(a, now);
+        }
     }
     if (a->service_is_relay && now >= a->advert_at)
         advertise(a, now);

@@ -54,7 +54,7 @@ struct app_ops {
 
 /* Where things are kept; NULL members: in memory only. */
 struct app_paths {
-    const char *config, *contacts, *contacts_state, *requests, *history, *ledger, *peers, *node_key;
+    const char *config, *contacts, *contacts_state, *requests, *invites, *history, *ledger, *peers, *node_key;
 };
 
 struct app_config {

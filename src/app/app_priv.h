@@ -12,10 +12,12 @@
 #include "store/contacts.h"
 #include "store/history.h"
 #include "store/inbox.h"
+#include "store/invites.h"
 
-#define PEERS_MAX  64 /* sessions with contacts, dialling or live */
-#define GUESTS_MAX 8  /* people called by ID who are no contacts */
-#define LATER_MAX  32 /* datagrams out of a session, or to ourselves: no layer is entered twice in one call */
+#define PEERS_MAX        64 /* sessions with contacts, dialling or live */
+#define INVITE_SECRET_ID 16 /* session_secret.id of the first open invite */
+#define GUESTS_MAX       8  /* people called by ID who are no contacts */
+#define LATER_MAX        32 /* datagrams out of a session, or to ourselves: no layer is entered twice in one call */
 
 enum presence {
     PRESENCE_NEWS_NONE,
@@ -50,6 +52,7 @@ struct knock_flow {
 struct peer {
     struct app *app;
     bool is_used;
+    bool is_by_invite; /* opened under a held invite, or came by one of ours */
     uint8_t id[32];
     struct contact *contact; /* of the list, or of app->guests */
     struct zone *zone;
@@ -72,6 +75,7 @@ struct app {
     struct contacts *contacts;
     struct history *history;
     struct inbox *inbox;
+    struct invites *invites;
     struct ledger_db *ledger;
     struct zone zones[APP_ZONES];
     struct sessions *sessions;

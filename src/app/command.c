@@ -5,6 +5,7 @@
 #include "app/app_priv.h"
 #include "base/mem.h"
 #include "crypto/idtext.h"
+#include "crypto/invite.h"
 
 struct request_ctx {
     struct app *a;
@@ -246,6 +247,99 @@ static enum err add_contact(struct request_ctx *r, const uint8_t id[static 32], 
     return ERR_OK;
 }
 
+/* An invite somebody gave us: its person is allowed, and we are theirs once we reach them. */
+static enum err add_invite(struct request_ctx *r, const char *text, const char *name)
+{
+    struct invite_row row = {.uses = 1};
+    struct contact *who;
+    struct invite inv;
+    enum err e = invite_parse(text, &inv, &r->detail);
+
+    if (e != ERR_OK)
+        return e;
+    if ((int64_t)inv.expires_s <= env_wall_ms(r->a->env) / 1000)
+        return err_set(&r->detail, ERR_LATE, "This invite has expired. Ask for a new one.");
+    if (r->a->sessions != NULL && memcmp(inv.zone_id, r->a->zones[0].id, sizeof inv.zone_id) != 0)
+        return err_set(&r->detail, ERR_REFUSED, "This invite is for another zone.");
+    e = add_contact(r, inv.A, name[0] != '\0' ? name : inv.name, CONTACT_ALLOWED, &who);
+    if (e != ERR_OK)
+        return e;
+    memcpy(row.A, inv.A, KEY_BYTES);
+    row.expires_s = inv.expires_s;
+    invite_secret(inv.A, inv.I, row.X);
+    e = invites_add(r->a->invites, true, &row, &r->detail);
+    for (unsigned i = 0; i < inv.n_addrs; i++)
+        app_add_address(r->a, r->now, &inv.addrs[i]);
+    secret_wipe(&row, sizeof row);
+    secret_wipe(&inv, sizeof inv);
+    return e;
+}
+
+/* "7d", "12h", "30m", "45s" or plain seconds; 0 when it is none. */
+static int64_t duration_s(const char *text)
+{
+    char *end;
+    double n = strtod(text, &end), unit = 1;
+
+    if (*end == 'd')
+        unit = 86400;
+    else if (*end == 'h')
+        unit = 3600;
+    else if (*end == 'm')
+        unit = 60;
+    else if (*end != 's' && *end != '\0')
+        return 0;
+    return n * unit >= 1 && n * unit <= 400 * 86400.0 && (*end == '\0' || end[1] == '\0')
+               ? (int64_t)(n * unit)
+               : 0;
+}
+
+/* A text to hand over: a secret, and where the overlay begins (THREATS.md §4.4). */
+static enum err do_invite(struct request_ctx *r)
+{
+    const char *expires = json_str(r->in, "expires", "7d");
+    double uses = json_num(r->in, "uses", 1);
+    struct invite_row row = {0};
+    struct dht_node nodes[INVITE_ADDRS_MAX];
+    struct invite inv = {0};
+    char text[INVITE_TEXT_BYTES];
+    struct addr own[2];
+    size_t n, n_host;
+    enum err e;
+
+    if (duration_s(expires) == 0)
+        return err_set(&r->detail, ERR_RANGE, "\"%.16s\" is no duration. Try 7d, 12h or 30m.", expires);
+    if (uses < 1 || uses > 100)
+        return err_set(&r->detail, ERR_RANGE, "Uses are 1 to 100.");
+    memcpy(inv.A, r->a->keys->identity.pub, KEY_BYTES);
+    inv.expires_s = (uint32_t)(env_wall_ms(r->a->env) / 1000 + duration_s(expires));
+    env_random(r->a->env, inv.I, sizeof inv.I);
+    memcpy(inv.zone_id, r->a->zones[0].id, sizeof inv.zone_id);
+    n = dht_nodes(r->a->zones[0].dht, nodes, INVITE_ADDRS_MAX);
+    for (size_t i = 0; i < n && inv.n_addrs < 3; i++)
+        inv.addrs[inv.n_addrs++] = nodes[i].addr;
+    if (inv.n_addrs == 0 && app_own_addrs(r->a, &r->a->zones[0], own, 2, &n_host) > 0)
+        inv.addrs[inv.n_addrs++] = own[0];
+    e = invite_format(&inv, text);
+    row.expires_s = inv.expires_s;
+    row.uses = (unsigned)uses;
+    memcpy(row.A, inv.A, KEY_BYTES);
+    invite_secret(inv.A, inv.I, row.X);
+    if (e == ERR_OK)
+        e = invites_add(r->a->invites, false, &row, &r->detail);
+    if (e == ERR_OK) {
+        json_add_str(r->out, "invite", text);
+        json_time(r->out, "expires", (int64_t)inv.expires_s * 1000);
+        cJSON_AddNumberToObject(r->out, "uses", uses);
+        app_set_self(r->a);
+        app_publish(r->a, r->now);
+    }
+    secret_wipe(&row, sizeof row);
+    secret_wipe(&inv, sizeof inv);
+    secret_wipe(text, sizeof text);
+    return e;
+}
+
 /* Adding allows, and asks (UX.md §3). */
 static enum err do_contacts_add(struct request_ctx *r)
 {
@@ -257,6 +351,8 @@ static enum err do_contacts_add(struct request_ctx *r)
 
     if (text == NULL)
         return usage(r, "id");
+    if (invite_is(text))
+        return add_invite(r, text, given);
     e = id_parse(text, id, name, &r->detail);
     if (e == ERR_OK)
         e = add_contact(r, id, given[0] != '\0' ? given : name, CONTACT_ALLOWED, &who);
@@ -560,6 +656,7 @@ static const struct verb verbs[] = {
     {"contacts_undo", do_contacts_undo, false},
     {"contacts_import", do_contacts_import, false},
     {"contacts_export", do_contacts_export, false},
+    {"invite", do_invite, true},
     {"verify", do_verify, false},
     {"requests", do_requests, false},
     {"requests_allow", do_requests_allow, false},

@@ -241,6 +241,9 @@ bool reach_admit(void *arg, const struct session_hello *hello, const struct path
     if (hello->said.flags & HELLO_REKEY) /* new keys for a session that stands */
         return sessions_find(a->sessions, hello->class, hello->device) != NULL;
     who = app_contact_of(a, hello->identity);
+    if (hello->class == SESSION_INVITE)
+        return invites_at(a->invites, false, hello->secret_id - INVITE_SECRET_ID) != NULL &&
+               (who == NULL || who->list == CONTACT_ALLOWED) && policy_hears(a, who, via);
     return who != NULL && who->list == CONTACT_ALLOWED && device_is_good(who, hello) &&
            policy_hears(a, who, via);
 }
@@ -334,7 +337,8 @@ static void hear_hello(struct peer *p, ns_t now, struct rd *r)
     who->told_gen = known_gen;
     who->told_S_gen = known_S_gen;
     memset(who->claimed, 0, sizeof who->claimed);
-    memcpy(who->claimed, name.data, name.len);
+    if (name.len > 0)
+        memcpy(who->claimed, name.data, name.len);
     set_presence(a, who, presence);
     if (is_news)
         say_hello(p, now);
@@ -438,8 +442,10 @@ static void give_up(struct peer *p, ns_t now, enum call_cause cause)
 static void open_session(struct peer *p, ns_t now)
 {
     struct app *a = p->app;
-    struct session_peer peer = {
-        .class = SESSION_CONTACT, .kind = p->call != NULL ? HELLO_CALL : HELLO_LINK, .user = p};
+    const struct invite_row *held = invites_held_of(a->invites, p->id);
+    struct session_peer peer = {.class = held != NULL ? SESSION_INVITE : SESSION_CONTACT,
+                                .kind = p->call != NULL ? HELLO_CALL : HELLO_LINK,
+                                .user = p};
     struct path paths[SESSION_PATHS_MAX];
     struct call_info info = {.alloc_slot = -1};
     struct call_policy policy = phone_policy(a, p->contact, p->zone);
@@ -456,7 +462,8 @@ static void open_session(struct peer *p, ns_t now)
     }
     memcpy(peer.responder, p->id, 32);
     memcpy(peer.responder_static, p->record.D, 32);
-    memcpy(peer.secret, p->contact->S, 32);
+    memcpy(peer.secret, held != NULL ? held->X : p->contact->S, 32);
+    p->is_by_invite = held != NULL;
     for (unsigned i = 0; i < p->record.n_addrs && n < SESSION_PATHS_MAX / 2; i++) {
         if (policy.may_tell_early)
             paths[n++] = path_udp(&p->record.addrs[i]);
@@ -568,10 +575,11 @@ static void locate(struct peer *p, ns_t now, bool use_S)
 {
     struct locate_who who = {.has_S = use_S && p->contact->has_S,
                              .has_devices = use_S && p->contact->has_devices};
+    const struct invite_row *held = invites_held_of(p->app->invites, p->id);
     struct locate_ops ops = {.arg = p, .card = on_card, .record = on_record, .done = on_located};
 
     memcpy(who.A, p->id, KEY_BYTES);
-    memcpy(who.T, p->contact->T, KEY_BYTES);
+    memcpy(who.T, held != NULL ? held->X : p->contact->T, KEY_BYTES);
     memcpy(who.S, p->contact->S, KEY_BYTES);
     who.devices = p->contact->devices;
     p->has_tried_card = p->has_tried_card || !who.has_S || !who.has_devices;
@@ -593,6 +601,22 @@ struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zo
 
 /* ---- sessions' events ---- */
 
+/* The first holders of an invite, up to its uses, are allowed without a request. */
+static struct contact *take_invited(struct app *a, ns_t now, const struct session *s)
+{
+    const struct invite_row *row =
+        invites_at(a->invites, false, session_hello(s)->secret_id - INVITE_SECRET_ID);
+    struct contact *who = NULL;
+
+    if (row == NULL || contacts_add(a->contacts, 0, session_peer_id(s), "", CONTACT_ALLOWED,
+                                    env_wall_ms(a->env), &who, NULL) != ERR_OK)
+        return NULL;
+    invites_use(a->invites, row->X);
+    app_set_self(a);
+    app_contacts_changed(a, now);
+    return who;
+}
+
 void reach_established(struct app *a, ns_t now, struct session *s)
 {
     struct peer *p = session_user(s);
@@ -600,6 +624,8 @@ void reach_established(struct app *a, ns_t now, struct session *s)
     if (p == NULL || p->session != s) { /* they came to us */
         struct contact *who = app_contact_of(a, session_peer_id(s));
 
+        if (who == NULL && session_class(s) == SESSION_INVITE)
+            who = take_invited(a, now, s);
         p = who != NULL ? peer_new(a, now, who) : NULL;
         if (p == NULL) {
             session_close(s, now);
@@ -609,6 +635,8 @@ void reach_established(struct app *a, ns_t now, struct session *s)
         session_set_user(s, p);
     }
     p->is_up = true;
+    if (p->is_by_invite)
+        invites_drop_held(a->invites, p->id);
     if (p->contact != NULL) {
         p->contact->link_tries = 0;
         p->contact->link_at = now + LINK_NS;

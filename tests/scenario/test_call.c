@@ -107,6 +107,35 @@ static void a_stranger_asks_first(void **state)
     tear_down(&h);
 }
 
+/* bob hands alice a text; she is allowed without a request, and it opens nothing a second time. */
+static void an_invite_opens_once(void **state)
+{
+    struct homes h = {0};
+    cJSON *answer;
+    char *invite;
+
+    (void)state;
+    build_homes(&h, 5, VNET_EI, true);
+    assert_true(sim_ask(h.bob, "{\"id\":1,\"cmd\":\"invite\"}"));
+    answer = cJSON_Parse(h.bob->answer);
+    invite = strdup(json_str(answer, "invite", ""));
+    cJSON_Delete(answer);
+    wait_for(&h, 5);
+    assert_true(sim_ask(h.alice, "{\"cmd\":\"contacts_add\",\"id\":\"%s\",\"name\":\"Bob\"}", invite));
+    wait_for(&h, 20);
+    talk(&h);
+    assert_true(sim_ask(h.alice, "{\"id\":3,\"cmd\":\"hangup\"}"));
+    wait_for(&h, 2);
+    /* used up: the next one who reads it is a stranger */
+    assert_true(sim_ask(h.third, "{\"cmd\":\"contacts_add\",\"id\":\"%s\",\"name\":\"Bob\"}", invite));
+    wait_for(&h, 20);
+    assert_true(sim_ask(h.third, "{\"cmd\":\"call\",\"to\":\"Bob\"}"));
+    assert_true(reach(h.third, "ended", NULL, SECONDS(60)));
+    assert_int_equal(h.bob->n_calls, 1);
+    free(invite);
+    tear_down(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +144,7 @@ int main(void)
                  through_a_relay),
         sentence("both behind symmetric routers the call stays relayed and is signed for", both_symmetric),
         sentence("a stranger rings nobody, leaves a request, and rings once allowed", a_stranger_asks_first),
+        sentence("an invite allows its first reader, and nobody after", an_invite_opens_once),
     };
 
     return run_sentences("call", tests);
