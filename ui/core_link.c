@@ -194,6 +194,20 @@ static bool is_quiet(const char *cmd)
     return strcmp(cmd, "history_seen") == 0 || strcmp(cmd, "log") == 0 || strcmp(cmd, "audio_test") == 0;
 }
 
+/* "audio.bitrate: 500000 is out of range (6000 to 128000). Kept 32000." */
+static void say_kept(struct ui *ui, const char *key, char *text, ns_t now)
+{
+    size_t n_settings, n = strlen(text);
+    const struct model_setting *settings = model_settings(ui->model, &n_settings);
+
+    if (n > 0 && text[n - 1] == '.')
+        text[n - 1] = '\0';
+    for (size_t i = 0; i < n_settings; i++) {
+        if (strcmp(settings[i].key, key) == 0)
+            ui_notice(ui, now, "%s. Kept %s.", text, settings[i].value);
+    }
+}
+
 static void answer_refused(struct ui *ui, const struct pending *p, const cJSON *answer, ns_t now)
 {
     char text[MODEL_TEXT_BYTES * 2];
@@ -208,7 +222,7 @@ static void answer_refused(struct ui *ui, const struct pending *p, const cJSON *
     if (strcmp(p->cmd, "contacts_add") == 0 && ui->prompt.kind == PROMPT_NONE)
         ui_prompt(ui, PROMPT_ADD_ID, "ID: ", "", p->text);
     if (strcmp(p->cmd, "config_set") == 0)
-        ui_notice(ui, now, "%s Kept the old value.", text);
+        say_kept(ui, p->text, text, now);
 }
 
 static void save_export(struct ui *ui, const char *path, const char *text, ns_t now)

@@ -143,7 +143,7 @@ static void hint_text(struct ui *ui, const struct view_key *k, const char *word,
 
     key_print(keymap_key(&ui->keymap, k->command), first);
     if (k->second == CMD_NONE) {
-        snprintf(out, 128, "%s%s%s", first, word[0] != '\0' ? " " : "", word);
+        snprintf(out, 128, "%s%s%s", first, word[0] != '\0' && k->command != CMD_LINE ? " " : "", word);
         return;
     }
     key_print(keymap_key(&ui->keymap, k->second), second);

@@ -90,7 +90,7 @@ static void cells(struct ui *ui, const struct frame *f, size_t i, char texts[][W
 static void draw(struct ui *ui, const struct frame *f)
 {
     const struct column wide[] = {
-        {"", 11, false}, {"", 12, false}, {"", f->cols - 3 - 23 - 19, false}, {"", 0, false}};
+        {"", 11, false}, {"", 12, false}, {"", f->cols - 3 - 23 - 18, false}, {"", 0, false}};
     const struct column narrow[] = {{"", 10, false}, {"", 8, false}, {"", 0, false}};
     const struct model_contact *c = model_contact_by_id(ui->model, ui->views.chat_peer);
     struct table table = {.columns = f->is_narrow ? narrow : wide,

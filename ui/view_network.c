@@ -141,7 +141,8 @@ static void port_words(const struct frame *f, const struct model_port *p, char o
         proto[i] = (char)(p->proto[i] >= 'a' && p->proto[i] <= 'z' ? p->proto[i] - 32 : p->proto[i]);
     n = (size_t)snprintf(out, WORDS_BYTES, "%s %lld", proto, (long long)p->local);
     if (p->by[0] == '\0' || strcmp(p->by, "closed") == 0) {
-        snprintf(out + n, WORDS_BYTES - n, p->external == MODEL_UNKNOWN ? " closed" : " open");
+        snprintf(out + n, WORDS_BYTES - n, p->external == MODEL_UNKNOWN ? " closed" : ", outside %lld",
+                 (long long)p->external);
         return;
     }
     n += (size_t)snprintf(out + n, WORDS_BYTES - n, ", mapped by %s", mapper(p->by));

@@ -77,7 +77,7 @@ static void draw(struct ui *ui, const struct frame *f)
         fresh += v[i].is_new;
     screen_put(f->s, f->row, 1, 10, ui_style(ui, ROLE_TITLE), "Voicemail");
     screen_printf(f->s, f->row, 13, (size_t)f->cols - 13, 0, "%zu new of %zu%s", fresh, n,
-                  f->is_narrow ? "" : "        greeting: :greeting record");
+                  f->is_narrow ? "" : "        greeting: - (:greeting record)");
     table_draw(ui, f, f->row + 1, f->rows - 1, &table);
 }
 

@@ -543,6 +543,128 @@ static void deadlines(void **state)
     harness_fini(&h);
 }
 
+static void bad_setting(void **state)
+{
+    struct harness h;
+
+    (void)state;
+    harness_init(&h, 24, 80, false);
+    press(&h, '8');
+    answer(&h, "config_show",
+           "\"file\":\"config.json\",\"keys\":[{\"key\":\"audio.bitrate\",\"value\":32000,\"default\":24000,"
+           "\"meaning\":\"speech quality, bit/s\"}]");
+    assert_shown(&h, " > audio.bitrate          32000       24000      speech quality, bit/s");
+    press(&h, K_ENTER);
+    assert_shown(&h, "audio.bitrate = 32000");
+    press(&h, K_CTRL('U'));
+    type(&h, "500000");
+    press(&h, K_ENTER);
+    assert_true(was_asked(&h, "\"cmd\":\"config_set\",\"key\":\"audio.bitrate\",\"value\":\"500000\""));
+    refuse(&h, "config_set", "audio.bitrate: 500000 is out of range (6000 to 128000)");
+    assert_shown(&h, "audio.bitrate: 500000 is out of range (6000 to 128000). Kept 32000.");
+    press(&h, '=');
+    assert_true(was_asked(&h, "\"value\":\"24000\""));
+    harness_fini(&h);
+}
+
+static void no_secret_stays(void **state)
+{
+    struct harness h;
+
+    (void)state;
+    harness_init(&h, 24, 80, false);
+    type(&h, ":keys phrase wool anchor fade");
+    press(&h, K_ENTER);
+    assert_true(was_asked(&h, "\"cmd\":\"keys_phrase\",\"phrase\":\"wool anchor fade\""));
+    press(&h, ':');
+    press(&h, K_UP);
+    assert_not_shown(&h, "wool");
+    harness_fini(&h);
+}
+
+static void chat_and_voicemail(void **state)
+{
+    struct harness h;
+
+    (void)state;
+    harness_init(&h, 24, 80, false);
+    press(&h, K_ENTER);
+    answer(&h, "messages",
+           "\"messages\":[{\"n\":1,\"peer\":\"" YAMADA "\",\"dir\":\"out\",\"when\":\"2026-11-24T11:20:00Z\","
+           "\"text\":\"見えたら教えて\",\"state\":\"waiting\"},{\"n\":2,\"peer\":\"" KENJI
+           "\",\"dir\":\"in\","
+           "\"when\":\"2026-11-24T11:21:00Z\",\"text\":\"other\"}]");
+    assert_shown(&h, " Chat with 山田 太郎");
+    assert_shown(&h, " > 11:20      Taro        見えたら教えて                      waiting (offline)");
+    assert_not_shown(&h, "other");
+    press(&h, 's');
+    type(&h, "hi");
+    press(&h, K_ENTER);
+    assert_true(was_asked(&h, "\"cmd\":\"message\",\"to\":\"" YAMADA "\",\"text\":\"hi\""));
+    press(&h, '5');
+    answer(&h, "voicemail",
+           "\"voicemail\":[{\"n\":3,\"id\":\"" KENJI
+           "\",\"name\":\"Kenji\",\"when\":\"2026-11-24T11:03:00Z\","
+           "\"length\":24,\"state\":\"new\"}]");
+    assert_shown(&h, " > today 11:03  Kenji           0:24    new");
+    assert_shown(&h, "   :export   ? help");
+    press(&h, 'p');
+    assert_true(was_asked(&h, "\"cmd\":\"voicemail_play\",\"n\":3"));
+    harness_fini(&h);
+}
+
+static void log_lines(void **state)
+{
+    struct harness h;
+
+    (void)state;
+    harness_init(&h, 24, 80, false);
+    ui_log(h.ui, LOG_INFO, "call 7 ringing peer=ito1q3l6…8qju");
+    ui_log(h.ui, LOG_DEBUG, "only for debugging");
+    ui_log(h.ui, LOG_WARN, "relay iton1qnex…jttf slow: 900 ms, trying another");
+    press(&h, '9');
+    assert_shown(&h, " Log   level info   follow on\n   12:04:02 info  call 7 ringing peer=ito1q3l6…8qju\n"
+                     " > 12:04:02 warn  relay iton1qnex…jttf slow: 900 ms, trying another\n");
+    assert_not_shown(&h, "debugging");
+    press(&h, 'L');
+    assert_shown(&h, "debugging");
+    press(&h, 'F');
+    assert_shown(&h, "follow off");
+    harness_fini(&h);
+}
+
+static void every_cause_shown(void **state)
+{
+    static const char *const causes[] = {"cancelled",    "declined",    "busy",         "no_answer",
+                                         "not_allowed",  "offline",     "not_found",    "no_network",
+                                         "no_path",      "id_mismatch", "lost",         "audio",
+                                         "incompatible", "internal",    "hangup_remote"};
+    static const char *const words[] = {
+        "You cancelled",   "Kenji declined.",   "in another call",      "No answer after", "Request sent.",
+        "offline (seen",   "No record of",      "not connected",        "No direct path",  "prove this ID",
+        "Connection lost", "Microphone cannot", "too old (or too new)", "This is a bug",   "Kenji hung up."};
+    struct harness h;
+
+    (void)state;
+    harness_init(&h, 24, 80, false);
+    for (size_t i = 0; i < sizeof causes / sizeof *causes; i++) {
+        static const char who[] = "\"peer\":\"" KENJI "\",\"name\":\"Kenji\",\"dir\":\"out\"";
+        char text[256];
+
+        snprintf(text, sizeof text, "\"id\":%zu,%s,\"state\":\"connecting\"", i + 9, who);
+        call_event(&h, text);
+        snprintf(text, sizeof text, "\"id\":%zu,%s,\"state\":\"ended\",\"cause\":\"%s\"", i + 9, who,
+                 causes[i]);
+        call_event(&h, text);
+        assert_shown(&h, words[i]);
+        press(&h, K_ESC);
+        forget(&h);
+    }
+    press(&h, '3');
+    assert_shown(&h, "connection lost");
+    harness_fini(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -573,6 +695,11 @@ int main(void)
         sentence("the first run shows the ID after three keys of Enter", six_keys),
         sentence("keys can be remapped, but not the fixed ones", remapped),
         sentence("text that is no answer or event is dropped", bad_json_is_dropped),
+        sentence("a bad setting is told and the old value named", bad_setting),
+        sentence("a recovery phrase does not stay in the history of lines", no_secret_stays),
+        sentence("messages and voicemail have their screens", chat_and_voicemail),
+        sentence("the log shows its level and follows", log_lines),
+        sentence("every cause is told when a call ends", every_cause_shown),
         sentence("an idle screen sleeps to the minute, a call to the second", deadlines),
     };
 
