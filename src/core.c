@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <uthash.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -14,6 +15,7 @@
 #include "crypto/idtext.h"
 #include "crypto/keystore.h"
 #include "io/control.h"
+#include "io/hook.h"
 #include "io/udp.h"
 
 #define PORTS_MAX      16384
@@ -26,6 +28,7 @@ struct port {
     struct core *core;
     uint32_t handle;
     struct udp *udp;
+    UT_hash_handle hh;
 };
 
 /* The Echo contact: a second phone in this process. */
@@ -49,7 +52,7 @@ struct core {
     struct udp *udp;
     struct control *control;
     struct echo *echo;
-    struct port ports[64];
+    struct port *ports; /* by handle */
     struct {
         int fd;
         uint32_t call;
@@ -150,45 +153,58 @@ static void on_port_recv(void *arg, ns_t now, const struct addr *from, struct sl
     app_port_input(p->core->app, now, p->handle, from, bytes);
 }
 
-static struct port *port_of(struct core *c, uint32_t handle, bool is_new)
+static struct port *port_of(struct core *c, uint32_t handle)
 {
-    for (size_t i = 0; i < sizeof c->ports / sizeof c->ports[0]; i++)
-        if (is_new ? c->ports[i].udp == NULL : c->ports[i].udp != NULL && c->ports[i].handle == handle)
-            return &c->ports[i];
-    return NULL;
+    struct port *p;
+
+    HASH_FIND(hh, c->ports, &handle, sizeof handle, p);
+    return p;
 }
 
 static enum err on_open_port(void *arg, uint8_t family, uint16_t port, uint32_t handle)
 {
     struct core *c = arg;
-    struct port *p = port_of(c, 0, true);
+    struct port *p;
     struct udp_config config = {
         .port = port, .v4 = family == ADDR_V4, .v6 = family == ADDR_V6, .recv = on_port_recv};
+    enum err e;
 
-    if (p == NULL)
+    if (HASH_COUNT(c->ports) >= PORTS_MAX)
         return ERR_FULL;
+    p = mem_alloc(sizeof *p);
     p->core = c;
     p->handle = handle;
     config.arg = p;
-    return udp_open(c->io, &config, &p->udp, NULL);
+    e = udp_open(c->io, &config, &p->udp, NULL);
+    if (e != ERR_OK) {
+        mem_free(p);
+        return e;
+    }
+    HASH_ADD(hh, c->ports, handle, sizeof p->handle, p);
+    return ERR_OK;
 }
 
 static void on_port_send(void *arg, uint32_t handle, const struct addr *to, struct slice bytes)
 {
-    struct port *p = port_of(arg, handle, false);
+    struct port *p = port_of(arg, handle);
 
     if (p != NULL)
         udp_send(p->udp, to, bytes);
 }
 
+static void close_port(struct core *c, struct port *p)
+{
+    HASH_DEL(c->ports, p);
+    udp_close(p->udp);
+    env_defer(io_env(c->io), mem_free, p);
+}
+
 static void on_close_port(void *arg, uint32_t handle)
 {
-    struct port *p = port_of(arg, handle, false);
+    struct port *p = port_of(arg, handle);
 
-    if (p == NULL)
-        return;
-    udp_close(p->udp);
-    p->udp = NULL;
+    if (p != NULL)
+        close_port(arg, p);
 }
 
 static void on_media_readable(void *arg, ns_t now)
@@ -236,9 +252,16 @@ static void on_resolve(void *arg, const char *host_port)
 
 static void on_notify(void *arg, const char *event, const char *name)
 {
-    (void)arg;
-    (void)event;
-    (void)name;
+    struct core *c = arg;
+    const char *argv[HOOK_ARGS_MAX];
+    size_t n = config_len(c->settings, CFG_NOTIFY_COMMAND);
+
+    if (n == 0 || n > HOOK_ARGS_MAX)
+        return;
+    for (size_t i = 0; i < n; i++)
+        argv[i] = config_item(c->settings, CFG_NOTIFY_COMMAND, i);
+    if (hook_run(c->io, argv, n, event, name) != ERR_OK)
+        log_warn(io_env(c->io), "notify.command cannot be run");
 }
 
 /* ---- Echo ---- */
@@ -532,8 +555,8 @@ void core_destroy(struct core *c)
     app_destroy(c->app, io_now());
     c->app = NULL;
     stop_echo(c->echo);
-    for (size_t i = 0; i < sizeof c->ports / sizeof c->ports[0]; i++)
-        udp_close(c->ports[i].udp);
+    while (c->ports != NULL)
+        close_port(c, c->ports);
     udp_close(c->udp);
     io_set_main_udp(c->io, NULL);
     config_destroy(c->settings);

@@ -135,7 +135,8 @@ static enum err on_incoming(void *arg, struct session *s, struct call *c, struct
     if (is_auto_answered(a, who)) {
         call_set_user(c, a); /* marks it for phone_tick() */
         a->answer_at = a->now + (a->config.mode == APP_ECHO ? ECHO_ANSWER_NS : 0);
-    }
+    } else if (a->config.ops.notify != NULL)
+        a->config.ops.notify(a->config.ops.arg, "call", who->name);
     log_info(a->env, "call %u incoming", call_id(c));
     return ERR_OK;
 }
