@@ -379,7 +379,7 @@ static void act_ended(struct ui *ui, enum command command, ns_t now)
         ui->ended_id = 0;
         ui_show(ui, ui->view_before, now);
     } else if (command == CMD_RENAME || command == CMD_CALL) {
-        ui_call(ui, c->peer);
+        ui_call(ui, c->peer[0] != '\0' ? c->peer : c->name);
     } else if (command == CMD_NOTIFY) {
         ui_ask_text(ui, "notify", "contact", c->peer);
     } else if (command == CMD_VOICEMAIL) {

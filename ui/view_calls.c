@@ -121,7 +121,7 @@ static void act(struct ui *ui, enum command command, ns_t now)
     } else if (c == NULL) {
         ui_notice(ui, now, "No call is selected.");
     } else if (command == CMD_CALL) {
-        ui_call(ui, c->peer);
+        ui_call(ui, c->peer[0] != '\0' ? c->peer : c->name);
     } else if (command == CMD_MESSAGE) {
         snprintf(label, sizeof label, "Message to %.128s: ", words_peer(c, who));
         ui_prompt(ui, PROMPT_MESSAGE, label, c->peer, "");

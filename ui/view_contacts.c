@@ -43,7 +43,9 @@ static size_t count(struct ui *ui)
 
 static const char *key(struct ui *ui, size_t i, char out[static LISTBOX_KEY_BYTES])
 {
-    snprintf(out, LISTBOX_KEY_BYTES, "%s", row(ui, i)->id);
+    const struct model_contact *c = row(ui, i);
+
+    snprintf(out, LISTBOX_KEY_BYTES, "%s", c->id[0] != '\0' ? c->id : c->name);
     return out;
 }
 
@@ -167,10 +169,11 @@ static void write_to(struct ui *ui, const struct model_contact *c)
 /* Commands on the selected contact. */
 static void act_on(struct ui *ui, const struct model_contact *c, enum command command, ns_t now)
 {
+    const char *ref = c->id[0] != '\0' ? c->id : c->name; /* the echo of this computer may have no ID */
     struct frame f = {.time = ui_time(ui), .now = now};
 
     if (command == CMD_CALL)
-        ui_call(ui, c->id);
+        ui_call(ui, ref);
     else if (command == CMD_MESSAGE)
         write_to(ui, c);
     else if (command == CMD_DETAILS)
@@ -178,15 +181,15 @@ static void act_on(struct ui *ui, const struct model_contact *c, enum command co
     else if (command == CMD_RENAME)
         ui_prompt(ui, PROMPT_RENAME, "New name: ", c->id, c->name);
     else if (command == CMD_BLOCK)
-        ui_ask_text(ui, "contacts_block", "contact", c->id);
+        ui_ask_text(ui, "contacts_block", "contact", ref);
     else if (command == CMD_ALLOW)
-        ui_ask_text(ui, "contacts_allow", "contact", c->id);
+        ui_ask_text(ui, "contacts_allow", "contact", ref);
     else if (command == CMD_DELETE)
-        ui_ask_text(ui, "contacts_remove", "contact", c->id);
+        ui_ask_text(ui, "contacts_remove", "contact", ref);
     else if (command == CMD_NOTIFY)
-        ui_ask_text(ui, "notify", "contact", c->id);
+        ui_ask_text(ui, "notify", "contact", ref);
     else if (command == CMD_VOICEMAIL)
-        ui_ask_text(ui, "voicemail_leave", "to", c->id);
+        ui_ask_text(ui, "voicemail_leave", "to", ref);
     else if (command == CMD_VERIFY)
         ask_verify(ui, c, now);
     else if (command == CMD_COPY)
