@@ -64,6 +64,7 @@ struct peer {
     struct dev_record record; /* its list slice is not used */
     ns_t open_by;             /* wait for an allocation until then */
     ns_t started_at;
+    ns_t retry_at; /* NS_NEVER: not waiting to look again */
 };
 
 struct app {

@@ -8,6 +8,8 @@
 
 #define ALLOC_WAIT_NS  (1500 * NS_PER_MS) /* for our own allocation, before a knock goes straight */
 #define FLOW_AGE_NS    (80 * NS_PER_S)    /* a flow ends at the proxy after 90 s */
+#define ECHO_LOOKUP_NS (8 * NS_PER_S)
+#define ECHO_RETRY_NS  (100 * NS_PER_MS)
 #define LINK_NS        (3600 * NS_PER_S)
 #define LINK_RETRY_NS  (10 * NS_PER_S) /* doubles */
 #define LINK_RETRY_MAX 8
@@ -389,7 +391,8 @@ static struct peer *peer_new(struct app *a, ns_t now, struct contact *who)
 
         if (p->is_used)
             continue;
-        *p = (struct peer){.app = a, .is_used = true, .contact = who, .started_at = now};
+        *p =
+            (struct peer){.app = a, .is_used = true, .contact = who, .started_at = now, .retry_at = NS_NEVER};
         memcpy(p->id, who->id, 32);
         return p;
     }
@@ -554,6 +557,10 @@ static void on_located(void *arg, enum err e)
     p->is_located = true;
     if (e == ERR_OK)
         return;
+    if (p->zone->is_loopback && now < p->started_at + ECHO_LOOKUP_NS) {
+        p->retry_at = now + ECHO_RETRY_NS; /* Echo has only just started, and publishes */
+        return;
+    }
     if (e == ERR_NOT_FOUND && !p->has_tried_card && !p->zone->is_loopback) {
         p->has_tried_card = true; /* they may have a new S: the card has it */
         locate(p, now, false);
@@ -750,6 +757,12 @@ void reach_tick(struct app *a, ns_t now)
     for (int i = 0; i < PEERS_MAX; i++)
         if (a->peers[i].is_used && a->peers[i].has_record && a->peers[i].session == NULL)
             try_open(&a->peers[i], now);
+    for (int i = 0; i < PEERS_MAX; i++) {
+        if (!a->peers[i].is_used || a->peers[i].retry_at > now)
+            continue;
+        a->peers[i].retry_at = NS_NEVER;
+        locate(&a->peers[i], now, true);
+    }
     if (wants_links(a) && now >= a->links_at)
         start_links(a, now);
 }
@@ -761,5 +774,8 @@ ns_t reach_deadline(const struct app *a)
     for (int i = 0; i < PEERS_MAX; i++)
         if (a->peers[i].is_used && a->peers[i].has_record && a->peers[i].session == NULL)
             at = ns_min(at, ns_min(a->peers[i].open_by, a->now + 20 * NS_PER_MS));
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (a->peers[i].is_used)
+            at = ns_min(at, a->peers[i].retry_at);
     return at;
 }
