@@ -340,18 +340,19 @@ static void turn_changed(void *arg, ns_t now, enum turn_state state, const struc
     }
 }
 
-static const struct turn_ops turn_callbacks = {.send = turn_out, .data = turn_in, .state = turn_changed};
+static const struct turn_client_ops turn_callbacks = {
+    .send = turn_out, .data = turn_in, .state = turn_changed};
 
 static void on_allocated(void *arg, ns_t now, const struct client_credentials *c)
 {
     struct link *l = arg;
     struct alloc *a = alloc_by_request(l, c->request);
-    struct turn_config config = {.server = l->known->addr,
-                                 .username = c->username,
-                                 .password = c->password,
-                                 .realm = c->realm,
-                                 .nonce = c->nonce,
-                                 .family = ADDR_V4};
+    struct turn_client_config config = {.server = l->known->addr,
+                                        .username = c->username,
+                                        .password = c->password,
+                                        .realm = c->realm,
+                                        .nonce = c->nonce,
+                                        .family = ADDR_V4};
 
     if (a == NULL) {
         relay_client_release(l->client, now, c->alloc_id);

@@ -34,14 +34,14 @@ struct peer {
 };
 
 struct turn {
-    const struct turn_ops *ops;
+    const struct turn_client_ops *ops;
     void *arg;
     const struct env *env;
     bool is_dead;
     enum turn_state state;
     struct addr server, relayed, mapped;
-    char username[TURN_USERNAME_BYTES], realm[TURN_REALM_BYTES], nonce[TURN_NONCE_BYTES];
-    char password[TURN_PASSWORD_BYTES];
+    char username[TURN_CLIENT_USERNAME_BYTES], realm[TURN_REALM_BYTES], nonce[TURN_NONCE_BYTES];
+    char password[TURN_CLIENT_PASSWORD_BYTES];
     uint8_t key[STUN_SHA1_KEY_BYTES];
     bool has_key;
     uint32_t lifetime_s;
@@ -51,7 +51,7 @@ struct turn {
     uint16_t next_channel, error_code;
     struct peer peers[TURN_PEERS_MAX];
     unsigned n_peers;
-    struct turn_stats stats;
+    struct turn_client_stats stats;
 };
 
 static bool copy_text(char *out, size_t size, struct slice text)
@@ -71,8 +71,8 @@ static void make_key(struct turn *t)
         stun_long_term_key(slice_str(t->username), slice_str(t->realm), slice_str(t->password), t->key);
 }
 
-struct turn *turn_create(const struct turn_config *config, const struct turn_ops *ops, void *arg,
-                         const struct env *env)
+struct turn *turn_create(const struct turn_client_config *config, const struct turn_client_ops *ops,
+                         void *arg, const struct env *env)
 {
     struct turn *t = mem_alloc(sizeof *t);
     bool fits = copy_text(t->username, sizeof t->username, slice_str(config->username)) &&
@@ -559,7 +559,7 @@ const struct addr *turn_mapped(const struct turn *t)
     return &t->mapped;
 }
 
-const struct turn_stats *turn_get_stats(const struct turn *t)
+const struct turn_client_stats *turn_get_stats(const struct turn *t)
 {
     return &t->stats;
 }

@@ -24,18 +24,18 @@
 #include "base/env.h"
 #include "nat/stun.h"
 
-#define TURN_PEERS_MAX      32
-#define TURN_BIND_AFTER     4
-#define TURN_USERNAME_BYTES 256
-#define TURN_PASSWORD_BYTES 128
-#define TURN_REALM_BYTES    128
-#define TURN_NONCE_BYTES    256
-#define TURN_DATA_MAX       1400 /* bytes of one datagram to a peer */
-#define TURN_OVERHEAD_MAX   56   /* of a Send indication over its data */
+#define TURN_PEERS_MAX             32
+#define TURN_BIND_AFTER            4
+#define TURN_CLIENT_USERNAME_BYTES 256
+#define TURN_CLIENT_PASSWORD_BYTES 128
+#define TURN_REALM_BYTES           128
+#define TURN_NONCE_BYTES           256
+#define TURN_DATA_MAX              1400 /* bytes of one datagram to a peer */
+#define TURN_OVERHEAD_MAX          56   /* of a Send indication over its data */
 
 enum turn_state { TURN_IDLE, TURN_ASKING, TURN_READY, TURN_CLOSING, TURN_CLOSED, TURN_FAILED };
 
-struct turn_config {
+struct turn_client_config {
     struct addr server;
     const char *username, *password;
     const char *realm, *nonce; /* NULL or "": not known, the server will tell */
@@ -43,14 +43,14 @@ struct turn_config {
     uint8_t family;            /* ADDR_V4 or ADDR_V6 of the relayed address; ADDR_NONE: IPv4 */
 };
 
-struct turn_stats {
+struct turn_client_stats {
     uint64_t bytes_out, bytes_in; /* payload to and from peers */
     uint64_t dropped;             /* not ready, over a cap, too long, or from a peer not permitted */
     uint64_t bad;                 /* from the server, and not to be parsed or believed */
     ns_t rtt;                     /* of the last transaction not sent twice; 0: none yet */
 };
 
-struct turn_ops {
+struct turn_client_ops {
     void (*send)(void *arg, const struct addr *to, struct slice bytes);
     void (*data)(void *arg, ns_t now, const struct addr *from, struct slice bytes);
     /* READY: relayed and mapped are set. FAILED, CLOSED: see turn_error_code(). */
@@ -60,8 +60,8 @@ struct turn_ops {
 
 struct turn;
 
-struct turn *turn_create(const struct turn_config *config, const struct turn_ops *ops, void *arg,
-                         const struct env *env);
+struct turn *turn_create(const struct turn_client_config *config, const struct turn_client_ops *ops,
+                         void *arg, const struct env *env);
 void turn_destroy(struct turn *t); /* without a word to the server; NULL is fine */
 void turn_start(struct turn *t, ns_t now);
 /* Let this peer address (any port) send to us. ERR_FULL at the cap, ERR_STATE when failed or closed. */
@@ -83,6 +83,6 @@ uint16_t turn_error_code(const struct turn *t); /* why FAILED: the server's code
 const struct addr *turn_server(const struct turn *t);
 const struct addr *turn_relayed(const struct turn *t); /* family ADDR_NONE unless READY */
 const struct addr *turn_mapped(const struct turn *t);
-const struct turn_stats *turn_get_stats(const struct turn *t);
+const struct turn_client_stats *turn_get_stats(const struct turn *t);
 
 #endif

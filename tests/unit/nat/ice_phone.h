@@ -263,9 +263,10 @@ static inline void phone_use_stun(struct phone *p, const struct fake_turn *serve
 
 static inline void phone_use_turn(struct phone *p, const struct fake_turn *server)
 {
-    static const struct turn_ops ops[PHONE_TURN] = {{phone_send_plain, phone_turn_data, phone_turn_state},
-                                                    {phone_send_plain, phone_turn2_data, phone_turn2_state}};
-    struct turn_config c = {.server = *vnet_addr(server->host), .username = "u", .password = "p"};
+    static const struct turn_client_ops ops[PHONE_TURN] = {
+        {phone_send_plain, phone_turn_data, phone_turn_state},
+        {phone_send_plain, phone_turn2_data, phone_turn2_state}};
+    struct turn_client_config c = {.server = *vnet_addr(server->host), .username = "u", .password = "p"};
 
     p->turns[p->n_turns] = turn_create(&c, &ops[p->n_turns], p, vnet_env(p->host));
     p->n_turns++;

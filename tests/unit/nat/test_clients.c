@@ -65,7 +65,7 @@ static void turn_changed(void *arg, ns_t now, enum turn_state state, const struc
 }
 
 static const struct stun_client_ops stun_ops = {stun_send, stun_answer};
-static const struct turn_ops turn_cbs = {stun_send, turn_data, turn_changed};
+static const struct turn_client_ops turn_cbs = {stun_send, turn_data, turn_changed};
 
 static void phone_recv(void *arg, ns_t now, const struct addr *from, struct slice bytes)
 {
@@ -117,10 +117,10 @@ static void phone_stun(struct phone *p)
 static void phone_turn(struct phone *p, const struct fake_turn *relay, const char *password,
                        const char *nonce)
 {
-    struct turn_config c = {.server = *vnet_addr(relay->host),
-                            .username = "u",
-                            .password = password,
-                            .realm = nonce ? "r" : NULL};
+    struct turn_client_config c = {.server = *vnet_addr(relay->host),
+                                   .username = "u",
+                                   .password = password,
+                                   .realm = nonce ? "r" : NULL};
 
     c.nonce = nonce;
     p->turn = turn_create(&c, &turn_cbs, p, vnet_env(p->host));
