@@ -421,7 +421,11 @@ static enum err open_socket(struct core *c, struct err_detail *detail)
                              .arg = c};
     enum err e;
 
-    udp.port = c->config.port != 0 ? c->config.port : (uint16_t)config_int(c->settings, CFG_NET_PORT);
+    udp.port = (uint16_t)config_int(c->settings, CFG_NET_PORT);
+    if (c->config.mode == APP_RELAY && config_int(c->settings, CFG_RELAY_PORT) != 0)
+        udp.port = (uint16_t)config_int(c->settings, CFG_RELAY_PORT);
+    if (c->config.port != 0)
+        udp.port = c->config.port;
     e = udp_open(c->io, &udp, &c->udp, detail);
     if (e == ERR_OK)
         io_set_main_udp(c->io, c->udp);
