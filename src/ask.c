@@ -1,0 +1,129 @@
+/* A command and its core: opening, asking, and what it means for the exit code (verb.h). */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "crypto/secret.h"
+#include "verb.h"
+
+int exit_of(enum err e)
+{
+    switch (e) {
+    case ERR_OK:
+        return EXIT_DONE;
+    case ERR_PARSE:
+    case ERR_RANGE:
+    case ERR_VERSION:
+        return EXIT_USAGE;
+    case ERR_CONFIG:
+        return EXIT_CONFIG;
+    case ERR_NOT_FOUND:
+        return EXIT_NO_SUCH;
+    case ERR_AUTH:
+        return EXIT_PASSPHRASE;
+    case ERR_EXISTS:
+    case ERR_DUPLICATE:
+    case ERR_REFUSED:
+        return EXIT_REFUSED;
+    case ERR_LOCKED:
+        return EXIT_OWNED;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+static enum err err_by_name(const char *name)
+{
+    for (int e = ERR_AGAIN; e < ERR_COUNT; e++)
+        if (strcmp(err_name((enum err)e), name) == 0)
+            return (enum err)e;
+    return ERR_INTERNAL;
+}
+
+int verb_open_with(struct cli *cli, struct ctl_options *options)
+{
+    struct err_detail detail;
+    enum err e;
+
+    options->files = &cli->files;
+    e = ctl_open(options, &cli->ctl, &detail);
+    if (e == ERR_OK)
+        return EXIT_DONE;
+    complain("%s", detail.text[0] != '\0' ? detail.text : err_name(e));
+    if (e == ERR_STATE)
+        return EXIT_NO_DAEMON;
+    return e == ERR_NOT_FOUND ? EXIT_FAILED : exit_of(e);
+}
+
+int verb_open(struct cli *cli, enum ctl_need need)
+{
+    struct ctl_options options = {
+        .need = need, .mode = APP_PHONE, .is_silent = true, .has_control = need == CTL_NETWORK};
+
+    return verb_open_with(cli, &options);
+}
+
+int verb_ask_take(struct cli *cli, cJSON *request, cJSON **answer)
+{
+    cJSON *a = ctl_ask_take(cli->ctl, request);
+    int code = EXIT_DONE;
+
+    if (answer != NULL)
+        *answer = NULL;
+    if (a == NULL) {
+        complain(ctl_is_lost(cli->ctl) ? "The running ito ended."
+                                       : "The running ito did not answer within 5 s.");
+        return EXIT_NO_DAEMON;
+    }
+    if (!json_bool(a, "ok", false)) {
+        code = exit_of(err_by_name(json_str(a, "error", "")));
+        complain("%s", json_str(a, "text", "failed"));
+        if (code == EXIT_USAGE)
+            complain("try: ito help %s", cli->verb);
+    }
+    if (code == EXIT_DONE && answer != NULL)
+        *answer = a;
+    else
+        cJSON_Delete(a);
+    return code;
+}
+
+void print_json(const cJSON *answer)
+{
+    cJSON *out = cJSON_CreateObject(), *it;
+    char *text;
+
+    cJSON_AddNumberToObject(out, "v", 1);
+    cJSON_ArrayForEach(it, answer)
+    {
+        if (strcmp(it->string, "id") != 0 && strcmp(it->string, "ok") != 0 && strcmp(it->string, "v") != 0)
+            cJSON_AddItemToObject(out, it->string, cJSON_Duplicate(it, true));
+    }
+    text = json_print(out);
+    puts(text);
+    mem_free(text);
+    cJSON_Delete(out);
+}
+
+bool read_passphrase(const char *path, char *out, size_t size, struct err_detail *detail)
+{
+    uint8_t *bytes;
+    size_t len, n;
+    bool fits;
+
+    if (file_read(path, 64u << 10, &bytes, &len, detail) != ERR_OK)
+        return false;
+    n = strcspn((const char *)bytes, "\r\n");
+    fits = n < size;
+    if (fits) {
+        memcpy(out, bytes, n);
+        out[n] = '\0';
+    } else {
+        err_set(detail, ERR_RANGE, "%s: the first line is too long for a passphrase (%zu bytes at most)",
+                path, size - 1);
+    }
+    secret_wipe(bytes, len);
+    mem_free(bytes);
+    return fits;
+}

@@ -1,0 +1,313 @@
+/* Identities: make one, show it, restore one from its phrase (UX.md §1, §2). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "crypto/idtext.h"
+#include "crypto/phrase.h"
+#include "tty.h"
+#include "ui/qr.h"
+#include "verb.h"
+
+struct init_options {
+    const char *name, *passphrase_file;
+    bool has_no_passphrase;
+};
+
+static bool take_options(struct cli *cli, struct init_options *o, int *argc, char **argv)
+{
+    const struct opt opts[] = {{"--name", &o->name, NULL},
+                               {"--passphrase-file", &o->passphrase_file, NULL},
+                               {"--no-passphrase", NULL, &o->has_no_passphrase}};
+
+    if (!opt_take(cli, opts, 3, argc, argv))
+        return false;
+    if (o->passphrase_file != NULL && o->has_no_passphrase) {
+        usage_error(cli, "--passphrase-file and --no-passphrase cannot be given together.");
+        return false;
+    }
+    if (o->name != NULL && (strlen(o->name) > 64 || !utf8_valid(o->name, strlen(o->name)))) {
+        usage_error(cli, "A name has at most 64 bytes of UTF-8.");
+        return false;
+    }
+    return true;
+}
+
+/* The passphrase for a new file: EXIT_DONE, "" for none. */
+static int new_passphrase(struct cli *cli, const struct init_options *o, char out[static PASSPHRASE_BYTES])
+{
+    const char *path = o->passphrase_file != NULL ? o->passphrase_file : getenv("ITO_PASSPHRASE_FILE");
+    char again[PASSPHRASE_BYTES];
+    struct err_detail detail;
+    int code = EXIT_DONE;
+
+    out[0] = '\0';
+    if (o->has_no_passphrase)
+        return EXIT_DONE;
+    if (path != NULL) {
+        if (read_passphrase(path, out, PASSPHRASE_BYTES, &detail))
+            return EXIT_DONE;
+        complain("%s", detail.text);
+        return EXIT_FAILED;
+    }
+    if (!tty_can_ask())
+        return usage_error(cli, "There is no terminal to ask for a passphrase. Give --passphrase-file F or "
+                                "--no-passphrase.");
+    if (!tty_ask("Passphrase for the key file (empty = none): ", true, out, PASSPHRASE_BYTES) ||
+        (out[0] != '\0' && !tty_ask("again: ", true, again, sizeof again)))
+        code = EXIT_FAILED;
+    else if (out[0] != '\0' && strcmp(out, again) != 0) {
+        complain("The two passphrases differ.");
+        code = EXIT_FAILED;
+    }
+    secret_wipe(again, sizeof again);
+    return code;
+}
+
+static void print_phrase(const uint8_t phrase[static KEY_BYTES])
+{
+    char text[PHRASE_TEXT_BYTES], *save = NULL, *word;
+    int n = 0;
+
+    phrase_encode(phrase, text);
+    fputs("Recovery phrase (24 words, write them down; shown only now):\n", stderr);
+    for (word = strtok_r(text, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
+        n++;
+        fprintf(stderr, "%5d %-9s%s", n, word, n % 4 == 0 ? "\n" : "");
+    }
+    secret_wipe(text, sizeof text);
+}
+
+enum err identity_save(struct cli *cli, const struct env *env, struct keyring *k, const char *name,
+                       const char *passphrase, struct err_detail *detail)
+{
+    struct config *settings = config_create();
+    enum err e = files_make(&cli->files, detail);
+
+    if (e == ERR_OK && file_exists(cli->files.identity))
+        e = err_set(detail, ERR_EXISTS, "%s: is there already, and was not touched", cli->files.identity);
+    if (e == ERR_OK && name != NULL)
+        e = config_set(settings, cli->files.config, "identity.name", name, detail);
+    if (e == ERR_OK)
+        e = keyring_set_passphrase(env, k, passphrase);
+    if (e == ERR_OK)
+        e = keystore_save_new(env, cli->files.identity, k, detail);
+    config_destroy(settings);
+    return e;
+}
+
+static void show_id(struct cli *cli, const uint8_t id[static KEY_BYTES])
+{
+    char text[ID_TEXT_BYTES];
+
+    printf(cli->is_json ? "{\"v\":1,\"id\":\"%s\"}\n" : "%s\n", id_format(id, text));
+}
+
+/* phrase NULL: a new one, shown once. */
+static int make_identity(struct cli *cli, const struct init_options *o, const uint8_t *phrase)
+{
+    struct io *io;
+    struct keyring k = {0};
+    struct err_detail detail = {""};
+    uint8_t words[KEY_BYTES] = {0};
+    char passphrase[PASSPHRASE_BYTES];
+    enum err e = ERR_OK;
+    int code;
+
+    if (file_exists(cli->files.identity)) {
+        complain("%s: is there already, and was not touched", cli->files.identity);
+        return EXIT_REFUSED;
+    }
+    code = new_passphrase(cli, o, passphrase);
+    if (code != EXIT_DONE)
+        goto out;
+    io = io_create();
+    if (phrase != NULL)
+        keyring_restore(io_env(io), &k, phrase, 0);
+    else
+        keyring_create(io_env(io), &k, words);
+    e = identity_save(cli, io_env(io), &k, o->name, passphrase, &detail);
+    io_destroy(io);
+    code = exit_of(e);
+    if (e != ERR_OK) {
+        complain("%s", detail.text[0] != '\0' ? detail.text : err_name(e));
+    } else {
+        if (phrase == NULL)
+            print_phrase(words);
+        say(cli, "Your ID:");
+        show_id(cli, k.identity.pub);
+    }
+out:
+    secret_wipe(passphrase, sizeof passphrase);
+    secret_wipe(words, sizeof words);
+    keyring_wipe(&k);
+    return code;
+}
+
+int verb_init(struct cli *cli, int argc, char **argv)
+{
+    struct init_options o = {0};
+
+    if (!take_options(cli, &o, &argc, argv))
+        return EXIT_USAGE;
+    if (argc > 0)
+        return usage_error(cli, "ito init takes no argument \"%s\".", argv[0]);
+    if (crypto_init() != ERR_OK)
+        return EXIT_FAILED;
+    return make_identity(cli, &o, NULL);
+}
+
+/* ---- keys phrase ---- */
+
+/* All words from the terminal or the pipe, until there are 24 or the input ends. */
+static void read_words(char *out, size_t size)
+{
+    size_t n = 0, words = 0;
+    bool in_word = false;
+    char c;
+
+    if (tty_can_ask())
+        fputs("Recovery phrase (24 words): ", stderr);
+    while (n + 1 < size && read(STDIN_FILENO, &c, 1) == 1) {
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+        if (in_word && !is_letter)
+            words++;
+        in_word = is_letter;
+        out[n++] = c;
+        if (c == '\n' && words >= PHRASE_WORDS)
+            break;
+    }
+    out[n] = '\0';
+}
+
+/* Is it the phrase of the identity that is here? */
+static int compare_phrase(struct cli *cli, const uint8_t phrase[static KEY_BYTES])
+{
+    struct sign_key from_phrase;
+    cJSON *answer;
+    char text[ID_TEXT_BYTES];
+    bool is_same;
+    int code = verb_open(cli, CTL_LISTS);
+
+    if (code == EXIT_DONE)
+        code = verb_ask_take(cli, ctl_request("status"), &answer);
+    if (code != EXIT_DONE)
+        return code;
+    identity_derive(phrase, 0, &from_phrase);
+    id_format(from_phrase.pub, text);
+    is_same = strcmp(text, json_str(cJSON_GetObjectItemCaseSensitive(answer, "status"), "id", "")) == 0;
+    secret_wipe(&from_phrase, sizeof from_phrase);
+    cJSON_Delete(answer);
+    if (!is_same) {
+        complain("These words are well written, but belong to another identity: %s", text);
+        return EXIT_FAILED;
+    }
+    say(cli, "These are the words of this identity.");
+    return EXIT_DONE;
+}
+
+int verb_keys(struct cli *cli, int argc, char **argv)
+{
+    struct init_options o = {0};
+    struct err_detail detail;
+    uint8_t phrase[KEY_BYTES];
+    char words[1024];
+    int code;
+
+    if (!take_options(cli, &o, &argc, argv))
+        return EXIT_USAGE;
+    if (argc != 1 || strcmp(argv[0], "phrase") != 0)
+        return argc == 0 ? usage_error(cli, "What about the keys? phrase")
+                         : usage_error(cli, "Unknown command \"keys %s\".", argv[0]);
+    if (crypto_init() != ERR_OK)
+        return EXIT_FAILED;
+    read_words(words, sizeof words);
+    if (phrase_decode(words, phrase, &detail) != ERR_OK) {
+        complain("%s", detail.text);
+        code = EXIT_FAILED;
+    } else if (file_exists(cli->files.identity)) {
+        code = compare_phrase(cli, phrase);
+    } else {
+        code = make_identity(cli, &o, phrase);
+    }
+    secret_wipe(words, sizeof words);
+    secret_wipe(phrase, sizeof phrase);
+    return code;
+}
+
+/* ---- id ---- */
+
+/* Columns of the terminal that stdout is; 0: it is none. */
+static unsigned columns(void)
+{
+    struct winsize w;
+
+    return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
+/* The upper-case ID alone makes the smallest code (alphanumeric mode). */
+static void print_qr(const struct cli *cli, const char *id, bool is_inverted)
+{
+    const char *no_color = getenv("NO_COLOR");
+    bool allows_color = isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0');
+    struct qr_options o = {.is_ascii = cli->is_ascii,
+                           .has_color =
+                               cli->color == COLOR_ALWAYS || (cli->color == COLOR_AUTO && allows_color),
+                           .is_inverted = is_inverted};
+    char upper[ID_TEXT_BYTES], *text;
+
+    if (columns() > 0 && columns() < QR_COLUMNS_MIN * (o.is_ascii ? 2 : 1)) {
+        complain("Window too narrow for the QR code (%d columns).", QR_COLUMNS_MIN * (o.is_ascii ? 2 : 1));
+        return;
+    }
+    for (size_t i = 0; i < sizeof upper; i++)
+        upper[i] = (char)(id[i] >= 'a' && id[i] <= 'z' ? id[i] - 'a' + 'A' : id[i]);
+    text = qr_text(upper, &o);
+    fputs(text, stdout);
+    mem_free(text);
+}
+
+int verb_id(struct cli *cli, int argc, char **argv)
+{
+    bool has_qr = false, is_inverted = false, is_spaced = false, is_sip = false;
+    const struct opt opts[] = {{"--qr", NULL, &has_qr},
+                               {"--invert", NULL, &is_inverted},
+                               {"--spaced", NULL, &is_spaced},
+                               {"--sip", NULL, &is_sip}};
+    char spaced[ID_SPACED_BYTES], sip[ID_SIP_BYTES];
+    uint8_t id[KEY_BYTES];
+    const char *text;
+    cJSON *answer;
+    int code;
+
+    if (!opt_take(cli, opts, 4, &argc, argv))
+        return EXIT_USAGE;
+    if (argc > 0)
+        return usage_error(cli, "ito id takes no argument \"%s\".", argv[0]);
+    code = verb_open(cli, CTL_LISTS);
+    if (code == EXIT_DONE)
+        code = verb_ask_take(cli, ctl_request("status"), &answer);
+    if (code != EXIT_DONE)
+        return code;
+    text = json_str(cJSON_GetObjectItemCaseSensitive(answer, "status"), "id", "");
+    if (id_parse(text, id, NULL, NULL) != ERR_OK)
+        code = EXIT_FAILED;
+    else if (cli->is_json)
+        show_id(cli, id);
+    else if (is_spaced)
+        puts(id_spaced(id, spaced));
+    else if (is_sip)
+        puts(id_sip(id, sip));
+    else
+        puts(text);
+    if (code == EXIT_DONE && has_qr && !cli->is_json)
+        print_qr(cli, text, is_inverted);
+    cJSON_Delete(answer);
+    return code;
+}
