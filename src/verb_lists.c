@@ -289,7 +289,7 @@ int verb_contacts(struct cli *cli, int argc, char **argv)
         return has_arguments(cli, sub, argc, 0, 0) ? contacts_list(cli) : EXIT_USAGE;
     if (strcmp(sub, "add") == 0)
         return has_arguments(cli, sub, argc, 1, 2)
-                   ? change(cli, "contacts_add", "id", argv[0], "name", argv[1])
+                   ? change(cli, "contacts_add", "contact", argv[0], "name", argv[1])
                    : EXIT_USAGE;
     if (strcmp(sub, "allow") == 0 || strcmp(sub, "block") == 0 || strcmp(sub, "remove") == 0) {
         char cmd[32];
@@ -386,7 +386,7 @@ static int send_request(struct cli *cli, const char *id, const char *note)
     if (code != EXIT_DONE)
         return code;
     request = ctl_request("requests_send");
-    cJSON_AddStringToObject(request, "id", id);
+    cJSON_AddStringToObject(request, "to", id);
     cJSON_AddStringToObject(request, "note", note);
     code = verb_ask_take(cli, request, NULL);
     if (code == EXIT_DONE)

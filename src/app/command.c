@@ -343,14 +343,14 @@ static enum err do_invite(struct request_ctx *r)
 /* Adding allows, and asks (UX.md §3). */
 static enum err do_contacts_add(struct request_ctx *r)
 {
-    const char *text = json_str(r->in, "id", NULL), *given = json_str(r->in, "name", "");
+    const char *text = json_str(r->in, "contact", NULL), *given = json_str(r->in, "name", "");
     char name[ID_NAME_BYTES];
     uint8_t id[KEY_BYTES];
     struct contact *who;
     enum err e;
 
     if (text == NULL)
-        return usage(r, "id");
+        return usage(r, "contact");
     if (invite_is(text))
         return add_invite(r, text, given);
     e = id_parse(text, id, name, &r->detail);
@@ -562,13 +562,13 @@ static enum err do_requests_delete(struct request_ctx *r)
 
 static enum err do_requests_send(struct request_ctx *r)
 {
-    const char *text = json_str(r->in, "id", NULL), *note = json_str(r->in, "note", "");
+    const char *text = json_str(r->in, "to", NULL), *note = json_str(r->in, "note", "");
     uint8_t id[KEY_BYTES];
     struct inbox_entry entry = {.when_ms = env_wall_ms(r->a->env), .tries = 1, .wants_contact = true};
     enum err e;
 
     if (text == NULL)
-        return usage(r, "id");
+        return usage(r, "to");
     e = id_parse(text, id, NULL, &r->detail);
     if (e != ERR_OK)
         return e;
@@ -618,12 +618,12 @@ static enum err do_rejoin(struct request_ctx *r)
 
 static enum err do_relays_never(struct request_ctx *r)
 {
-    const char *text = json_str(r->in, "id", NULL);
+    const char *text = json_str(r->in, "relay", NULL);
     uint8_t node[1][32];
     enum err e;
 
     if (text == NULL)
-        return usage(r, "id");
+        return usage(r, "relay");
     e = node_parse(text, node[0], &r->detail);
     if (e == ERR_OK && r->a->relays != NULL)
         relays_never(r->a->relays, (const uint8_t(*)[32])node, 1);
