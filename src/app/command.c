@@ -340,10 +340,25 @@ static enum err do_invite(struct request_ctx *r)
     return e;
 }
 
+/* Whom or what it is about: the member of that name, or a text called "id" (the number of the request may come
+ * before it). */
+static const char *subject(const struct request_ctx *r, const char *key)
+{
+    const char *text = json_str(r->in, key, NULL);
+    const cJSON *it;
+
+    cJSON_ArrayForEach(it, r->in)
+    {
+        if (text == NULL && cJSON_IsString(it) && strcmp(it->string, "id") == 0)
+            text = it->valuestring;
+    }
+    return text;
+}
+
 /* Adding allows, and asks (UX.md §3). */
 static enum err do_contacts_add(struct request_ctx *r)
 {
-    const char *text = json_str(r->in, "contact", NULL), *given = json_str(r->in, "name", "");
+    const char *text = subject(r, "contact"), *given = json_str(r->in, "name", "");
     char name[ID_NAME_BYTES];
     uint8_t id[KEY_BYTES];
     struct contact *who;
@@ -562,7 +577,7 @@ static enum err do_requests_delete(struct request_ctx *r)
 
 static enum err do_requests_send(struct request_ctx *r)
 {
-    const char *text = json_str(r->in, "to", NULL), *note = json_str(r->in, "note", "");
+    const char *text = subject(r, "to"), *note = json_str(r->in, "note", "");
     uint8_t id[KEY_BYTES];
     struct inbox_entry entry = {.when_ms = env_wall_ms(r->a->env), .tries = 1, .wants_contact = true};
     enum err e;
@@ -618,7 +633,7 @@ static enum err do_rejoin(struct request_ctx *r)
 
 static enum err do_relays_never(struct request_ctx *r)
 {
-    const char *text = json_str(r->in, "relay", NULL);
+    const char *text = subject(r, "relay");
     uint8_t node[1][32];
     enum err e;
 
