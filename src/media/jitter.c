@@ -5,6 +5,7 @@
 #define START_MS      40
 #define MEASURED_MIN  50     /* packets before the target may fall below the start value */
 #define MARGIN_US     5000   /* over the percentile: one device period of pulling */
+#define STEP_US       5000   /* of the target */
 #define LATE_OF_100   3      /* 97th percentile */
 #define SKIP_OVER_US  200000 /* whole packets are dropped when play-out is that late against the target */
 #define LATE_IN_A_ROW 8      /* with an empty buffer: the sender's clock stood still, start over */
@@ -32,6 +33,7 @@ struct jitter {
     int64_t history[JITTER_HISTORY]; /* arrival less timestamp, us */
     unsigned n_history, at_history;
     int64_t smallest; /* of history */
+    int64_t step_us;  /* target without extra_us */
     uint32_t extra_us;
     struct packet packets[JITTER_PACKETS];
 };
@@ -72,17 +74,18 @@ static int64_t samples_to_us(int64_t samples)
     return samples * 1000000 / RATE_HZ;
 }
 
+/* In steps, up at once and down only by two of them, so that its noise does not become motion of the play-out. */
 static void set_target(struct jitter *j, int64_t late_us)
 {
-    int64_t target = late_us + MARGIN_US;
-    int64_t least = j->n_history < MEASURED_MIN ? j->cfg.start_ms : j->cfg.min_ms;
+    int64_t least = (int64_t)(j->n_history < MEASURED_MIN ? j->cfg.start_ms : j->cfg.min_ms) * 1000;
+    int64_t most = (int64_t)j->cfg.max_ms * 1000;
+    int64_t want = (late_us + MARGIN_US + STEP_US - 1) / STEP_US * STEP_US;
 
-    if (target < least * 1000)
-        target = least * 1000;
-    target += j->extra_us;
-    if (target > (int64_t)j->cfg.max_ms * 1000)
-        target = (int64_t)j->cfg.max_ms * 1000;
-    j->stats.target_us = (uint32_t)target;
+    if (want < least)
+        want = least;
+    if (want > j->step_us || want == least || want <= j->step_us - 2 * STEP_US)
+        j->step_us = want;
+    j->stats.target_us = (uint32_t)(j->step_us + j->extra_us < most ? j->step_us + j->extra_us : most);
 }
 
 /* The smallest offset of the history, and the largest after leaving out LATE_OF_100 percent. */

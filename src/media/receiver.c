@@ -11,15 +11,17 @@
 #define WAIT_STEP      240 /* 5 ms of silence at a time until the first packet is due */
 #define SMOOTH_WEIGHT  0.1
 #define GROW_AT_US     (-4000) /* stretch when play-out is that much too early */
-#define SHRINK_AT_US   8000    /* shorten when it is that much too late */
-#define NEAR_US        2500    /* good enough: neither stretched nor bent */
+#define SHRINK_AT_US   5000    /* shorten when it is that much too late */
+#define NEAR_US        2500    /* good enough when late: neither stretched nor bent */
+#define EARLY_US       0       /* and when early, which costs late packets */
 #define FORCE_US       30000   /* then take a bad fit, too */
 #define SHRINK_REST_NS (100 * NS_PER_MS)
 #define QUIET_DB       (-45.0)
 
 #define DRIFT_PPM_MAX  1000
-#define DRIFT_P        100.0 /* ppm for each ms of error: 10 s to settle */
-#define DRIFT_I        2.5   /* ppm for each ms and second; P²/4 of critical damping */
+#define DRIFT_P        150.0 /* ppm for each ms of error: 7 s to settle */
+#define DRIFT_I        12.0  /* ppm for each ms and second: damping 0.7 */
+#define DRIFT_LEAK_S   60.0  /* what was learnt from a move of the network is forgotten */
 #define DRIFT_EVERY_NS (200 * NS_PER_MS)
 #define DRIFT_DEN      65521 /* prime: the fraction never reduces, so the phase never jumps */
 #define RESAMPLE_Q     3
@@ -243,7 +245,7 @@ static size_t stretch(struct receiver *r, size_t n, ns_t now)
 
     if (r->error_us < GROW_AT_US || r->error_us > SHRINK_AT_US)
         r->is_moving = true;
-    else if (r->error_us > -NEAR_US && r->error_us < NEAR_US)
+    else if (r->error_us > -EARLY_US && r->error_us < NEAR_US)
         r->is_moving = false;
     if (!r->is_moving)
         return n;
@@ -267,7 +269,7 @@ static size_t stretch(struct receiver *r, size_t n, ns_t now)
 /* The loop that makes the two clocks agree: late (positive error) means to take input faster. */
 static void bend(struct receiver *r, ns_t now)
 {
-    double ms = (r->error_us > 0 ? 1 : -1) * fmax(fabs(r->error_us) - NEAR_US, 0) / 1000, ppm;
+    double ms = (fmax(r->error_us - NEAR_US, 0) + fmin(r->error_us + EARLY_US, 0)) / 1000, ppm;
     uint32_t num;
 
     if (r->is_moving || now - r->bent_at < DRIFT_EVERY_NS)
@@ -277,7 +279,7 @@ static void bend(struct receiver *r, ns_t now)
         ms = 10;
     if (ms < -10)
         ms = -10;
-    r->drift_sum += ms * DRIFT_I * (double)DRIFT_EVERY_NS / (double)NS_PER_S;
+    r->drift_sum += (ms * DRIFT_I - r->drift_sum / DRIFT_LEAK_S) * (double)DRIFT_EVERY_NS / (double)NS_PER_S;
     r->drift_sum = fmin(fmax(r->drift_sum, -DRIFT_PPM_MAX), DRIFT_PPM_MAX);
     ppm = fmin(fmax(ms * DRIFT_P + r->drift_sum, -DRIFT_PPM_MAX), DRIFT_PPM_MAX);
     r->drift_ppm = ppm;
