@@ -90,9 +90,9 @@ const char *netinfo_nat_word(const struct netinfo *n);
 const char *netinfo_ipv6_word(const struct netinfo *n);
 /* False when the router maps nothing to us. */
 bool netinfo_mapping(const struct netinfo *n, struct netinfo_mapping *out);
-/* Where others may reach us besides our host addresses: the mapped one, server-reflexive ones, predicted ones.
- * Returns how many. */
-size_t netinfo_addrs(const struct netinfo *n, struct addr *out, size_t max);
+/* Where others may reach us besides our host addresses: the mapped one, server-reflexive ones, and, while the answers
+ * are fresh, what a counting NAT will show next. Returns how many. */
+size_t netinfo_addrs(const struct netinfo *n, ns_t now, struct addr *out, size_t max);
 /* Our port as the outside sees it; 0: not known, or another for each. */
 uint16_t netinfo_outside_port(const struct netinfo *n);
 
