@@ -166,8 +166,21 @@ lint: ## include rows, foreign headers, contracts, format, clang-tidy and cppche
 format: ## rewrite the sources in the project's format
 	$(Q)clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
 
-install: all ## install into $(DESTDIR)$(PREFIX)
+install: all ## install program, man pages, units, completion into $(DESTDIR)$(PREFIX)
 	install -Dm755 build/ito $(DESTDIR)$(PREFIX)/bin/ito
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 contrib/man/ito.1
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man5 contrib/man/ito-config.5
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man8 contrib/man/ito-relay.8
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/doc/itodenwa README.md LICENSE contrib/doc/PROTOCOL.md
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/user contrib/systemd/ito.service
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system contrib/systemd/ito-relay.service
+	sed -i 's|/usr/local/|$(PREFIX)/|' $(DESTDIR)$(PREFIX)/lib/systemd/user/ito.service \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/ito-relay.service
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+	    $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	build/ito completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ito
+	build/ito completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ito
+	build/ito completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ito.fish
 
 clean: ## remove build/
 	rm -rf build
