@@ -169,7 +169,7 @@ static void on_request(void *arg, const struct request *r)
 size_t app_own_addrs(struct app *a, struct zone *z, struct addr *out, size_t max, size_t *n_host)
 {
     struct addr local[APP_LOCAL_ADDRS], seen;
-    size_t n_local = a->config.ops.local_addrs(a->config.ops.arg, local, APP_LOCAL_ADDRS), n = 0;
+    size_t n_local = a->config.ops.local_addrs(a->config.ops.arg, local, APP_LOCAL_ADDRS), n = 0, n_wide;
     static const uint8_t loopback[4] = {127, 0, 0, 1};
     unsigned votes;
 
@@ -184,7 +184,13 @@ size_t app_own_addrs(struct app *a, struct zone *z, struct addr *out, size_t max
         if (class == ADDR_GLOBAL || class == ADDR_PRIVATE)
             out[n++] = local[i];
     }
+    n_wide = n;
+    for (size_t i = 0; i < n_local && n < max && n_wide == 0; i++) /* a cable, and nobody who gives addresses */
+        if (addr_class(&local[i]) == ADDR_LINK_LOCAL)
+            out[n++] = local[i];
     *n_host = n;
+    if (a->netinfo != NULL)
+        n += netinfo_addrs(a->netinfo, a->now, out + n, max - n);
     for (int family = ADDR_V4; family <= ADDR_V6 && n < max; family += ADDR_V6 - ADDR_V4) {
         bool is_known = false;
 
@@ -605,6 +611,7 @@ static enum err start_network(struct app *a, ns_t now, struct err_detail *detail
     start_service(a, now);
     app_set_self(a);
     start_relays(a);
+    network_create(a);
     phone_create(a);
     if (a->config.ops.resolve != NULL && a->config.mode != APP_ECHO)
         for (size_t i = 0; i < config_len(a->settings, CFG_NET_PEERS); i++)
@@ -674,6 +681,8 @@ void app_destroy(struct app *a, ns_t now)
     if (a->sessions != NULL) {
         reach_goodbye(a, now);
         calls_destroy(a->calls, now);
+        netinfo_destroy(a->netinfo, now);
+        a->netinfo = NULL;
         relays_destroy(a->relays, now);
         service_destroy(a->service);
     }
@@ -728,6 +737,8 @@ void app_input(struct app *a, ns_t now, const struct addr *from, struct slice by
                 return;
         return;
     }
+    if (first < 4 && a->netinfo != NULL && netinfo_input(a->netinfo, now, from, bytes))
+        return;
     if ((first < 4 || (first >= 64 && first < 80)) && a->relays != NULL &&
         relays_input(a->relays, now, from, bytes))
         return;
@@ -767,6 +778,8 @@ void app_network_changed(struct app *a, ns_t now)
     if (a->sessions == NULL)
         return;
     a->now = now;
+    if (a->netinfo != NULL)
+        netinfo_network_changed(a->netinfo, now);
     dht_network_changed(a->zones[0].dht, now);
     if (a->relays != NULL)
         relays_network_changed(a->relays, now);
@@ -839,6 +852,7 @@ void app_tick(struct app *a, ns_t now)
         service_tick(a->service, now);
     reach_tick(a, now);
     phone_tick(a, now);
+    network_tick(a, now);
     if (calls_deadline(a->calls) <= now)
         calls_tick(a->calls, now);
     tick_slowly(a, now);
@@ -865,6 +879,8 @@ ns_t app_deadline(const struct app *a)
         at = ns_min(at, service_deadline(a->service));
     if (a->service_is_relay)
         at = ns_min(at, a->advert_at);
+    if (a->netinfo != NULL)
+        at = ns_min(at, netinfo_deadline(a->netinfo));
     return at;
 }
 
@@ -880,6 +896,11 @@ void app_hangup_all(struct app *a, ns_t now)
 bool app_has_calls(const struct app *a)
 {
     return a->calls != NULL && calls_at(a->calls, 0) != NULL;
+}
+
+const uint8_t *app_zone_id(const struct app *a)
+{
+    return a->zones[0].id;
 }
 
 const uint8_t *app_node_key(const struct app *a)

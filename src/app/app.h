@@ -45,6 +45,10 @@ struct app_ops {
      * identity and address. NULL: there is no Echo here. */
     enum err (*start_echo)(void *arg, const uint8_t caller[static 32], uint8_t identity[static 32],
                            struct addr *addr);
+    /* The default gateway, and our address towards it. False: there is none. NULL: no port mapping. */
+    bool (*gateway)(void *arg, struct addr *gateway, struct addr *inside);
+    /* Ask the router by UPnP IGD for the UDP port, or give it back; news come by app_port_mapped(). May be NULL. */
+    void (*map_port)(void *arg, uint16_t port, bool is_on);
     /* The desktop hook (notify.command). May be NULL. */
     void (*notify)(void *arg, const char *event, const char *name);
 };
@@ -85,12 +89,15 @@ void app_media_ready(struct app *a, ns_t now, uint32_t call_id);
 /* A first address of the public zone: net.peers, the cache, an invite, the LAN. */
 void app_add_address(struct app *a, ns_t now, const struct addr *addr);
 void app_network_changed(struct app *a, ns_t now);
+/* UPnP's answer, netinfo.h: family ADDR_NONE: no mapping; lifetime_s 0: until given back. */
+void app_port_mapped(struct app *a, ns_t now, const struct addr *outside, uint32_t lifetime_s);
 /* Re-read contacts.json (HUP). On failure the old lists stay; detail has the lines. */
 enum err app_reload(struct app *a, ns_t now, struct err_detail *detail);
 /* End all calls politely. */
 void app_hangup_all(struct app *a, ns_t now);
 bool app_has_calls(const struct app *a);
 const uint8_t *app_node_key(const struct app *a); /* N in the public zone */
+const uint8_t *app_zone_id(const struct app *a);  /* of the public zone, 8 bytes */
 
 /* One request {"id":1,"cmd":"call","to":"Kenji"}; the answer comes by reply, now or later, exactly once. */
 typedef void (*app_reply_cb)(void *arg, const char *json);

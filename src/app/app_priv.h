@@ -3,6 +3,7 @@
 #define ITO_APP_APP_PRIV_H
 
 #include "app/app.h"
+#include "app/netinfo.h"
 #include "app/relays.h"
 #include "call/call.h"
 #include "call/locate.h"
@@ -82,6 +83,7 @@ struct app {
     struct sessions *sessions;
     struct calls *calls;
     struct relays *relays;
+    struct netinfo *netinfo; /* NULL: offline, or Echo */
     struct service *service;
     bool service_is_relay; /* else it only carries knocks */
     struct peer peers[PEERS_MAX];
@@ -101,6 +103,7 @@ struct app {
     unsigned missed;
     bool state_is_dirty;
     uint32_t n_history;
+    bool had_calls;
 };
 
 /* app.c */
@@ -139,6 +142,11 @@ enum err phone_dial(struct app *a, ns_t now, const char *to, const struct call_a
                     struct call **out, struct err_detail *detail);
 enum err phone_request_sent(struct app *a, ns_t now, struct contact *who);
 struct call_policy phone_policy(const struct app *a, const struct contact *who, const struct zone *z);
+
+/* network.c: what netinfo asks of us, and its part of json_network() */
+void network_create(struct app *a);
+void network_tick(struct app *a, ns_t now);
+void json_network_path(struct app *a, cJSON *v);
 
 /* event.c: JSON of what there is */
 void event_emit(struct app *a, cJSON *event);

@@ -80,7 +80,16 @@ static cJSON *new_event(const char *name)
 
 /* ---- calls ---- */
 
-static const char *path_token(const struct call_info *i)
+/* Our end of it is a port the router maps to us, the other's is no host beside us. */
+static bool is_mapped(const struct app *a, const struct call_info *i)
+{
+    struct netinfo_mapping m;
+
+    return i->path.local_type == CANDIDATE_SRFLX && !i->is_same_network && a->netinfo != NULL &&
+           netinfo_mapping(a->netinfo, &m);
+}
+
+static const char *path_token(const struct app *a, const struct call_info *i)
 {
     if (!i->has_path)
         return i->state >= CALL_IN_CALL && i->state < CALL_ENDED ? "checking" : NULL;
@@ -90,7 +99,7 @@ static const char *path_token(const struct call_info *i)
         return "direct_ipv6";
     if (i->path.local_type == CANDIDATE_HOST && i->path.remote_type == CANDIDATE_HOST && i->is_same_network)
         return "direct_lan";
-    return "direct_punched";
+    return is_mapped(a, i) ? "direct_mapped" : "direct_punched";
 }
 
 static void add_stats(cJSON *v, const struct call_info *i)
@@ -155,7 +164,7 @@ cJSON *json_call(struct app *a, const struct call *c)
               : i.state == CALL_ENDED ? i.started_ms
                                       : i.since_ms);
     json_add_str(v, "cause", call_cause_token(i.cause));
-    json_add_str(v, "path", path_token(&i));
+    json_add_str(v, "path", path_token(a, &i));
     add_node(v, "relay", relay);
     add_stats(v, &i);
     snprintf(code, sizeof code, "%06u", i.code % 1000000);
@@ -295,10 +304,8 @@ void event_request(struct app *a)
 cJSON *json_network(struct app *a)
 {
     static const char *const states[] = {"joining", "joined", "offline"};
-    cJSON *v = cJSON_CreateObject(), *ports, *port;
+    cJSON *v = cJSON_CreateObject();
     struct dht_stats s = {0};
-    struct addr seen;
-    unsigned votes;
     bool is_online = !a->config.is_offline;
 
     if (is_online)
@@ -308,18 +315,7 @@ cJSON *json_network(struct app *a)
     add_num(v, "size_est", s.size, s.size > 0);
     add_num(v, "size_low", s.size_low, s.size > 0);
     add_num(v, "size_high", s.size_high, s.size > 0);
-    json_add_str(v, "nat", NULL);
-    ports = cJSON_AddArrayToObject(v, "ports");
-    port = cJSON_CreateObject();
-    json_add_str(port, "proto", "udp");
-    cJSON_AddNumberToObject(port, "local", a->config.port);
-    if (is_online && dht_own_address(a->zones[0].dht, ADDR_V4, &seen, &votes) && seen.port != 0)
-        cJSON_AddNumberToObject(port, "external", seen.port);
-    else
-        cJSON_AddNullToObject(port, "external");
-    json_add_str(port, "by", NULL);
-    cJSON_AddItemToArray(ports, port);
-    json_add_str(v, "ipv6", NULL);
+    json_network_path(a, v);
     json_time(v, "since", a->joined_ms);
     add_num(v, "lookups_ok", s.lookups > 0 ? (double)s.lookups_ok / (double)s.lookups : 0, s.lookups > 0);
     add_num(v, "lookup_s", (double)s.lookup_ns / NS_PER_S, s.lookups_ok > 0);
