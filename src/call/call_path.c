@@ -8,8 +8,10 @@
 #define STATS_NS (100 * NS_PER_MS) /* meters move at 10 Hz */
 #define RELAYED_NS \
     (300 * NS_PER_MS) /* sound first by the relay that is there, then better paths are looked for */
-#define TELL_NS        NS_PER_S
-#define FIRST_SOUND_NS (15 * NS_PER_S) /* answered, and no path by then: no_path */
+#define TELL_NS            NS_PER_S
+#define LOOPBACK_BITRATE   64000
+#define LOOPBACK_JITTER_MS 100
+#define FIRST_SOUND_NS     (15 * NS_PER_S) /* answered, and no path by then: no_path */
 
 static const struct path no_path;
 
@@ -263,6 +265,9 @@ static void fill_media_cfg(struct call *c, const struct sdp *theirs, struct medi
     const struct calls_config *config = &c->owner->config;
     const struct sdp_payload *opus = sdp_find(theirs, SDP_OPUS), *dtmf = sdp_find(theirs, SDP_DTMF);
     const struct sdp_payload *red = sdp_find(theirs, SDP_RED);
+    bool is_live = c->play_file == NULL && c->audio.source == NULL && c->audio.loop_ms == 0 &&
+                   config->input != NULL &&
+                   strncmp(config->input, "wav:", 4) != 0; /* a file, or Echo, has no room around it */
 
     *cfg = (struct media_cfg){.drive = config->drive,
                               .input = config->input,
@@ -273,8 +278,8 @@ static void fill_media_cfg(struct call *c, const struct sdp *theirs, struct medi
                               .source = c->audio.source,
                               .sink = c->audio.sink,
                               .audio_arg = c->audio.audio_arg,
-                              .has_echo_cancel = config->has_echo_cancel,
-                              .has_noise_suppress = config->has_noise_suppress,
+                              .has_echo_cancel = config->has_echo_cancel && is_live,
+                              .has_noise_suppress = config->has_noise_suppress && is_live,
                               .event = media_event_cb_,
                               .event_arg = c};
     cfg->stream = (struct stream_cfg){.payload_type = opus->type,
@@ -286,6 +291,13 @@ static void fill_media_cfg(struct call *c, const struct sdp *theirs, struct medi
                                       .is_variable = config->is_variable,
                                       .jitter_min_ms = config->jitter_min_ms,
                                       .jitter_max_ms = config->jitter_max_ms};
+    if (c->policy
+            .allow_loopback) { /* a wire of no length: what is heard is the sound, not a network's economy */
+        cfg->stream.bitrate = LOOPBACK_BITRATE;
+        cfg->stream.max_bitrate = 2 * LOOPBACK_BITRATE;
+        cfg->stream.jitter_min_ms = LOOPBACK_JITTER_MS;
+        cfg->stream.jitter_max_ms = 4 * LOOPBACK_JITTER_MS;
+    }
 }
 
 enum err path_start_media(struct call *c, ns_t now, const struct sdp *theirs)
