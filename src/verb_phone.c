@@ -1,8 +1,10 @@
-/* `ito` alone: the screens on a running core, or on one inside (UX.md §2, §6).
+/* `ito`: the screens, on a core inside or, when one runs already, on that one by its control socket (UX.md §6).
  *
- * Requests of the screens go to the core; a few are answered here, because they need no core or come before
- * there is one: phrase_new, init, audio_test, doctor. */
-#include <dirent.h>
+ * What the core says while the screens are asking it something is kept until the end of the turn: so an answer
+ * never comes from within, and a view finds its lists as it left them. While the screens are up stderr goes to
+ * the log file, because libraries write there. */
+#include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,212 +12,81 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/list.h"
 #include "base/mem.h"
-#include "crypto/phrase.h"
-#include "media/probe.h"
-#include "tty.h"
+#include "first_run.h"
 #include "ui/screen_curses.h"
 #include "ui/ui.h"
 #include "verb.h"
 
-#define LINGER_NS   (300 * NS_PER_MS)
-#define WAITING_MAX 64
+#define POLITE_NS  (2 * NS_PER_S)
+#define LINGER_NS  (300 * NS_PER_MS)
+#define FILE_MAX   (4u << 20)
+#define FILES_MAX  200
+#define LOST_WORDS "The ito behind these screens ended. q quits; ito starts again."
+
+enum news_kind { NEWS_ANSWER, NEWS_EVENT, NEWS_LOST };
+
+struct news {
+    struct list node;
+    enum news_kind kind;
+    char *json;
+};
 
 struct phone {
     struct cli *cli;
-    struct ctl *ctl;
     struct ui *ui;
-    struct config *settings;
-    char *waiting[WAITING_MAX]; /* requests from within ui_create() */
-    size_t n_waiting;
-    struct keyring *keys; /* first run: made, not written yet */
-    struct media_probe *probe;
-    bool is_interrupted;
+    struct first_run *first_run; /* NULL: there was an identity */
+    struct list news;
+    bool is_leaving, is_over;
+    int signum, stderr_fd;
+    ns_t leave_at, give_up_at;
 };
 
-static void on_request(void *arg, const char *json);
+/* ---- news for the screens ---- */
 
-static struct ctl_options core_options(struct phone *p, const char *passphrase)
+static void put_news(struct phone *p, enum news_kind kind, const char *json)
 {
-    return (struct ctl_options){.need = CTL_NETWORK,
-                                .mode = APP_PHONE,
-                                .passphrase = passphrase,
-                                .has_control = true,
-                                .files = &p->cli->files};
+    struct news *n = mem_alloc(sizeof *n);
+
+    n->kind = kind;
+    n->json = json != NULL ? mem_str(json) : NULL;
+    list_append(&p->news, &n->node);
+    io_wake(ctl_io(p->cli->ctl));
 }
 
-/* ---- requests answered here ---- */
-
-static void reply_take(struct phone *p, const cJSON *request, cJSON *answer, const char *error,
-                       const char *text)
+static void drop_news(struct news *n)
 {
-    const cJSON *id = cJSON_GetObjectItemCaseSensitive(request, "id");
-    char *out;
-
-    if (answer == NULL)
-        answer = cJSON_CreateObject();
-    cJSON_AddItemToObject(answer, "id", cJSON_Duplicate(id, true));
-    cJSON_AddBoolToObject(answer, "ok", error == NULL);
-    if (error != NULL)
-        cJSON_AddStringToObject(answer, "error", error);
-    if (text != NULL)
-        cJSON_AddStringToObject(answer, "text", text);
-    out = json_print(answer);
-    cJSON_Delete(answer);
-    ui_answer(p->ui, out, io_now());
-    secret_wipe(out, strlen(out));
-    mem_free(out);
+    list_remove(&n->node);
+    if (n->json != NULL)
+        mem_wipe(n->json, strlen(n->json)); /* the phrase comes this way */
+    mem_free(n->json);
+    mem_free(n);
 }
 
-static void drop_keys(struct phone *p)
+static void tell_news(struct phone *p, ns_t now)
 {
-    if (p->keys == NULL)
-        return;
-    keyring_wipe(p->keys);
-    mem_free(p->keys);
-    p->keys = NULL;
-}
+    while (!list_is_empty(&p->news)) {
+        struct news *n = list_item(p->news.next, struct news, node);
 
-static void phrase_new(struct phone *p, const cJSON *request)
-{
-    uint8_t phrase[KEY_BYTES];
-    char text[PHRASE_TEXT_BYTES], *save = NULL;
-    cJSON *answer = cJSON_CreateObject(), *words = cJSON_AddArrayToObject(answer, "words");
-
-    drop_keys(p);
-    p->keys = mem_alloc(sizeof *p->keys);
-    keyring_create(io_env(ctl_io(p->ctl)), p->keys, phrase);
-    phrase_encode(phrase, text);
-    for (char *w = strtok_r(text, " ", &save); w != NULL; w = strtok_r(NULL, " ", &save))
-        cJSON_AddItemToArray(words, cJSON_CreateString(w));
-    secret_wipe(phrase, sizeof phrase);
-    secret_wipe(text, sizeof text);
-    reply_take(p, request, answer, NULL, NULL);
-}
-
-static void init(struct phone *p, const cJSON *request)
-{
-    const char *name = json_str(request, "name", ""), *passphrase = json_str(request, "passphrase", "");
-    struct ctl_options options = core_options(p, passphrase);
-    struct err_detail detail = {""};
-    uint8_t phrase[KEY_BYTES];
-    enum err e;
-
-    if (p->keys == NULL) {
-        p->keys = mem_alloc(sizeof *p->keys);
-        keyring_create(io_env(ctl_io(p->ctl)), p->keys, phrase);
-        secret_wipe(phrase, sizeof phrase);
+        if (n->kind == NEWS_ANSWER)
+            ui_answer(p->ui, n->json, now);
+        else if (n->kind == NEWS_EVENT)
+            ui_event(p->ui, n->json, now);
+        else
+            ui_core_lost(p->ui, LOST_WORDS, now);
+        drop_news(n);
     }
-    e = identity_save(p->cli, io_env(ctl_io(p->ctl)), p->keys, name[0] != '\0' ? name : NULL, passphrase,
-                      &detail);
-    if (e == ERR_OK) {
-        drop_keys(p);
-        e = ctl_start(p->ctl, &options, &detail);
-    }
-    if (e == ERR_OK)
-        reply_take(p, request, NULL, NULL, NULL);
-    else
-        reply_take(p, request, NULL, err_name(e), detail.text);
 }
-
-/* The sound test of the first run; the devices of the configuration. */
-static void audio_test(struct phone *p, const cJSON *request)
-{
-    const char *what = json_str(request, "do", "level"), *input = config_str(p->settings, CFG_AUDIO_INPUT),
-               *output = config_str(p->settings, CFG_AUDIO_OUTPUT);
-    enum media_probe_word word = MEDIA_PROBE_SILENT;
-    struct err_detail detail = {""};
-    cJSON *answer;
-
-    if (strcmp(what, "stop") == 0) {
-        media_probe_stop(p->probe);
-        p->probe = NULL;
-        reply_take(p, request, NULL, NULL, NULL);
-        return;
-    }
-    if (p->probe == NULL && media_probe_start(input, output, &p->probe, &detail) != ERR_OK)
-        p->probe = NULL;
-    answer = cJSON_CreateObject();
-    cJSON_AddStringToObject(answer, "mic", input);
-    cJSON_AddStringToObject(answer, "speaker", output);
-    if (p->probe == NULL) {
-        cJSON_AddStringToObject(answer, "heard", detail.text);
-        reply_take(p, request, answer, NULL, NULL);
-        return;
-    }
-    if (strcmp(what, "tone") == 0)
-        media_probe_play(p->probe, TONE_TEST);
-    else if (strcmp(what, "record") == 0)
-        media_probe_record(p->probe);
-    cJSON_AddNumberToObject(answer, "level_db", media_probe_level(p->probe, &word));
-    cJSON_AddStringToObject(answer, "heard", media_probe_text(word));
-    reply_take(p, request, answer, NULL, NULL);
-}
-
-static void doctor(struct phone *p, const cJSON *request)
-{
-    cJSON *report = doctor_checks(p->cli, json_str(request, "part", NULL));
-
-    if (report == NULL)
-        reply_take(p, request, NULL, "range", "Parts are audio, net and files.");
-    else
-        reply_take(p, request, report, NULL, NULL);
-}
-
-static const struct {
-    const char *cmd;
-    void (*run)(struct phone *p, const cJSON *request);
-} locals[] = {{"phrase_new", phrase_new}, {"init", init}, {"audio_test", audio_test}, {"doctor", doctor}};
-
-static void take_request(struct phone *p, const char *json)
-{
-    cJSON *request = cJSON_Parse(json);
-    const char *cmd = json_str(request, "cmd", "");
-    bool is_local = false;
-
-    for (size_t i = 0; i < sizeof locals / sizeof *locals && !is_local; i++) {
-        if (strcmp(locals[i].cmd, cmd) != 0)
-            continue;
-        is_local = true;
-        locals[i].run(p, request);
-    }
-    if (!is_local && ctl_core(p->ctl) == NULL && !ctl_has_link(p->ctl))
-        reply_take(p, request, NULL, "state", "There is no identity yet.");
-    else if (!is_local)
-        ctl_send(p->ctl, json);
-    cJSON_Delete(request);
-}
-
-static void on_request(void *arg, const char *json)
-{
-    struct phone *p = arg;
-
-    if (p->ui != NULL)
-        take_request(p, json);
-    else if (p->n_waiting < WAITING_MAX)
-        p->waiting[p->n_waiting++] = mem_str(json);
-}
-
-/* ---- what the core says, and the world ---- */
 
 static void on_answer(void *arg, const char *json)
 {
-    struct phone *p = arg;
-
-    if (p->ui != NULL)
-        ui_answer(p->ui, json, io_now());
+    put_news(arg, NEWS_ANSWER, json);
 }
 
 static void on_event(void *arg, const char *json)
 {
-    struct phone *p = arg;
-
-    if (p->ui == NULL)
-        return;
-    if (json != NULL)
-        ui_event(p->ui, json, io_now());
-    else
-        ui_core_lost(p->ui, "The running ito ended. q quits; start again with: ito", io_now());
+    put_news(arg, json != NULL ? NEWS_EVENT : NEWS_LOST, json);
 }
 
 static void on_log(void *arg, enum log_level level, const char *line)
@@ -226,6 +97,42 @@ static void on_log(void *arg, enum log_level level, const char *line)
         ui_log(p->ui, level, line);
 }
 
+static void on_request(void *arg, const char *json)
+{
+    struct phone *p = arg;
+
+    if (p->first_run == NULL || !first_run_request(p->first_run, json))
+        ctl_send(p->cli->ctl, json);
+}
+
+/* ---- leaving ---- */
+
+/* Calls of a core inside end politely; those of another process go on. */
+static void leave(struct phone *p, int signum)
+{
+    struct core *core = ctl_core(p->cli->ctl);
+    ns_t now = io_now();
+
+    p->is_leaving = true;
+    p->signum = signum;
+    p->give_up_at = now + POLITE_NS;
+    p->leave_at = now;
+    if (core != NULL && app_has_calls(core_app(core))) {
+        p->leave_at = now + LINGER_NS;
+        app_hangup_all(core_app(core), now);
+    }
+    io_wake(ctl_io(p->cli->ctl));
+}
+
+static bool may_leave(struct phone *p, ns_t now)
+{
+    struct core *core = ctl_core(p->cli->ctl);
+
+    return now >= p->give_up_at || (now >= p->leave_at && (core == NULL || !app_has_calls(core_app(core))));
+}
+
+static void take_down(struct phone *p);
+
 static void on_signal(void *arg, int signum)
 {
     struct phone *p = arg;
@@ -234,23 +141,30 @@ static void on_signal(void *arg, int signum)
         ui_resize(p->ui, io_now());
         return;
     }
-    if (p->is_interrupted) {
-        ui_destroy(p->ui);
-        _exit(EXIT_SIGNAL + signum);
+    if (!p->is_leaving) {
+        leave(p, signum);
+        return;
     }
-    p->is_interrupted = true;
-    ctl_stop(p->ctl);
+    take_down(p);
+    _exit(EXIT_SIGNAL + signum);
 }
 
 static ns_t on_turn(void *arg, ns_t now)
 {
     struct phone *p = arg;
 
+    tell_news(p, now);
     if (ui_deadline(p->ui) <= now)
         ui_tick(p->ui, now);
-    if (ui_wants_quit(p->ui))
-        ctl_stop(p->ctl);
-    return ui_deadline(p->ui);
+    if (ui_wants_quit(p->ui) && !p->is_leaving)
+        leave(p, 0);
+    if (p->is_leaving && may_leave(p, now)) {
+        p->is_over = true;
+        ctl_stop(p->cli->ctl);
+    }
+    if (!p->is_leaving)
+        return ui_deadline(p->ui);
+    return ns_min(ui_deadline(p->ui), now >= p->leave_at ? p->give_up_at : p->leave_at);
 }
 
 static void on_keys(void *arg, ns_t now)
@@ -260,112 +174,213 @@ static void on_keys(void *arg, ns_t now)
     ui_keys_ready(p->ui, now);
 }
 
-/* File names that begin with prefix, one a line. */
+/* ---- files, for `:contacts import` and Tab ---- */
+
 static char *list_files(const char *prefix)
 {
-    const char *slash = strrchr(prefix, '/');
-    char *folder = slash == NULL ? mem_str(".") : mem_printf("%.*s", (int)(slash - prefix + 1), prefix);
-    const char *leaf = slash == NULL ? prefix : slash + 1;
-    DIR *dir = opendir(folder);
-    char *out = mem_str("");
+    char *pattern = mem_alloc(2 * strlen(prefix) + 2), *out, *at = pattern;
+    glob_t found;
+    size_t size = 1;
 
-    for (struct dirent *e = dir != NULL ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
-        char *longer;
-
-        if (strncmp(e->d_name, leaf, strlen(leaf)) != 0 || (e->d_name[0] == '.' && leaf[0] != '.'))
-            continue;
-        longer = mem_printf("%s%.*s%s%s\n", out, (int)(leaf - prefix), prefix, e->d_name,
-                            e->d_type == DT_DIR ? "/" : "");
-        mem_free(out);
-        out = longer;
+    for (const char *c = prefix; *c != '\0'; c++) {
+        if (strchr("*?[\\", *c) != NULL)
+            *at++ = '\\';
+        *at++ = *c;
     }
-    if (dir != NULL)
-        closedir(dir);
-    mem_free(folder);
+    *at = '*';
+    if (glob(pattern, GLOB_MARK | GLOB_TILDE, NULL, &found) != 0) {
+        mem_free(pattern);
+        return mem_str("");
+    }
+    mem_free(pattern);
+    for (size_t i = 0; i < found.gl_pathc && i < FILES_MAX; i++)
+        size += strlen(found.gl_pathv[i]) + 1;
+    out = at = mem_alloc(size);
+    for (size_t i = 0; i < found.gl_pathc && i < FILES_MAX; i++)
+        at += sprintf(at, "%s\n", found.gl_pathv[i]);
+    globfree(&found);
     return out;
 }
 
-/* ---- start and end ---- */
-
-static bool has_color(const struct cli *cli, const struct config *c)
+static char *read_file(const char *path, struct err_detail *detail)
 {
-    const char *no_color = getenv("NO_COLOR"), *word = config_str(c, CFG_UI_COLOR);
+    uint8_t *bytes;
+    size_t len;
+
+    return file_read(path, FILE_MAX, &bytes, &len, detail) == ERR_OK ? (char *)bytes : NULL;
+}
+
+static enum err write_file(const char *path, const char *text, struct err_detail *detail)
+{
+    return file_replace(path, slice_str(text), 0600, detail);
+}
+
+/* ---- settings ---- */
+
+/* UX.md §8: the command line, then the settings, then NO_COLOR. */
+static bool wants_color(const struct cli *cli, const struct config *settings)
+{
+    const char *word = config_str(settings, CFG_UI_COLOR), *no_color = getenv("NO_COLOR");
 
     if (cli->color != COLOR_AUTO)
         return cli->color == COLOR_ALWAYS;
-    if (strcmp(word, "auto") != 0)
-        return strcmp(word, "always") == 0;
-    return no_color == NULL || no_color[0] == '\0';
+    if (no_color != NULL && no_color[0] != '\0')
+        return false;
+    return strcmp(word, "never") != 0;
 }
 
-static int run_screens(struct phone *p, bool is_first_run)
+/* Those of the core inside; a file of our own reading when the core is elsewhere or not there yet. */
+static void make_ui(struct phone *p, bool is_first_run)
 {
-    char *keys = config_json(p->settings, CFG_KEYS);
+    struct ctl *ctl = p->cli->ctl;
+    struct config *own = config_create();
+    struct config_errors errors = {0};
+    const struct config *settings = ctl_core(ctl) != NULL ? core_settings(ctl_core(ctl)) : own;
     struct ui_config config = {.core = {p, on_request},
                                .is_ascii = p->cli->is_ascii,
-                               .has_color = has_color(p->cli, p->settings),
-                               .is_ambiguous_wide = config_bool(p->settings, CFG_UI_AMBIGUOUS_WIDE),
-                               .has_mouse = config_bool(p->settings, CFG_UI_MOUSE),
-                               .has_daemon = ctl_has_link(p->ctl),
+                               .has_daemon = ctl_has_link(ctl),
                                .is_first_run = is_first_run,
-                               .bell = config_str(p->settings, CFG_UI_BELL),
-                               .keys_json = keys,
                                .utc_offset_s = term_utc_offset_s,
-                               .list_files = list_files};
-    static const int signals[] = {SIGWINCH, SIGTERM, SIGINT, SIGHUP};
+                               .list_files = list_files,
+                               .read_file = read_file,
+                               .write_file = write_file};
+    char *keys;
+
+    config_load(own, p->cli->files.config, "config.json", &errors);
+    config_errors_fini(&errors);
+    config.has_color = wants_color(p->cli, settings);
+    config.is_ambiguous_wide = config_bool(settings, CFG_UI_AMBIGUOUS_WIDE);
+    config.has_mouse = config_bool(settings, CFG_UI_MOUSE);
+    config.bell = config_str(settings, CFG_UI_BELL);
+    config.keys_json = keys = config_json(settings, CFG_KEYS);
+    p->ui = ui_create(&config, io_env(ctl_io(ctl)), io_now());
+    mem_free(keys);
+    config_destroy(own);
+}
+
+/* ---- the core ---- */
+
+static enum err start_core(void *arg, const char *passphrase, struct err_detail *detail)
+{
+    struct phone *p = arg;
+    struct ctl_options options = {.need = CTL_NETWORK,
+                                  .mode = APP_PHONE,
+                                  .has_control = true,
+                                  .passphrase = passphrase,
+                                  .files = &p->cli->files};
+
+    return ctl_start(p->cli->ctl, &options, detail);
+}
+
+static void set_setting(void *arg, const char *key, const char *value)
+{
+    struct phone *p = arg;
+    cJSON *request = ctl_request("config_set");
+    char *text;
+
+    cJSON_AddStringToObject(request, "key", key);
+    cJSON_AddStringToObject(request, "value", value);
+    text = json_print(request);
+    ctl_send(p->cli->ctl, text);
+    mem_free(text);
+    cJSON_Delete(request);
+}
+
+/* A running core, one inside, or, with *is_first_run, none yet. */
+static int open_core(struct phone *p, bool *is_first_run)
+{
+    struct cli *cli = p->cli;
+    struct ctl_options options = {.need = CTL_LOOP};
+    struct err_detail detail = {{0}};
+    int code = verb_open_with(cli, &options);
+    enum err e;
+
+    *is_first_run = false;
+    if (code != EXIT_DONE)
+        return code;
+    if (ctl_has_link(cli->ctl)) {
+        if (ctl_watch(cli->ctl))
+            return EXIT_DONE;
+        complain("The running ito did not answer within 5 s.");
+        return EXIT_NO_DAEMON;
+    }
+    if (!file_exists(cli->files.identity)) {
+        *is_first_run = true;
+        return EXIT_DONE;
+    }
+    e = start_core(p, NULL, &detail);
+    if (e == ERR_OK && ctl_has_link(cli->ctl) && !ctl_watch(cli->ctl))
+        e = err_set(&detail, ERR_TIMEOUT, "The running ito did not answer within 5 s.");
+    if (e != ERR_OK)
+        complain("%s", detail.text[0] != '\0' ? detail.text : err_name(e));
+    return e == ERR_NOT_FOUND ? EXIT_FAILED : exit_of(e);
+}
+
+/* ---- the terminal ---- */
+
+/* What libraries print must not land between the cells. */
+static void hide_stderr(struct phone *p)
+{
+    int log;
+
+    if (!isatty(STDERR_FILENO))
+        return;
+    log = open(p->cli->files.log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (log < 0)
+        log = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    p->stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (log >= 0)
+        dup2(log, STDERR_FILENO);
+    close(log);
+}
+
+static void take_down(struct phone *p)
+{
+    ui_destroy(p->ui);
+    p->ui = NULL;
+    if (p->stderr_fd >= 0) {
+        dup2(p->stderr_fd, STDERR_FILENO);
+        close(p->stderr_fd);
+        p->stderr_fd = -1;
+    }
+}
+
+static int run(struct phone *p)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGWINCH};
+    struct io *io = ctl_io(p->cli->ctl);
     struct ctl_ops ops = {.arg = p,
                           .event = on_event,
                           .answer = on_answer,
                           .signal = on_signal,
                           .turn = on_turn,
                           .log = on_log};
-    struct err_detail detail;
+    struct err_detail detail = {{0}};
+    enum err e;
 
-    p->ui = ui_create(&config, io_env(ctl_io(p->ctl)), io_now());
-    mem_free(keys);
-    if (ui_start_curses(p->ui, &detail) != ERR_OK) {
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        io_on_signal(io, signals[i]);
+    e = ui_start_curses(p->ui, &detail);
+    if (e != ERR_OK) {
         complain("%s", detail.text);
         return EXIT_USAGE;
     }
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        io_on_signal(ctl_io(p->ctl), signals[i]);
-    io_watch_fd(ctl_io(p->ctl), ui_fd(p->ui), on_keys, p);
-    ctl_set_ops(p->ctl, &ops);
-    for (size_t i = 0; i < p->n_waiting; i++)
-        take_request(p, p->waiting[i]);
-    if (ctl_has_link(p->ctl))
-        ctl_send(p->ctl, "{\"id\":0,\"cmd\":\"watch\"}");
-    ctl_run(p->ctl);
-    io_unwatch_fd(ctl_io(p->ctl), ui_fd(p->ui));
-    return EXIT_DONE;
-}
-
-/* End what runs inside, politely. */
-static void goodbye(struct phone *p)
-{
-    struct core *core = ctl_core(p->ctl);
-
-    ctl_set_ops(p->ctl, &(struct ctl_ops){0});
-    ui_destroy(p->ui);
-    if (core != NULL && app_has_calls(core_app(core))) {
-        app_hangup_all(core_app(core), io_now());
-        ctl_run_until(p->ctl, io_now() + LINGER_NS);
-    }
-    media_probe_stop(p->probe);
-    drop_keys(p);
-    for (size_t i = 0; i < p->n_waiting; i++)
-        mem_free(p->waiting[i]);
-    config_destroy(p->settings);
+    hide_stderr(p);
+    io_watch_fd(io, ui_fd(p->ui), on_keys, p);
+    ctl_set_ops(p->cli->ctl, &ops);
+    while (!p->is_over) /* ends early when the running core does: its words stay on the screen */
+        ctl_run(p->cli->ctl);
+    ctl_set_ops(p->cli->ctl, &(struct ctl_ops){0});
+    io_unwatch_fd(io, ui_fd(p->ui));
+    return p->signum != 0 ? EXIT_SIGNAL + p->signum : EXIT_DONE;
 }
 
 int verb_phone(struct cli *cli, int argc, char **argv)
 {
-    struct phone p = {.cli = cli};
-    struct ctl_options options = {.need = CTL_LOOP};
-    struct config_errors errors = {0};
-    struct err_detail detail;
+    struct phone p = {.cli = cli, .stderr_fd = -1};
+    struct first_run_ops ops = {.arg = &p, .answer = on_answer, .start = start_core, .set = set_setting};
     bool is_first_run;
-    int code = EXIT_DONE;
+    int code;
 
     (void)argc;
     (void)argv;
@@ -373,31 +388,19 @@ int verb_phone(struct cli *cli, int argc, char **argv)
         complain("ito needs a terminal; see ito help");
         return EXIT_USAGE;
     }
-    p.settings = config_create();
-    if (crypto_init() != ERR_OK ||
-        config_load(p.settings, cli->files.config, "config.json", &errors) != ERR_OK) {
-        for (unsigned i = 0; i < errors.n; i++)
-            complain("%s", errors.lines[i]);
-        config_errors_fini(&errors);
-        config_destroy(p.settings);
-        return EXIT_CONFIG;
+    list_init(&p.news);
+    code = open_core(&p, &is_first_run);
+    if (code != EXIT_DONE)
+        return code;
+    if (is_first_run)
+        p.first_run = first_run_create(cli, io_env(ctl_io(cli->ctl)), &ops);
+    make_ui(&p, is_first_run);
+    code = run(&p);
+    take_down(&p);
+    first_run_destroy(p.first_run);
+    list_each_safe(node, &p.news)
+    {
+        drop_news(list_item(node, struct news, node));
     }
-    code = verb_open_with(cli, &options);
-    p.ctl = cli->ctl;
-    is_first_run = code == EXIT_DONE && !ctl_has_link(p.ctl) && !file_exists(cli->files.identity);
-    if (code == EXIT_DONE && !ctl_has_link(p.ctl) && !is_first_run) {
-        struct ctl_options core = core_options(&p, NULL);
-        enum err e = ctl_start(p.ctl, &core, &detail);
-
-        if (e != ERR_OK)
-            complain("%s", detail.text);
-        code = exit_of(e);
-    }
-    if (code == EXIT_DONE)
-        code = run_screens(&p, is_first_run);
-    if (p.ctl != NULL)
-        goodbye(&p);
-    else
-        config_destroy(p.settings);
-    return p.is_interrupted && code == EXIT_DONE ? EXIT_SIGNAL + SIGTERM : code;
+    return code;
 }
