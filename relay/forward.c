@@ -200,10 +200,13 @@ void forward_channel(struct forwarder *f, ns_t now, const struct addr *from, uin
 {
     struct allocation *a = alloc_table_find(&f->table, from);
     const struct channel *ch;
-    struct slice data;
-    uint16_t number;
+    uint16_t number, n;
+    struct rd r;
 
-    if (stun_channel_parse(slice_of(bytes, len), &number, &data) != ERR_OK) {
+    rd_init(&r, slice_of(bytes, len));
+    number = rd_u16(&r);
+    n = rd_u16(&r);
+    if (!rd_ok(&r) || n > rd_left(&r)) {
         drop(out, &f->stats.malformed);
         return;
     }
@@ -217,7 +220,7 @@ void forward_channel(struct forwarder *f, ns_t now, const struct addr *from, uin
         drop(out, &f->stats.no_permission);
         return;
     }
-    send_up(f, now, a, &ch->peer, bytes + STUN_CHANNEL_HEADER, data.len, out);
+    send_up(f, now, a, &ch->peer, bytes + STUN_CHANNEL_HEADER, n, out);
 }
 
 void forward_to_peer(struct forwarder *f, ns_t now, struct allocation *a, const struct addr *peer,

@@ -563,7 +563,9 @@ bool service_input(struct service *svc, ns_t now, const struct addr *from, struc
         knock_input(svc->knock, now, from, bytes);
         return true;
     }
-    if (bytes.data[0] >= 64 && bytes.data[0] <= 79) {
+    if (bytes.data[0] == 'd' && !turn_server_has_channel(svc->turn, now, from, bytes))
+        return false; /* KRPC */
+    if (bytes.data[0] >= 64 && bytes.data[0] <= 127) {
         turn_server_input(svc->turn, now, from, bytes);
         return true;
     }

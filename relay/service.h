@@ -97,7 +97,8 @@ void service_session_message(struct service *svc, ns_t now, uint64_t session_ref
                              struct slice bytes);
 /* Its running allocations go on (SERVICE_UNSIGNED_S), its knock registration ends. */
 void service_session_closed(struct service *svc, ns_t now, uint64_t session_ref);
-/* A datagram at the main port: true when it was ours (STUN request, ChannelData, C8). */
+/* A datagram at the main port: true when it was ours: a STUN request or Send (0-3), ChannelData (64-127; of those
+ * that begin with `d` as KRPC does, only the channels their sender bound), C8. */
 bool service_input(struct service *svc, ns_t now, const struct addr *from, struct slice bytes);
 void service_port_input(struct service *svc, ns_t now, uint32_t handle, const struct addr *from,
                         struct slice bytes);

@@ -309,8 +309,8 @@ static void on_channel_bind(struct turn_server *ts, const struct request *q)
     uint16_t code;
     enum err e;
 
-    if (!m->has_channel || m->n_peers != 1 || m->channel < STUN_CHANNEL_MIN ||
-        m->channel > STUN_CHANNEL_MAX) {
+    if (!m->has_channel || m->n_peers != 1 || m->channel < TURN_CHANNEL_FIRST ||
+        m->channel > TURN_CHANNEL_LAST) {
         turn_refuse(ts, q, STUN_BAD_REQUEST);
         return;
     }
@@ -429,7 +429,7 @@ void turn_server_input(struct turn_server *ts, ns_t now, const struct addr *from
         ts->f.stats.too_large++;
         return;
     }
-    if (bytes.len > 0 && bytes.data[0] >= 64 && bytes.data[0] <= 79) {
+    if (bytes.len > 0 && bytes.data[0] >= 64 && bytes.data[0] <= 127) {
         forward_channel(&ts->f, now, from, with_headroom(ts, bytes), bytes.len, &out);
         carry_out(ts, now, &out);
         return;
@@ -446,6 +446,15 @@ void turn_server_input(struct turn_server *ts, ns_t now, const struct addr *from
     } else if (msg.cls == STUN_INDICATION && msg.method == TURN_SEND) {
         on_send(ts, now, from, &msg);
     }
+}
+
+bool turn_server_has_channel(const struct turn_server *ts, ns_t now, const struct addr *from,
+                             struct slice bytes)
+{
+    const struct allocation *a =
+        bytes.len < STUN_CHANNEL_HEADER ? NULL : alloc_table_find(&ts->f.table, from);
+
+    return a != NULL && allocation_channel(a, (uint16_t)(bytes.data[0] << 8 | bytes.data[1]), now) != NULL;
 }
 
 static void deliver(struct turn_server *ts, ns_t now, struct allocation *a, const struct addr *from,

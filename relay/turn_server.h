@@ -30,6 +30,11 @@
 #define TURN_NONCE_S          3600
 #define TURN_REALM_MAX        64 /* bytes */
 
+/* Channels are 0x4000-0x4fff (RFC 8656 §12). coturn's client, like all of RFC 5766, draws them up to 0x7fff: these
+ * are taken too. */
+#define TURN_CHANNEL_FIRST 0x4000
+#define TURN_CHANNEL_LAST  0x7fff
+
 struct turn_server;
 
 struct turn_user {
@@ -104,8 +109,12 @@ struct turn_server_stats {
 struct turn_server *turn_server_create(const struct turn_server_config *config,
                                        const struct turn_server_ops *ops, void *arg, const struct env *env);
 void turn_server_destroy(struct turn_server *ts); /* accepts NULL; closes ports, calls ended for each */
-/* One datagram at the main port whose first byte is 0-3 or 64-79. */
+/* One datagram at the main port: STUN (first byte 0-3) or ChannelData (64-127). */
 void turn_server_input(struct turn_server *ts, ns_t now, const struct addr *from, struct slice bytes);
+/* Does this datagram belong to a channel that its sender bound? On a shared port the question for a first byte of
+ * 100, which is also that of KRPC. */
+bool turn_server_has_channel(const struct turn_server *ts, ns_t now, const struct addr *from,
+                             struct slice bytes);
 /* One datagram at an opened port. */
 void turn_server_port_input(struct turn_server *ts, ns_t now, uint32_t handle, const struct addr *from,
                             struct slice bytes);

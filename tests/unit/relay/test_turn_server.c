@@ -679,7 +679,29 @@ static void channel_cap(void **state)
     assert_int_equal(bind_channel(r, &r->a, 0x4100, &peer).error_code, STUN_BAD_REQUEST); /* peer has one */
     peer.port = 1;
     assert_int_equal(bind_channel(r, &r->a, 0x4000, &peer).error_code, STUN_BAD_REQUEST); /* number is used */
-    assert_int_equal(bind_channel(r, &r->a, 0x5000, &peer).error_code, STUN_BAD_REQUEST);
+    assert_int_equal(bind_channel(r, &r->a, 0x3fff, &peer).error_code, STUN_BAD_REQUEST);
+    assert_int_equal(bind_channel(r, &r->a, 0x8000, &peer).error_code, STUN_BAD_REQUEST);
+    rig_free(r);
+}
+
+static void old_channels(void **state)
+{
+    struct rig *r = rig_new();
+    struct addr peer = at("203.0.113.1:7000");
+    static const uint8_t data[] = {0x7f, 0xff, 0, 2, 'h', 'i'};
+
+    (void)state;
+    set_up(r, &r->a);
+    assert_int_equal(bind_channel(r, &r->a, 0x7fff, &peer).cls, STUN_SUCCESS);
+    turn_server_input(r->ts, r->w.now, &r->a.from, slice_of(data, sizeof data));
+    assert_true(addr_equal(&world_last(&r->w)->to, &peer));
+    assert_int_equal(world_last(&r->w)->len, 2);
+    /* A channel that looks like KRPC is one only for who bound it. */
+    peer.port++;
+    assert_false(turn_server_has_channel(r->ts, r->w.now, &r->a.from, slice_str("d1:ad2:id20:")));
+    assert_int_equal(bind_channel(r, &r->a, 'd' << 8 | '1', &peer).cls, STUN_SUCCESS);
+    assert_true(turn_server_has_channel(r->ts, r->w.now, &r->a.from, slice_str("d1:ad2:id20:")));
+    assert_false(turn_server_has_channel(r->ts, r->w.now, &r->b.from, slice_str("d1:ad2:id20:")));
     rig_free(r);
 }
 
@@ -914,6 +936,7 @@ int main(void)
         sentence("a knock from an allocation reaches the relay's own port, and nothing else of it", own_port),
         sentence("an allocation has at most 16 permissions", permission_cap),
         sentence("an allocation has at most 16 channels, each to one peer", channel_cap),
+        sentence("channels of RFC 5766 clients are taken too", old_channels),
         sentence("permission, channel and allocation end at their times", expiry),
         sentence("the relay's rate cap holds", rate_caps),
         sentence("a minute of packets counts as a minute, silence as nothing", seconds_counted),
