@@ -185,7 +185,8 @@ size_t app_own_addrs(struct app *a, struct zone *z, struct addr *out, size_t max
             out[n++] = local[i];
     }
     n_wide = n;
-    for (size_t i = 0; i < n_local && n < max && n_wide == 0; i++) /* a cable, and nobody who gives addresses */
+    for (size_t i = 0; i < n_local && n < max && n_wide == 0;
+         i++) /* a cable, and nobody who gives addresses */
         if (addr_class(&local[i]) == ADDR_LINK_LOCAL)
             out[n++] = local[i];
     *n_host = n;
@@ -433,7 +434,11 @@ static void relays_send(void *arg, const struct addr *to, struct slice bytes)
 
 static void on_relays_changed(void *arg, ns_t now)
 {
-    app_publish(arg, now);
+    struct app *a = arg;
+
+    app_publish(a, now);
+    if (a->calls != NULL)
+        calls_relay_back(a->calls, now);
 }
 
 static void on_alloc_ready(void *arg, ns_t now, uint16_t slot, const struct addr *relayed,
@@ -613,9 +618,7 @@ static enum err start_network(struct app *a, ns_t now, struct err_detail *detail
     start_relays(a);
     network_create(a);
     phone_create(a);
-    if (a->config.ops.resolve != NULL && a->config.mode != APP_ECHO)
-        for (size_t i = 0; i < config_len(a->settings, CFG_NET_PEERS); i++)
-            a->config.ops.resolve(a->config.ops.arg, config_item(a->settings, CFG_NET_PEERS, i));
+    a->wants_peers = a->config.ops.resolve != NULL && a->config.mode != APP_ECHO;
     if (a->config.mode != APP_RELAY && a->config.mode != APP_ECHO)
         stranger_set_listening(a->zones[0].stranger, now,
                                config_bool(a->settings, CFG_REQUESTS_ACCEPT) &&
@@ -783,6 +786,7 @@ void app_network_changed(struct app *a, ns_t now)
     dht_network_changed(a->zones[0].dht, now);
     if (a->relays != NULL)
         relays_network_changed(a->relays, now);
+    reach_network_changed(a, now);
     calls_network_changed(a->calls, now);
     app_publish(a, now);
 }
@@ -842,6 +846,11 @@ void app_tick(struct app *a, ns_t now)
     a->now = now;
     if (a->sessions == NULL)
         return;
+    if (a->wants_peers) { /* names come back by app_add_address(), so not before the owner has us */
+        a->wants_peers = false;
+        for (size_t i = 0; i < config_len(a->settings, CFG_NET_PEERS); i++)
+            a->config.ops.resolve(a->config.ops.arg, config_item(a->settings, CFG_NET_PEERS, i));
+    }
     for (int i = 0; i < APP_ZONES; i++)
         tick_zone(&a->zones[i], now);
     if (sessions_deadline(a->sessions) <= now)

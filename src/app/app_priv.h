@@ -61,6 +61,7 @@ struct peer {
     struct locate *locate;
     struct session *session; /* opening or established */
     bool is_up, is_located, has_record, has_tried_card;
+    bool is_astray; /* up, and what it went by is gone: to be led through a proxy of the newest record */
     struct device_entry device;
     struct dev_record record; /* its list slice is not used */
     ns_t open_by;             /* wait for an allocation until then */
@@ -101,7 +102,7 @@ struct app {
     int64_t started_ms, joined_ms;
     enum dht_state last_state;
     unsigned missed;
-    bool state_is_dirty;
+    bool state_is_dirty, wants_peers;
     uint32_t n_history;
     bool had_calls;
 };
@@ -122,6 +123,8 @@ void reach_path_send(struct app *a, const struct path *via, struct slice bytes);
 struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zone *z, struct call *call);
 void reach_stop(struct peer *p, ns_t now);
 void reach_tick(struct app *a, ns_t now);
+/* We sit elsewhere: flows are begun anew, calls' sessions go by the other side's proxies until a path is proven. */
+void reach_network_changed(struct app *a, ns_t now);
 ns_t reach_deadline(const struct app *a);
 void reach_knock_in(void *arg, ns_t now, uint16_t slot, uint32_t flow, struct slice body);
 void reach_c9(struct app *a, ns_t now, const struct addr *from, struct slice bytes);
