@@ -71,6 +71,8 @@ static void on_changed(void *arg, ns_t now)
     a->advert_at = a->service_is_relay ? now : a->advert_at;
     a->lookup_due = a->network_at = now; /* tell whoever watches */
     app_publish(a, now);
+    if (a->calls != NULL)
+        calls_addrs_changed(a->calls, now);
 }
 
 void network_create(struct app *a)

@@ -523,6 +523,19 @@ static void on_card(void *arg, uint32_t S_gen, const uint8_t S[static KEY_BYTES]
         event_presence(p->app, who); /* asked becomes allowed */
 }
 
+/* The session stands, its path does not: it goes on by a knock flow, from wherever we are now. */
+static void lead_back(struct peer *p, ns_t now)
+{
+    struct path via;
+
+    if (p->session == NULL || !p->is_up || p->record.n_relays == 0)
+        return;
+    p->is_astray = false;
+    via = knock_path(knock_open(p->app, &p->record.relays[0], -1));
+    session_set_path(p->session, &via);
+    session_ping(p->session, now);
+}
+
 static void on_record(void *arg, const struct device_entry *device, const struct dev_record *record,
                       const struct device_list *list)
 {
@@ -542,6 +555,8 @@ static void on_record(void *arg, const struct device_entry *device, const struct
     if (!p->has_record)
         p->open_by = p->app->now + ALLOC_WAIT_NS;
     p->has_record = true;
+    if (p->is_astray)
+        lead_back(p, p->app->now);
     try_open(p, p->app->now);
 }
 
@@ -555,7 +570,7 @@ static void on_located(void *arg, enum err e)
 
     p->locate = NULL;
     p->is_located = true;
-    if (e == ERR_OK)
+    if (e == ERR_OK || p->is_up)
         return;
     if (p->zone->is_loopback && now < p->started_at + ECHO_LOOKUP_NS) {
         p->retry_at = now + ECHO_RETRY_NS; /* Echo has only just started, and publishes */
@@ -698,6 +713,29 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
     if (p->contact != NULL && why == ERR_CANCELLED)
         set_presence(a, p->contact, PRESENCE_NEWS_OFFLINE);
     p->is_used = false;
+}
+
+void reach_network_changed(struct app *a, ns_t now)
+{
+    struct call *c;
+
+    for (int i = 0; i < APP_KNOCKS; i++)
+        a->knocks[i].flow = 0;
+    for (size_t i = 0; (c = calls_at(a->calls, i)) != NULL; i++) {
+        struct peer *p = call_session(c) != NULL ? reach_by_session(a, call_session(c)) : NULL;
+
+        if (p == NULL || p->contact == NULL || p->contact == a->echo || !p->is_up)
+            continue;
+        p->is_astray = true;
+        if (p->has_record)
+            lead_back(p, now);
+        p->zone = p->zone != NULL ? p->zone : &a->zones[0];
+        if (p->locate == NULL)
+            locate(p, now, true); /* their proxies may be others by now */
+    }
+    for (size_t i = 0; i < contacts_count(a->contacts); i++)
+        contacts_at(a->contacts, i)->link_at = 0; /* tell them that we are here, soon */
+    a->links_at = now;
 }
 
 void reach_contact_gone(struct app *a, ns_t now, const struct contact *who)

@@ -811,16 +811,68 @@ void calls_media_ready(struct calls *x, ns_t now, struct call *c)
         path_pump(c, now);
 }
 
+/* None of the addresses we told is ours any more: what went by them goes nowhere. */
+static bool has_moved(struct call *c)
+{
+    struct addr own[CALL_ADDRS_MAX];
+    const struct candidate *locals;
+    size_t n_host, n = c->owner->ops.addrs(c->owner->ops.arg, c, own, &n_host);
+    size_t n_locals = ice_locals(c->ice, &locals);
+    bool has_host = false;
+
+    (void)n;
+    for (size_t i = 0; i < n_locals; i++) {
+        if (locals[i].type != CANDIDATE_HOST)
+            continue;
+        has_host = true;
+        for (size_t k = 0; k < n_host; k++)
+            if (addr_equal(&locals[i].addr, &own[k]))
+                return false;
+    }
+    return has_host;
+}
+
+/* Tell again, with what is new. Who never tells its own addresses waits for the relayed one. */
+static void tell_again(struct call *c, ns_t now)
+{
+    c->is_told = c->policy.is_relay_only;
+    path_tell_all(c, now);
+}
+
 void calls_network_changed(struct calls *x, ns_t now)
 {
+    x->now = now;
     for (int i = 0; i < CALLS_MAX; i++) {
         struct call *c = x->calls[i];
 
         if (c == NULL || c->ice == NULL || !c->is_answered)
             continue;
-        c->is_told = false;
+        if (has_moved(c))
+            ice_remove_base(c->ice, now, BASE_UDP);
         ice_restart(c->ice, now);
-        path_tell_all(c, now);
+        tell_again(c, now);
+    }
+}
+
+void calls_addrs_changed(struct calls *x, ns_t now)
+{
+    x->now = now;
+    for (int i = 0; i < CALLS_MAX; i++) {
+        struct call *c = x->calls[i];
+
+        if (c != NULL && c->ice != NULL && c->is_answered && c->is_told && !c->policy.allow_loopback)
+            tell_again(c, now);
+    }
+}
+
+void calls_relay_back(struct calls *x, ns_t now)
+{
+    x->now = now;
+    for (int i = 0; i < CALLS_MAX; i++) {
+        struct call *c = x->calls[i];
+
+        if (c != NULL && c->ice != NULL && c->is_answered && c->alloc_slot < 0 && !c->policy.allow_loopback)
+            c->alloc_slot = x->ops.allocate(x->ops.arg, c);
     }
 }
 

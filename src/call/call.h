@@ -163,6 +163,10 @@ void calls_alloc_gone(struct calls *x, ns_t now, int slot);
 void calls_media_ready(struct calls *x, ns_t now, struct call *c);
 /* Our own addresses changed: tell those who may know, restart ICE. */
 void calls_network_changed(struct calls *x, ns_t now);
+/* More is known of our own addresses, or a relay is linked again: those who know all are told, and calls that lost
+ * their allocation ask for another. */
+void calls_addrs_changed(struct calls *x, ns_t now);
+void calls_relay_back(struct calls *x, ns_t now);
 
 /* A call to `peer`, in LOOKING_UP. ERR_FULL. audio may be NULL. */
 enum err calls_dial(struct calls *x, ns_t now, const uint8_t peer[static 32],
