@@ -244,7 +244,7 @@ bool reach_admit(void *arg, const struct session_hello *hello, const struct path
         return sessions_find(a->sessions, hello->class, hello->device) != NULL;
     who = app_contact_of(a, hello->identity);
     if (hello->class == SESSION_INVITE)
-        return invites_at(a->invites, false, hello->secret_id - INVITE_SECRET_ID) != NULL &&
+        return invites_by_mark(a->invites, hello->secret_id) != NULL &&
                (who == NULL || who->list == CONTACT_ALLOWED) && policy_hears(a, who, via);
     return who != NULL && who->list == CONTACT_ALLOWED && device_is_good(who, hello) &&
            policy_hears(a, who, via);
@@ -626,8 +626,7 @@ struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zo
 /* The first holders of an invite, up to its uses, are allowed without a request. */
 static struct contact *take_invited(struct app *a, ns_t now, const struct session *s)
 {
-    const struct invite_row *row =
-        invites_at(a->invites, false, session_hello(s)->secret_id - INVITE_SECRET_ID);
+    const struct invite_row *row = invites_by_mark(a->invites, session_hello(s)->secret_id);
     struct contact *who = NULL;
 
     if (row == NULL || contacts_add(a->contacts, 0, session_peer_id(s), "", CONTACT_ALLOWED,
@@ -699,8 +698,10 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
         p->is_used = false;
         if (c != NULL && q != NULL && q->call == NULL) {
             q->call = c;
-            call_connecting(c, now);
-            call_use_session(c, now, other);
+            if (!p->is_up) { /* else the INVITE is out already, and its dialog has moved */
+                call_connecting(c, now);
+                call_use_session(c, now, other);
+            }
         } else if (c != NULL) {
             call_abort(c, now, CAUSE_OFFLINE, NULL);
         }
