@@ -300,7 +300,8 @@ void app_set_self(struct app *a)
     for (size_t i = 0; i < invites_count(a->invites, false) && self.n_secrets < SESSIONS_SECRETS_MAX; i++) {
         struct session_secret *s = &self.secrets[self.n_secrets++];
 
-        *s = (struct session_secret){.class = SESSION_INVITE, .id = INVITE_SECRET_ID + (uint32_t)i};
+        *s = (struct session_secret){.class = SESSION_INVITE,
+                                     .id = invite_row_mark(invites_at(a->invites, false, i))};
         memcpy(s->secret, invites_at(a->invites, false, i)->X, KEY_BYTES);
     }
     self.hears_node = a->service != NULL;
@@ -574,11 +575,14 @@ static enum err load_files(struct app *a, struct err_detail *detail)
     a->history = history_create(p->history);
     a->inbox = inbox_create(p->requests);
     a->invites = invites_create(p->invites);
-    e = contacts_load(a->contacts, detail);
-    if (e == ERR_OK)
-        e = history_load(a->history, detail);
-    if (e == ERR_OK)
-        e = invites_load(a->invites, detail);
+    e = contacts_load(a->contacts, &aside);
+    if (e != ERR_OK)
+        return err_set(detail, e, "%s", aside.text);
+    if (aside.text[0] != '\0')
+        log_error(a->env, "%s", aside.text);
+    e = history_load(a->history, detail);
+    if (e == ERR_OK && invites_load(a->invites, &aside) != ERR_OK)
+        log_error(a->env, "%s", aside.text);
     if (e == ERR_OK && inbox_load(a->inbox, &aside) != ERR_OK)
         log_error(a->env, "%s", aside.text);
     if (e != ERR_OK || a->config.is_offline)
@@ -791,21 +795,28 @@ void app_network_changed(struct app *a, ns_t now)
     app_publish(a, now);
 }
 
+void app_contacts_moved(struct app *a, ns_t now)
+{
+    for (int i = 0; i < PEERS_MAX; i++) {
+        struct peer *p = &a->peers[i];
+
+        if (!p->is_used)
+            continue;
+        p->contact = app_contact_of(a, p->id);
+        if (p->contact == NULL || p->contact->list != CONTACT_ALLOWED)
+            reach_stop(p, now);
+    }
+    app_contacts_changed(a, now);
+}
+
 enum err app_reload(struct app *a, ns_t now, struct err_detail *detail)
 {
-    enum err e;
+    enum err e = contacts_load(a->contacts, detail);
 
-    for (int i = 0; i < PEERS_MAX; i++)
-        if (a->peers[i].is_used && a->peers[i].call == NULL)
-            reach_stop(&a->peers[i], now);
-    e = contacts_load(a->contacts, detail);
     if (e != ERR_OK)
         log_error(a->env, "%s", detail->text);
-    /* pointers moved: point again at the same people */
-    for (int i = 0; i < PEERS_MAX; i++)
-        if (a->peers[i].is_used)
-            a->peers[i].contact = app_contact_of(a, a->peers[i].id);
-    app_contacts_changed(a, now);
+    else
+        app_contacts_moved(a, now);
     return e;
 }
 

@@ -16,7 +16,6 @@
 #include "store/invites.h"
 
 #define PEERS_MAX        64 /* sessions with contacts, dialling or live */
-#define INVITE_SECRET_ID 16 /* session_secret.id of the first open invite */
 #define GUESTS_MAX       8  /* people called by ID who are no contacts */
 #define LATER_MAX        32 /* datagrams out of a session, or to ourselves: no layer is entered twice in one call */
 
@@ -112,6 +111,8 @@ void app_publish(struct app *a, ns_t now);
 void app_set_self(struct app *a);
 void app_self_input(struct app *a, ns_t now, const struct path *via, struct slice bytes);
 void app_contacts_changed(struct app *a, ns_t now);
+/* The same, and all pointers to contacts are void. */
+void app_contacts_moved(struct app *a, ns_t now);
 size_t app_own_addrs(struct app *a, struct zone *z, struct addr *out, size_t max, size_t *n_host);
 enum err app_start_zone(struct app *a, struct zone *z, const char *name, bool is_loopback,
                         struct err_detail *detail);

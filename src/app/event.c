@@ -284,7 +284,7 @@ cJSON *json_requests(struct app *a)
         for (size_t i = 0; i < inbox_count(a->inbox, out); i++)
             cJSON_AddItemToArray(list, request_json(inbox_at(a->inbox, out, i), i + 1));
     }
-    cJSON_AddNumberToObject(v, "dropped_today", inbox_dropped_today(a->inbox));
+    cJSON_AddNumberToObject(v, "dropped_today", inbox_dropped_today(a->inbox, env_wall_ms(a->env)));
     return v;
 }
 

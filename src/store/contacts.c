@@ -14,8 +14,16 @@ struct contacts {
     struct contact **items;
     size_t n;
     unsigned generation;
-    char *undo; /* contacts.json before the last change, or NULL */
+    struct change *undo; /* the last change of the lists */
+    size_t n_undo;
     ns_t undo_until;
+    bool is_loaded, owes_S;
+};
+
+/* One person of a change, as it was before it; NULL: not on the list. */
+struct change {
+    uint8_t id[KEY_BYTES];
+    struct contact *before;
 };
 
 static const char *const list_names[] = {"allowed", "blocked"};
@@ -49,12 +57,30 @@ static void free_all(struct contact **items, size_t n)
     mem_free(items);
 }
 
+static void free_changes(struct change *changes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        contact_free(changes[i].before);
+    mem_free(changes);
+}
+
+/* What is there to undo from now on; none when now is 0. */
+static void set_undo(struct contacts *c, ns_t now, struct change *changes, size_t n)
+{
+    free_changes(c->undo, c->n_undo);
+    c->undo = changes;
+    c->n_undo = n;
+    c->undo_until = now + CONTACTS_UNDO_NS;
+    if (now == 0)
+        set_undo(c, 1, NULL, 0);
+}
+
 void contacts_destroy(struct contacts *c)
 {
     if (c == NULL)
         return;
     free_all(c->items, c->n);
-    mem_free(c->undo);
+    free_changes(c->undo, c->n_undo);
     mem_free(c->path);
     mem_free(c->state_path);
     mem_free(c);
@@ -75,12 +101,27 @@ struct contact *contacts_at(const struct contacts *c, size_t i)
     return i < c->n ? c->items[i] : NULL;
 }
 
+bool contacts_owes_S(const struct contacts *c)
+{
+    return c->owes_S;
+}
+
+void contacts_paid_S(struct contacts *c)
+{
+    c->owes_S = false;
+}
+
+static struct contact *by_id(struct contact *const *items, size_t n, const uint8_t id[static KEY_BYTES])
+{
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(items[i]->id, id, KEY_BYTES) == 0)
+            return items[i];
+    return NULL;
+}
+
 struct contact *contacts_by_id(const struct contacts *c, const uint8_t id[static KEY_BYTES])
 {
-    for (size_t i = 0; i < c->n; i++)
-        if (memcmp(c->items[i]->id, id, KEY_BYTES) == 0)
-            return c->items[i];
-    return NULL;
+    return by_id(c->items, c->n, id);
 }
 
 static struct contact *by_name(struct contact *const *items, size_t n, const char *name)
@@ -273,19 +314,28 @@ static void read_entry(const cJSON *v, struct entry_check *x, struct contact *ou
     out->is_verified = cJSON_IsTrue(verified);
 }
 
-static void check_unique(struct contact **items, size_t n, struct entry_check *x)
+/* Within the text, and, for a text that is merged, with those who are there. */
+static void check_unique(struct contact **items, size_t n, const struct contacts *there,
+                         struct entry_check *x)
 {
+    const struct contact *other;
+
     for (size_t i = 0; i < n; i++) {
         if (memcmp(items[i]->id, items[n]->id, KEY_BYTES) == 0)
             fault(x, "id", "is listed twice");
         if (items[n]->name[0] != '\0' && strcmp(items[i]->name, items[n]->name) == 0)
             fault(x, "name", "is used twice");
     }
+    if (there == NULL)
+        return;
+    other = by_name(there->items, there->n, items[n]->name);
+    if (other != NULL && memcmp(other->id, items[n]->id, KEY_BYTES) != 0)
+        fault(x, "name", "is the name of another contact");
 }
 
 /* Text to contacts; ERR_CONFIG with every fault. */
-static enum err parse(const char *name, struct slice text, struct contact ***out, size_t *out_n,
-                      unsigned *bad, struct err_detail *detail)
+static enum err parse(const char *name, struct slice text, const struct contacts *there,
+                      struct contact ***out, size_t *out_n, unsigned *bad, struct err_detail *detail)
 {
     const char *slash = strrchr(name, '/');
     struct lines lines = {.name = slash != NULL ? slash + 1 : name};
@@ -317,7 +367,7 @@ static enum err parse(const char *name, struct slice text, struct contact ***out
             break;
         items[n] = mem_alloc(sizeof *items[n]);
         read_entry(v, &x, items[n]);
-        check_unique(items, n, &x);
+        check_unique(items, n, there, &x);
         n++;
     }
     cJSON_Delete(tree);
@@ -398,6 +448,7 @@ static cJSON *state_of(const struct contact *who)
     struct wr w;
 
     json_add_str(v, "id", id_format(who->id, id));
+    cJSON_AddBoolToObject(v, "allowed", who->list == CONTACT_ALLOWED);
     if (who->claimed[0] != '\0')
         json_add_str(v, "claimed", who->claimed);
     if (who->has_S) {
@@ -460,6 +511,7 @@ enum err contacts_save_state(struct contacts *c, struct err_detail *detail)
         return ERR_OK;
     }
     cJSON_AddNumberToObject(tree, "v", 1);
+    cJSON_AddBoolToObject(tree, "owes_s", c->owes_S);
     for (size_t i = 0; i < c->n; i++)
         cJSON_AddItemToArray(array, state_of(c->items[i]));
     text = json_print(tree);
@@ -504,7 +556,10 @@ static enum err load_state(struct contacts *c, struct err_detail *detail)
         who = contacts_by_id(c, id);
         if (who != NULL)
             take_state(who, v);
+        if (json_bool(v, "allowed", false) && (who == NULL || who->list != CONTACT_ALLOWED))
+            c->owes_S = true; /* struck off by hand, while we were away */
     }
+    c->owes_S = c->owes_S || json_bool(tree, "owes_s", false);
     cJSON_Delete(tree);
     return ERR_OK;
 }
@@ -524,8 +579,20 @@ static void carry_over(struct contact *to, const struct contact *from)
     secret_wipe(&read, sizeof read);
 }
 
+/* Whoever is allowed now and will not be knows S: a new one is owed to those who stay. */
+static void note_losses(struct contacts *c, struct contact *const *items, size_t n)
+{
+    for (size_t i = 0; i < c->n && !c->owes_S; i++) {
+        const struct contact *after = by_id(items, n, c->items[i]->id);
+
+        if (c->items[i]->list == CONTACT_ALLOWED && (after == NULL || after->list != CONTACT_ALLOWED))
+            c->owes_S = true;
+    }
+}
+
 static void take_items(struct contacts *c, struct contact **items, size_t n)
 {
+    note_losses(c, items, n);
     for (size_t i = 0; i < n; i++) {
         const struct contact *before = contacts_by_id(c, items[i]->id);
 
@@ -540,29 +607,30 @@ static void take_items(struct contacts *c, struct contact **items, size_t n)
 
 enum err contacts_load(struct contacts *c, struct err_detail *detail)
 {
-    struct contact **items;
+    struct contact **items = NULL;
     uint8_t *text;
-    size_t len, n;
+    size_t len, n = 0;
     unsigned bad;
-    bool is_first = c->items == NULL;
     enum err e;
 
     if (c->path == NULL)
         return ERR_OK;
     e = file_read(c->path, JSON_FILE_MAX, &text, &len, detail);
-
-    if (e == ERR_NOT_FOUND) {
-        take_items(c, NULL, 0);
-        return is_first ? load_state(c, detail) : ERR_OK;
+    if (e == ERR_OK) {
+        e = parse(c->path, slice_of(text, len), NULL, &items, &n, &bad, detail);
+        mem_free(text);
+    } else if (e == ERR_NOT_FOUND) {
+        e = ERR_OK;
     }
     if (e != ERR_OK)
         return e;
-    e = parse(c->path, slice_of(text, len), &items, &n, &bad, detail);
-    mem_free(text);
-    if (e != ERR_OK)
-        return e;
+    set_undo(c, 0, NULL, 0); /* a hand came in between */
     take_items(c, items, n);
-    return is_first ? load_state(c, detail) : ERR_OK;
+    if (c->is_loaded || c->state_path == NULL)
+        return ERR_OK;
+    e = load_state(c, detail);
+    c->is_loaded = e == ERR_OK;
+    return e;
 }
 
 enum err contacts_save(struct contacts *c, struct err_detail *detail)
@@ -578,19 +646,34 @@ enum err contacts_save(struct contacts *c, struct err_detail *detail)
     return e;
 }
 
-/* Write the list after a change; keep the text before it for undo. */
-static enum err commit(struct contacts *c, ns_t now, char *before, struct err_detail *detail)
+static struct contact *copy_of(const struct contact *who)
 {
-    enum err e = contacts_save(c, detail);
+    struct contact *copy = mem_alloc(sizeof *copy);
 
-    if (e == ERR_OK && now != 0) {
-        mem_free(c->undo);
-        c->undo = before;
-        c->undo_until = now + CONTACTS_UNDO_NS;
-    } else {
-        mem_free(before);
+    *copy = *who;
+    return copy;
+}
+
+/* Write the list after a change of one person; keep what was before for undo. `before` is taken. */
+static enum err commit(struct contacts *c, ns_t now, const uint8_t id[static KEY_BYTES],
+                       struct contact *before, struct err_detail *detail)
+{
+    const struct contact *after = contacts_by_id(c, id);
+    enum err e = contacts_save(c, detail);
+    struct change *change;
+
+    if (e != ERR_OK) {
+        contact_free(before);
+        return e;
     }
-    return e;
+    if (before != NULL && before->list == CONTACT_ALLOWED &&
+        (after == NULL || after->list != CONTACT_ALLOWED))
+        c->owes_S = true;
+    change = mem_alloc(sizeof *change);
+    memcpy(change->id, id, KEY_BYTES);
+    change->before = before;
+    set_undo(c, now, change, 1);
+    return ERR_OK;
 }
 
 static enum err check_name(const struct contacts *c, const struct contact *self, const char *name,
@@ -610,7 +693,6 @@ enum err contacts_add(struct contacts *c, ns_t now, const uint8_t id[static KEY_
                       struct err_detail *detail)
 {
     struct contact *who;
-    char *before;
     enum err e = check_name(c, NULL, name, detail);
 
     *out = contacts_by_id(c, id);
@@ -621,7 +703,6 @@ enum err contacts_add(struct contacts *c, ns_t now, const uint8_t id[static KEY_
         return e;
     if (c->n == CONTACTS_MAX)
         return err_set(detail, ERR_FULL, "There are %d contacts, no more fit.", CONTACTS_MAX);
-    before = contacts_print(c);
     who = mem_alloc(sizeof *who);
     memcpy(who->id, id, KEY_BYTES);
     snprintf(who->name, sizeof who->name, "%s", name);
@@ -629,7 +710,7 @@ enum err contacts_add(struct contacts *c, ns_t now, const uint8_t id[static KEY_
     who->added_ms = wall_ms;
     c->items = mem_resize(c->items, c->n + 1, sizeof(struct contact *));
     c->items[c->n++] = who;
-    e = commit(c, now, before, detail);
+    e = commit(c, now, id, NULL, detail);
     if (e != ERR_OK) {
         c->n--;
         contact_free(who);
@@ -643,11 +724,11 @@ enum err contacts_set_list(struct contacts *c, ns_t now, struct contact *who, en
                            struct err_detail *detail)
 {
     enum contact_list old = who->list;
-    char *before = contacts_print(c);
+    struct contact *before = copy_of(who);
     enum err e;
 
     who->list = list;
-    e = commit(c, now, before, detail);
+    e = commit(c, now, who->id, before, detail);
     if (e != ERR_OK)
         who->list = old;
     return e;
@@ -655,15 +736,15 @@ enum err contacts_set_list(struct contacts *c, ns_t now, struct contact *who, en
 
 enum err contacts_remove(struct contacts *c, ns_t now, struct contact *who, struct err_detail *detail)
 {
-    char *before = contacts_print(c);
+    struct contact *before = copy_of(who);
     size_t at = 0;
     enum err e;
 
-    while (at < c->n && c->items[at] != who)
+    while (c->items[at] != who)
         at++;
     memmove(c->items + at, c->items + at + 1, (c->n - at - 1) * sizeof(struct contact *));
     c->n--;
-    e = commit(c, now, before, detail);
+    e = commit(c, now, who->id, before, detail);
     if (e != ERR_OK) {
         memmove(c->items + at + 1, c->items + at, (c->n - at) * sizeof(struct contact *));
         c->items[at] = who;
@@ -678,17 +759,19 @@ enum err contacts_remove(struct contacts *c, ns_t now, struct contact *who, stru
 enum err contacts_rename(struct contacts *c, ns_t now, struct contact *who, const char *name,
                          struct err_detail *detail)
 {
-    char old[ID_NAME_BYTES], *before;
+    char old[ID_NAME_BYTES];
+    struct contact *before;
     enum err e = check_name(c, who, name, detail);
 
     if (e != ERR_OK)
         return e;
     if (name[0] == '\0')
         return err_set(detail, ERR_RANGE, "A name is needed.");
-    before = contacts_print(c);
     memcpy(old, who->name, sizeof old);
     snprintf(who->name, sizeof who->name, "%s", name);
-    e = commit(c, now, before, detail);
+    before = copy_of(who);
+    memcpy(before->name, old, sizeof old);
+    e = commit(c, now, who->id, before, detail);
     if (e != ERR_OK)
         memcpy(who->name, old, sizeof old);
     return e;
@@ -707,23 +790,85 @@ enum err contacts_set_verified(struct contacts *c, struct contact *who, bool is_
     return e;
 }
 
+/* A list of copies, with room for `extra` more: to be changed, and then taken whole or not at all. */
+static struct contact **copy_all(const struct contacts *c, size_t extra)
+{
+    struct contact **items = mem_array(c->n + extra, sizeof(struct contact *));
+
+    for (size_t i = 0; i < c->n; i++)
+        items[i] = copy_of(c->items[i]);
+    return items;
+}
+
+/* Make `items` the list and write it; when it cannot be written, all is as before. items is taken. */
+static enum err swap_in(struct contacts *c, struct contact **items, size_t n, struct err_detail *detail)
+{
+    struct contact **old = c->items;
+    size_t n_old = c->n;
+    enum err e;
+
+    c->items = items;
+    c->n = n;
+    e = contacts_save(c, detail);
+    if (e != ERR_OK) {
+        c->items = old;
+        c->n = n_old;
+        free_all(items, n);
+        return e;
+    }
+    c->items = old;
+    c->n = n_old;
+    note_losses(c, items, n);
+    c->items = items;
+    c->n = n;
+    free_all(old, n_old);
+    c->generation++;
+    return ERR_OK;
+}
+
+static void undo_one(struct contact **items, size_t *n, const struct change *change)
+{
+    struct contact *now = by_id(items, *n, change->id);
+    size_t at = 0;
+
+    if (change->before != NULL && now != NULL) {
+        memcpy(now->name, change->before->name, sizeof now->name);
+        now->list = change->before->list;
+        now->policy = change->before->policy;
+        now->is_verified = change->before->is_verified;
+    } else if (change->before != NULL) {
+        items[(*n)++] = copy_of(change->before);
+    } else if (now != NULL) {
+        while (items[at] != now)
+            at++;
+        memmove(items + at, items + at + 1, (*n - at - 1) * sizeof(struct contact *));
+        --*n;
+        contact_free(now);
+    }
+}
+
 enum err contacts_undo(struct contacts *c, ns_t now, struct err_detail *detail)
 {
     struct contact **items;
-    size_t n;
-    unsigned bad;
+    size_t n = c->n;
     enum err e;
 
-    if (c->undo == NULL || now > c->undo_until)
+    if (c->n_undo == 0 || now > c->undo_until)
         return err_set(detail, ERR_NOT_FOUND, "Nothing to undo.");
-    e = parse(c->path, slice_str(c->undo), &items, &n, &bad, detail);
+    items = copy_all(c, c->n_undo);
+    for (size_t i = 0; i < c->n_undo; i++)
+        undo_one(items, &n, &c->undo[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (by_name(items, i, items[i]->name) == NULL)
+            continue;
+        err_set(detail, ERR_EXISTS, "Another contact is called \"%s\" by now.", items[i]->name);
+        free_all(items, n);
+        return ERR_EXISTS;
+    }
+    e = swap_in(c, items, n, detail);
     if (e == ERR_OK)
-        take_items(c, items, n);
-    mem_free(c->undo);
-    c->undo = NULL;
-    if (e == ERR_OK)
-        e = load_state(c, detail); /* what was known of somebody who is back */
-    return e == ERR_OK ? contacts_save(c, detail) : e;
+        set_undo(c, 0, NULL, 0);
+    return e;
 }
 
 static bool is_same_entry(const struct contact *a, const struct contact *b)
@@ -732,48 +877,62 @@ static bool is_same_entry(const struct contact *a, const struct contact *b)
            a->is_verified == b->is_verified;
 }
 
+/* Merge `fresh` into copies of the list; each person that changes is noted for undo. fresh is taken. */
+static struct contact **merge(const struct contacts *c, struct contact **fresh, size_t n_fresh, size_t *n,
+                              struct change *changes, size_t *n_changes, struct contacts_import *out)
+{
+    struct contact **items = copy_all(c, n_fresh);
+
+    *n = c->n;
+    *n_changes = 0;
+    for (size_t i = 0; i < n_fresh; i++) {
+        struct contact *mine = by_id(items, c->n, fresh[i]->id);
+        struct change change = {.before = NULL};
+
+        memcpy(change.id, fresh[i]->id, KEY_BYTES);
+        if (mine == NULL) {
+            items[(*n)++] = fresh[i];
+            out->added++;
+        } else if (is_same_entry(mine, fresh[i])) {
+            out->same++;
+            contact_free(fresh[i]);
+            continue;
+        } else {
+            change.before = copy_of(mine);
+            carry_over(fresh[i], mine);
+            *mine = *fresh[i];
+            contact_free(fresh[i]);
+            out->changed++;
+        }
+        changes[(*n_changes)++] = change;
+    }
+    mem_free(fresh);
+    return items;
+}
+
 enum err contacts_import(struct contacts *c, ns_t now, const char *name, struct slice text,
                          struct contacts_import *out, struct err_detail *detail)
 {
-    struct contact **items;
-    char *before;
-    size_t n;
-    enum err e = parse(name, text, &items, &n, &out->bad, detail);
+    struct contact **fresh, **items;
+    struct change *changes;
+    size_t n_fresh, n, n_changes;
+    enum err e = parse(name, text, c, &fresh, &n_fresh, &out->bad, detail);
 
     out->added = out->changed = out->same = 0;
     if (e != ERR_OK)
         return e;
-    for (size_t i = 0; i < n; i++) {
-        const struct contact *other = by_name(c->items, c->n, items[i]->name);
-
-        if (other != NULL && memcmp(other->id, items[i]->id, KEY_BYTES) != 0) {
-            err_set(detail, ERR_CONFIG, "%s: contacts[%zu].name: another contact is called \"%s\"", name, i,
-                    other->name);
-            out->bad++;
-        }
-    }
-    if (c->n + n > CONTACTS_MAX)
-        out->bad++;
-    if (out->bad > 0) {
+    changes = mem_array(n_fresh + 1, sizeof *changes);
+    items = merge(c, fresh, n_fresh, &n, changes, &n_changes, out);
+    if (n > CONTACTS_MAX) {
+        out->bad = out->added;
         free_all(items, n);
-        return ERR_CONFIG;
+        e = err_set(detail, ERR_FULL, "With these there would be %zu contacts; %d fit.", n, CONTACTS_MAX);
+    } else {
+        e = swap_in(c, items, n, detail);
     }
-    before = contacts_print(c);
-    c->items = mem_resize(c->items, c->n + n, sizeof(struct contact *));
-    for (size_t i = 0; i < n; i++) {
-        struct contact *mine = contacts_by_id(c, items[i]->id);
-
-        if (mine == NULL) {
-            c->items[c->n++] = items[i];
-            out->added++;
-            continue;
-        }
-        out->same += is_same_entry(mine, items[i]);
-        out->changed += !is_same_entry(mine, items[i]);
-        carry_over(items[i], mine);
-        *mine = *items[i];
-        contact_free(items[i]);
-    }
-    mem_free(items);
-    return commit(c, now, before, detail);
+    if (e == ERR_OK)
+        set_undo(c, now, changes, n_changes);
+    else
+        free_changes(changes, n_changes);
+    return e;
 }

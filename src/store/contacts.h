@@ -58,13 +58,18 @@ struct contacts;
 /* NULL paths: in memory only. */
 struct contacts *contacts_create(const char *path, const char *state_path);
 void contacts_destroy(struct contacts *c); /* wipes secrets */
-/* Read both files; missing ones are empty. ERR_CONFIG with all errors, one a line, each "contacts.json:LINE: ..." */
+/* Read both files; missing ones are empty. ERR_CONFIG with all errors, one a line, each "contacts.json:LINE: ...".
+ * ERR_OK with words in detail: a damaged contacts.state was kept aside. */
 enum err contacts_load(struct contacts *c, struct err_detail *detail);
 /* Write contacts.json / contacts.state, whole. */
 enum err contacts_save(struct contacts *c, struct err_detail *detail);
 enum err contacts_save_state(struct contacts *c, struct err_detail *detail);
 /* Counts up whenever pointers may have become void. */
 unsigned contacts_generation(const struct contacts *c);
+/* Somebody who knew S is no longer allowed: a new S is owed to the others (THREATS.md §4.4). Kept in
+ * contacts.state until contacts_paid_S(). */
+bool contacts_owes_S(const struct contacts *c);
+void contacts_paid_S(struct contacts *c);
 
 size_t contacts_count(const struct contacts *c);
 struct contact *contacts_at(const struct contacts *c, size_t i);
@@ -72,7 +77,8 @@ struct contact *contacts_by_id(const struct contacts *c, const uint8_t id[static
 /* A petname, an ID in any form, or any unique part of a petname; NULL with a sentence. */
 struct contact *contacts_find(const struct contacts *c, const char *text, struct err_detail *detail);
 
-/* All of these check first, write the file, and change nothing when that fails. */
+/* All of these check first, write the file, and change nothing when that fails. now 0: a change nobody asked for,
+ * which cannot be undone, and after which nothing before it can. */
 enum err contacts_add(struct contacts *c, ns_t now, const uint8_t id[static KEY_BYTES], const char *name,
                       enum contact_list list, int64_t wall_ms, struct contact **out,
                       struct err_detail *detail);
@@ -83,13 +89,15 @@ enum err contacts_rename(struct contacts *c, ns_t now, struct contact *who, cons
                          struct err_detail *detail);
 enum err contacts_set_verified(struct contacts *c, struct contact *who, bool is_verified,
                                struct err_detail *detail);
-/* Take back the last change of the lists, within CONTACTS_UNDO_NS. ERR_NOT_FOUND when there is none. */
+/* Take back the last change of the lists, within CONTACTS_UNDO_NS; who comes back is known as before. ERR_NOT_FOUND
+ * when there is none, ERR_EXISTS when the name was given away since. All pointers are void after it. */
 enum err contacts_undo(struct contacts *c, ns_t now, struct err_detail *detail);
 
 struct contacts_import {
     unsigned added, changed, same, bad;
 };
-/* Merge a file in the form of contacts.json; all or nothing: with bad > 0 nothing changed. */
+/* Merge a file in the form of contacts.json; all or nothing: with bad > 0, or any error, nothing changed. All
+ * pointers are void after it. */
 enum err contacts_import(struct contacts *c, ns_t now, const char *name, struct slice text,
                          struct contacts_import *out, struct err_detail *detail);
 /* The text of contacts.json; free with mem_free(). */

@@ -10,6 +10,7 @@ struct history {
     cJSON **calls; /* oldest first */
     size_t n, n_lines;
     unsigned damaged;
+    bool is_torn; /* the last line has no end: a kill or a full disk cut it */
 };
 
 struct history *history_create(const char *path)
@@ -63,6 +64,7 @@ enum err history_load(struct history *h, struct err_detail *detail)
             h->damaged++;
         at += n + 1;
     }
+    h->is_torn = len > 0 && text[len - 1] != '\n';
     mem_free(text);
     return ERR_OK;
 }
@@ -81,8 +83,10 @@ static enum err rewrite(struct history *h, struct err_detail *detail)
     }
     e = file_replace(h->path, slice_str(all), 0600, detail);
     mem_free(all);
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
         h->n_lines = h->n;
+        h->is_torn = false;
+    }
     return e;
 }
 
@@ -99,7 +103,14 @@ enum err history_add_take(struct history *h, cJSON *call, struct err_detail *det
         mem_free(line);
         return rewrite(h, detail);
     }
+    if (h->is_torn) { /* what follows is a line of its own */
+        char *apart = mem_printf("\n%s", line);
+
+        mem_free(line);
+        line = apart;
+    }
     e = file_append_line(h->path, line, detail);
+    h->is_torn = e != ERR_OK;
     h->n_lines++;
     mem_free(line);
     return e;

@@ -232,7 +232,7 @@ enum err inbox_delete(struct inbox *b, bool is_out, const uint8_t id[static KEY_
         return ERR_OK;
     at = (size_t)(e - box->items);
     memmove(e, e + 1, (box->n - at - 1) * sizeof *e);
-    box->n--;
+    secret_wipe(&box->items[--box->n], sizeof *e);
     return save(b, detail);
 }
 
@@ -246,7 +246,7 @@ void inbox_count_dropped(struct inbox *b, int64_t wall_ms)
     b->dropped++;
 }
 
-unsigned inbox_dropped_today(const struct inbox *b)
+unsigned inbox_dropped_today(const struct inbox *b, int64_t wall_ms)
 {
-    return b->dropped;
+    return wall_ms / 86400000 == b->dropped_day ? b->dropped : 0;
 }

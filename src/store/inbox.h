@@ -43,7 +43,7 @@ const struct inbox_entry *inbox_by_id(const struct inbox *b, bool is_out, const 
 /* Forget the entry of that ID; fine when there is none. */
 enum err inbox_delete(struct inbox *b, bool is_out, const uint8_t id[static KEY_BYTES],
                       struct err_detail *detail);
-unsigned inbox_dropped_today(const struct inbox *b);
+unsigned inbox_dropped_today(const struct inbox *b, int64_t wall_ms);
 void inbox_count_dropped(struct inbox *b, int64_t wall_ms);
 
 #endif

@@ -95,6 +95,7 @@ enum err invites_load(struct invites *v, struct err_detail *detail)
 {
     uint8_t *text;
     size_t len;
+    double uses;
     cJSON *tree, *row;
     struct err_detail d;
     enum err e = v->path != NULL ? file_read(v->path, JSON_FILE_MAX, &text, &len, detail) : ERR_NOT_FOUND;
@@ -106,8 +107,14 @@ enum err invites_load(struct invites *v, struct err_detail *detail)
     e = json_parse(slice_of(text, len), NULL, NULL, &tree, &d);
     secret_wipe(text, len);
     mem_free(text);
-    if (e != ERR_OK)
-        return err_set(detail, ERR_PARSE, "%s:%s", v->path, d.text);
+    if (e != ERR_OK) {
+        char *aside = mem_printf("%s.damaged", v->path);
+
+        rename(v->path, aside);
+        err_set(detail, ERR_PARSE, "%s:%s (kept as %s)", v->path, d.text, aside);
+        mem_free(aside);
+        return ERR_PARSE;
+    }
     for (int k = 0; k < 2; k++) {
         struct list_of *l = &v->lists[k];
 
@@ -117,8 +124,11 @@ enum err invites_load(struct invites *v, struct err_detail *detail)
 
             if (l->n == l->max || !get_hex(row, "x", r->X) || !get_hex(row, "id", r->A))
                 continue;
+            uses = json_num(row, "uses", 1);
+            if (uses < 1 || uses > INVITE_USES_MAX)
+                continue;
             r->expires_s = (int64_t)json_num(row, "expires", 0);
-            r->uses = (unsigned)json_num(row, "uses", 1);
+            r->uses = (unsigned)uses;
             l->n++;
         }
     }
@@ -129,19 +139,23 @@ enum err invites_load(struct invites *v, struct err_detail *detail)
 static void remove_at(struct list_of *l, size_t i)
 {
     memmove(&l->rows[i], &l->rows[i + 1], (l->n - i - 1) * sizeof l->rows[0]);
-    l->n--;
+    secret_wipe(&l->rows[--l->n], sizeof l->rows[0]);
 }
 
 enum err invites_add(struct invites *v, bool is_held, const struct invite_row *row, struct err_detail *detail)
 {
     struct list_of *l = &v->lists[is_held];
+    enum err e;
 
     if (is_held)
         invites_drop_held(v, row->A);
     if (l->n == l->max)
         return err_set(detail, ERR_FULL, "%zu invites are open, no more fit.", l->n);
     l->rows[l->n++] = *row;
-    return save(v, detail);
+    e = save(v, detail);
+    if (e != ERR_OK)
+        remove_at(l, l->n - 1);
+    return e;
 }
 
 size_t invites_count(const struct invites *v, bool is_held)
@@ -152,6 +166,22 @@ size_t invites_count(const struct invites *v, bool is_held)
 const struct invite_row *invites_at(const struct invites *v, bool is_held, size_t i)
 {
     return i < v->lists[is_held].n ? &v->lists[is_held].rows[i] : NULL;
+}
+
+uint32_t invite_row_mark(const struct invite_row *row)
+{
+    uint8_t mark[4];
+
+    hash_once(sizeof mark, NULL, 0, slice_of(row->X, KEY_BYTES), mark);
+    return INVITE_MARK | (uint32_t)mark[0] << 16 | (uint32_t)mark[1] << 8 | mark[2];
+}
+
+const struct invite_row *invites_by_mark(const struct invites *v, uint32_t mark)
+{
+    for (size_t i = 0; i < v->lists[0].n; i++)
+        if (invite_row_mark(&v->lists[0].rows[i]) == mark)
+            return &v->lists[0].rows[i];
+    return NULL;
 }
 
 const struct invite_row *invites_held_of(const struct invites *v, const uint8_t A[static KEY_BYTES])
