@@ -441,17 +441,10 @@ static enum err do_contacts_rename(struct request_ctx *r)
 
 static enum err do_contacts_undo(struct request_ctx *r)
 {
-    enum err e;
+    enum err e = contacts_undo(r->a->contacts, r->now, &r->detail);
 
-    for (int i = 0; i < PEERS_MAX; i++)
-        if (r->a->peers[i].is_used)
-            r->a->peers[i].contact = NULL;
-    e = contacts_undo(r->a->contacts, r->now, &r->detail);
-    for (int i = 0; i < PEERS_MAX; i++)
-        if (r->a->peers[i].is_used)
-            r->a->peers[i].contact = app_contact_of(r->a, r->a->peers[i].id);
     if (e == ERR_OK)
-        app_contacts_changed(r->a, r->now);
+        app_contacts_moved(r->a, r->now);
     return e;
 }
 
@@ -469,7 +462,7 @@ static enum err do_contacts_import(struct request_ctx *r)
     cJSON_AddNumberToObject(r->out, "same", n.same);
     cJSON_AddNumberToObject(r->out, "bad", n.bad);
     if (e == ERR_OK)
-        app_contacts_changed(r->a, r->now);
+        app_contacts_moved(r->a, r->now);
     return e;
 }
 
