@@ -1,56 +1,58 @@
 #!/bin/sh
-# Run everything that was built for the tests: unit programs, scenarios, screens, commands.
-# Failures are printed whole; the last line is `N passed, N failed`.
-#   test.sh [VARIANT]     asan by default: build/VARIANT/{unit,scenario}
+# test.sh - everything that needs no root: unit tests, scenarios, screens, the command line. Run by `make test`.
+#
+# One line a program, a failure whole; the last line is `N passed, N failed`, counted in tests. B is the build to look into.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-variant=${1:-asan}
-passed=0
-failed=0
+B=${B:-build/asan}
+passed=0 failed=0
+out=$(mktemp) || exit 1
+trap 'rm -f "$out"' EXIT
 
-# cmocka: the summary is on stderr, the exit code is the number of failures.
-for t in build/"$variant"/unit/*/test_* build/"$variant"/scenario/test_*; do
-    case "$t" in *.d | *\**) continue ;; esac
-    out=$(timeout 240 "$t" 2>&1)
+# A cmocka program: its own count, and one failure more when it was killed.
+cmocka() {
+    "$1" >"$out" 2>&1
     code=$?
-    n=$(printf '%s\n' "$out" | sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s)\..*/\1/p' | head -n 1)
-    bad=$(printf '%s\n' "$out" | sed -n 's/^ *\([0-9]*\) FAILED TEST(S).*/\1/p' | head -n 1)
-    n=${n:-0}
-    bad=${bad:-0}
-    [ "$code" != 0 ] && [ "$bad" = 0 ] && bad=1
-    passed=$((passed + n))
-    failed=$((failed + bad))
-    if [ "$bad" != 0 ]; then
-        printf '%s\n' "$out" | tail -n 60
-        echo "  FAIL  $t"
-    else
-        echo "  ok    $t  $n"
-    fi
-done
+    good=$(grep -c '^\[       OK \]' "$out")
+    bad=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test(s), listed below:.*/\1/p' "$out" | tail -n 1)
+    [ $code -ne 0 ] && [ "${bad:-0}" -eq 0 ] && bad=1
+    tell "$1" $code "$good" "${bad:-0}"
+}
 
-# Drivers that print `N passed, N failed` themselves.
-for d in tests/screens/run.sh tests/screens/live.py tests/cli/run contrib/readme-screen.sh contrib/man/check.sh; do
-    [ -x "$d" ] || continue
-    out=$(timeout 240 "$d" 2>&1)
+# A script that ends with `N passed, N failed`.
+script() {
+    "$@" >"$out" 2>&1
     code=$?
-    line=$(printf '%s\n' "$out" | grep -E '^[0-9]+ passed, [0-9]+ failed' | tail -n 1)
-    if [ -n "$line" ]; then
-        passed=$((passed + ${line%% passed*}))
-        bad=${line#*passed, }
-        bad=${bad%% failed*}
-    else
-        bad=0
-        [ "$code" = 0 ] && passed=$((passed + 1))
-    fi
-    [ "$code" != 0 ] && [ "$bad" = 0 ] && bad=1
-    failed=$((failed + bad))
-    if [ "$bad" != 0 ]; then
-        printf '%s\n' "$out" | tail -n 60
-        echo "  FAIL  $d"
-    else
-        echo "  ok    $d  ${line:-ok}"
-    fi
-done
+    last=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$out" | tail -n 1)
+    good=$(echo "${last:-0 passed, 0 failed}" | cut -d' ' -f1)
+    bad=$(echo "${last:-0 passed, 0 failed}" | cut -d' ' -f3)
+    [ -z "$last" ] && [ $code -eq 0 ] && good=1
+    [ $code -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+    tell "$1" $code "$good" "$bad"
+}
 
+tell() {
+    passed=$((passed + $3)) failed=$((failed + $4))
+    if [ "$2" -eq 0 ]; then
+        echo "  ok    $1  $3 tests"
+    else
+        cat "$out"
+        echo "  FAIL  $1"
+    fi
+}
+
+n=0
+for t in "$B"/unit/*/test_* "$B"/scenario/test_*; do
+    [ -x "$t" ] && [ -f "$t" ] || continue
+    n=$((n + 1))
+    cmocka "$t"
+done
+if [ $n -eq 0 ]; then
+    echo "  FAIL  no test programs in $B (make test builds them)"
+    failed=1
+fi
+for t in tests/screens/run.sh tests/cli/run; do
+    [ -x "$t" ] && script "$t"
+done
 echo "$passed passed, $failed failed"
-[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+[ $failed -eq 0 ]
