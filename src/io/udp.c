@@ -12,6 +12,7 @@ struct udp {
     int fd;
     bool is_v6;
     uint16_t port;
+    uint32_t link;
     uint64_t send_failures;
     udp_recv_cb recv;
     void *arg;
@@ -124,11 +125,17 @@ void udp_close(struct udp *u)
 
 void udp_send(struct udp *u, const struct addr *to, struct slice bytes)
 {
+    struct addr with_link;
     struct sockaddr_storage ss;
     unsigned len;
 
     if (to->family == ADDR_NONE || (to->family == ADDR_V6 && !u->is_v6))
         return;
+    if (to->family == ADDR_V6 && to->scope == 0 && u->link != 0 && addr_class(to) == ADDR_LINK_LOCAL) {
+        with_link = *to;
+        with_link.scope = u->link;
+        to = &with_link;
+    }
     len = addr_to_sockaddr(to, u->is_v6, &ss);
     if (sendto(u->fd, bytes.data, bytes.len, MSG_DONTWAIT, (struct sockaddr *)&ss, len) < 0)
         u->send_failures++;
@@ -142,4 +149,9 @@ uint16_t udp_port(const struct udp *u)
 bool udp_has_v6(const struct udp *u)
 {
     return u->is_v6;
+}
+
+void udp_set_link(struct udp *u, uint32_t index)
+{
+    u->link = index;
 }

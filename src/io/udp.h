@@ -29,5 +29,7 @@ void udp_close(struct udp *u); /* accepts NULL */
 void udp_send(struct udp *u, const struct addr *to, struct slice bytes);
 uint16_t udp_port(const struct udp *u);
 bool udp_has_v6(const struct udp *u);
+/* The interface link-local addresses without a scope are on: such addresses come from others' messages. */
+void udp_set_link(struct udp *u, uint32_t index);
 
 #endif
