@@ -659,6 +659,29 @@ static char *copy(const char *text)
     return text != NULL ? mem_str(text) : NULL;
 }
 
+static void set_devices(struct calls *x, const struct calls_config *config)
+{
+    mem_free(x->input);
+    mem_free(x->output);
+    mem_free(x->ring_device);
+    x->config.input = x->input = copy(config->input);
+    x->config.output = x->output = copy(config->output);
+    x->config.ring_device = x->ring_device = copy(config->ring_device);
+}
+
+void calls_configure(struct calls *x, const struct calls_config *config)
+{
+    struct calls_config before = x->config;
+
+    x->config = *config;
+    memcpy(x->config.identity, before.identity, sizeof before.identity);
+    x->config.uri = before.uri;
+    x->config.name = before.name;
+    x->config.drive = before.drive;
+    x->config.is_silent = before.is_silent;
+    set_devices(x, config);
+}
+
 struct calls *calls_create(const struct calls_config *config, const struct calls_ops *ops,
                            const struct env *env)
 {
@@ -667,11 +690,7 @@ struct calls *calls_create(const struct calls_config *config, const struct calls
 
     x->config = *config;
     x->uri = copy(config->uri);
-    x->input = copy(config->input);
-    x->output = copy(config->output);
-    x->ring_device = copy(config->ring_device);
-    x->config.input = x->input;
-    x->config.output = x->output;
+    set_devices(x, config);
     x->ops = *ops;
     x->env = env;
     ua.uri = x->uri;
@@ -956,6 +975,8 @@ void call_info(const struct call *c, struct call_info *out)
                               .has_code = c->has_code,
                               .code = c->code,
                               .is_muted = c->is_muted,
+                              .has_no_input = c->has_no_input,
+                              .has_no_output = c->has_no_output,
                               .has_media = c->media != NULL || c->media_since != 0,
                               .alloc_slot = c->alloc_slot,
                               .volume_pct = c->volume_pct,

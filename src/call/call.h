@@ -129,9 +129,10 @@ struct call_info {
     bool is_outgoing;
     enum call_state state;
     enum call_cause cause;
-    const char *text;                                    /* reason or what, "" */
+    const char *text; /* reason or what; in a call: what is wrong with the sound; "" */
     int64_t since_ms, started_ms, answered_ms, ended_ms; /* wall clock; 0: not yet */
     bool has_path, has_code, is_muted, has_media, has_early_lookup;
+    bool has_no_input, has_no_output; /* silence stands in for a device that could not be opened */
     struct ice_path path;
     bool is_ipv6, is_same_network;
     int alloc_slot;  /* our allocation, or -1 */
@@ -144,6 +145,8 @@ struct call_info {
 
 struct calls *calls_create(const struct calls_config *config, const struct calls_ops *ops,
                            const struct env *env);
+/* Devices, coding and ring time of calls from now on; identity, names and drive stay. */
+void calls_configure(struct calls *x, const struct calls_config *config);
 /* Ends all calls without a word; ended() is not called. */
 void calls_destroy(struct calls *x, ns_t now);
 void calls_tick(struct calls *x, ns_t now);

@@ -256,8 +256,10 @@ static void media_event_cb_(void *arg, const struct media_event *ev)
 {
     struct call *c = arg;
 
-    if (ev->kind == MEDIA_DEVICE_LOST || ev->kind == MEDIA_DEVICE_CHANGED)
-        log_warn(c->owner->env, "call %u sound: %s", c->id, ev->text != NULL ? ev->text : "device changed");
+    if (ev->kind != MEDIA_DEVICE_LOST && ev->kind != MEDIA_DEVICE_CHANGED)
+        return;
+    snprintf(c->text, sizeof c->text, "%s", ev->text != NULL ? ev->text : "The sound device changed.");
+    log_warn(c->owner->env, "call %u sound: %s", c->id, c->text);
 }
 
 static void fill_media_cfg(struct call *c, const struct sdp *theirs, struct media_cfg *cfg)
@@ -300,6 +302,25 @@ static void fill_media_cfg(struct call *c, const struct sdp *theirs, struct medi
     }
 }
 
+/* A first call to Echo needs no sound card: the half that cannot be opened is silence there, and said so. */
+static enum err open_media(struct call *c, struct media_cfg *cfg, struct err_detail *detail)
+{
+    enum err e = media_create(cfg, c->owner->env, &c->media, detail);
+
+    if (e == ERR_OK || !c->policy.allow_loopback)
+        return e;
+    snprintf(c->text, sizeof c->text, "%.128s This call is silent.", detail->text);
+    log_warn(c->owner->env, "call %u: %s", c->id, c->text);
+    cfg->input = "null";
+    c->has_no_input = true;
+    e = media_create(cfg, c->owner->env, &c->media, detail);
+    if (e == ERR_OK)
+        return e;
+    cfg->output = "null";
+    c->has_no_output = true;
+    return media_create(cfg, c->owner->env, &c->media, detail);
+}
+
 enum err path_start_media(struct call *c, ns_t now, const struct sdp *theirs)
 {
     uint8_t tx[SRTP_KEY_BYTES], rx[SRTP_KEY_BYTES];
@@ -319,7 +340,7 @@ enum err path_start_media(struct call *c, ns_t now, const struct sdp *theirs)
     media_key(c, theirs->key_n, own ^ 1, rx);
     cfg.stream.tx_key = tx;
     cfg.stream.rx_key = rx;
-    e = media_create(&cfg, c->owner->env, &c->media, &detail);
+    e = open_media(c, &cfg, &detail);
     secret_wipe(tx, sizeof tx);
     secret_wipe(rx, sizeof rx);
     if (e == ERR_OK)

@@ -47,6 +47,7 @@ struct call {
     uint8_t payload_type, event_type, red_type;
 
     struct media *media;
+    bool has_no_input, has_no_output; /* silence stands in for the device */
     struct media_tone *tone;
     bool is_muted;
     int volume_pct, gain_db;
