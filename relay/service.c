@@ -723,6 +723,11 @@ void service_set_limits(struct service *svc, ns_t now, uint32_t max_calls, uint3
     knock_set_kbps(svc->knock, max_kbps / 50 > 32 ? max_kbps / 50 : 32);
 }
 
+void service_set_scope(struct service *svc, bool allow_local, bool hairpin_only)
+{
+    turn_server_set_scope(svc->turn, allow_local, hairpin_only);
+}
+
 void service_set_external(struct service *svc, const struct addr external[static 2])
 {
     memcpy(svc->external, external, sizeof svc->external);

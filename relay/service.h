@@ -110,6 +110,8 @@ void service_drain(struct service *svc, ns_t now, bool on);
 bool service_is_drained(const struct service *svc);
 void service_set_limits(struct service *svc, ns_t now, uint32_t max_calls, uint32_t max_kbps,
                         uint64_t monthly_bytes, double strangers_pct, enum service_for serve);
+/* relay.allow_local, relay.hairpin_only, for work from now on. */
+void service_set_scope(struct service *svc, bool allow_local, bool hairpin_only);
 void service_set_external(struct service *svc, const struct addr external[static 2]);
 enum err service_add_own(struct service *svc, const struct addr *own);
 /* Guest pass for a contact with pair secret T, to be given to it in a session (THREATS.md §4.12). */

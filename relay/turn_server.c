@@ -533,6 +533,12 @@ void turn_server_set_limits(struct turn_server *ts, uint32_t max_allocations, ui
     bucket_set(&ts->f.rate, max_kbps);
 }
 
+void turn_server_set_scope(struct turn_server *ts, bool allow_local, bool hairpin_only)
+{
+    ts->f.allow_local = allow_local;
+    ts->f.hairpin_only = hairpin_only || ts->ops.open_port == NULL;
+}
+
 void turn_server_set_external(struct turn_server *ts, const struct addr external[static 2])
 {
     for (int f = 0; f < N_FAMILIES; f++) {

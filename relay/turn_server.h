@@ -145,6 +145,8 @@ void turn_server_close(struct turn_server *ts, ns_t now, uint64_t id);
 /* Change the caps while running (a new config). */
 void turn_server_set_limits(struct turn_server *ts, uint32_t max_allocations, uint32_t max_kbps);
 /* Our outside address became known or changed; relayed addresses change with it. */
+/* Who may be forwarded to from now on; allocations that are there keep their permissions. */
+void turn_server_set_scope(struct turn_server *ts, bool allow_local, bool hairpin_only);
 void turn_server_set_external(struct turn_server *ts, const struct addr external[static 2]);
 /* An address of this machine, never to be a peer; at most 16. */
 enum err turn_server_add_own(struct turn_server *ts, const struct addr *own);
