@@ -21,6 +21,7 @@
 #define PORTS_MAX      16384
 #define LOG_FILE_MAX   (5 << 20)
 #define LOG_KEEP       3
+#define LOG_LINES      500
 #define PEERS_FILE_MAX 65536
 
 /* A relayed port. */
@@ -57,6 +58,12 @@ struct core {
         int fd;
         uint32_t call;
     } media[8];
+    struct {
+        int64_t at_ms;
+        enum log_level level;
+        char *text;
+    } lines[LOG_LINES]; /* the last ones, for the log screens; a ring */
+    size_t n_lines;     /* ever */
     int lock_fd, log_fd;
     enum log_level level;
     core_event_cb event;
@@ -91,6 +98,38 @@ void core_reopen_log(struct core *c)
     c->log_fd = open(c->files.log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
+static void keep_line(struct core *c, enum log_level level, const char *line)
+{
+    size_t i = c->n_lines++ % LOG_LINES;
+
+    mem_free(c->lines[i].text);
+    c->lines[i].text = mem_str(line);
+    c->lines[i].level = level;
+    c->lines[i].at_ms = env_wall_ms(io_env(c->io));
+}
+
+static cJSON *on_log_lines(void *arg)
+{
+    struct core *c = arg;
+    cJSON *list = cJSON_CreateArray();
+    size_t i = c->n_lines > LOG_LINES ? c->n_lines - LOG_LINES : 0;
+
+    for (; i < c->n_lines; i++) {
+        cJSON *line = cJSON_CreateObject();
+        time_t at = (time_t)(c->lines[i % LOG_LINES].at_ms / 1000);
+        char stamp[32];
+        struct tm tm;
+
+        gmtime_r(&at, &tm);
+        strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &tm);
+        cJSON_AddStringToObject(line, "at", stamp);
+        cJSON_AddStringToObject(line, "level", log_level_name(c->lines[i % LOG_LINES].level));
+        json_add_str(line, "text", c->lines[i % LOG_LINES].text);
+        cJSON_AddItemToArray(list, line);
+    }
+    return list;
+}
+
 /* "2026-11-22T12:04:02Z info call 7 ringing" to the file; stderr gets <N> levels when it is a journal. */
 void core_log(struct core *c, enum log_level level, const char *line)
 {
@@ -112,6 +151,7 @@ void core_log(struct core *c, enum log_level level, const char *line)
         else
             fputs(text, stderr);
     }
+    keep_line(c, level, line);
     if (c->log != NULL)
         c->log(c->log_arg, level, line);
     mem_free(text);
@@ -506,6 +546,7 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                   .media_fd = on_media_fd,
                                   .resolve = on_resolve,
                                   .start_echo = c->config.mode == APP_RELAY ? NULL : start_echo,
+                                  .log_lines = on_log_lines,
                                   .notify = on_notify};
     return app_create(&config, io_env(c->io), io_now(), &c->app, detail);
 }
@@ -565,6 +606,8 @@ void core_destroy(struct core *c)
     io_set_main_udp(c->io, NULL);
     config_destroy(c->settings);
     keyring_wipe(&c->keys);
+    for (size_t i = 0; i < LOG_LINES; i++)
+        mem_free(c->lines[i].text);
     if (c->log_fd >= 0)
         close(c->log_fd);
     if (c->lock_fd >= 0)

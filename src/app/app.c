@@ -703,6 +703,8 @@ void app_destroy(struct app *a, ns_t now)
         save(a);
     for (int i = 0; i < GUESTS_MAX; i++)
         mem_free(a->guests[i]);
+    for (unsigned i = 0; i < a->n_undo; i++)
+        mem_free(a->undo[i].value);
     mem_free(a->echo);
     contacts_destroy(a->contacts);
     history_destroy(a->history);
@@ -839,6 +841,8 @@ static void tick_slowly(struct app *a, ns_t now)
     if (now >= a->network_at) {
         a->network_at = now + NETWORK_NS;
         event_network(a);
+        if (a->service_is_relay)
+            event_relay(a);
     }
     if (now >= a->save_at) {
         a->save_at = now + SAVE_NS;

@@ -49,6 +49,8 @@ struct app_ops {
     bool (*gateway)(void *arg, struct addr *gateway, struct addr *inside);
     /* Ask the router by UPnP IGD for the UDP port, or give it back; news come by app_port_mapped(). May be NULL. */
     void (*map_port)(void *arg, uint16_t port, bool is_on);
+    /* The last lines of the log: an array of {"at":"…Z","level":"info","text":"…"}, for the caller. May be NULL. */
+    cJSON *(*log_lines)(void *arg);
     /* The desktop hook (notify.command). May be NULL. */
     void (*notify)(void *arg, const char *event, const char *name);
 };

@@ -15,9 +15,11 @@
 #include "store/inbox.h"
 #include "store/invites.h"
 
-#define PEERS_MAX        64 /* sessions with contacts, dialling or live */
-#define GUESTS_MAX       8  /* people called by ID who are no contacts */
-#define LATER_MAX        32 /* datagrams out of a session, or to ourselves: no layer is entered twice in one call */
+#define PEERS_MAX         64 /* sessions with contacts, dialling or live */
+#define GUESTS_MAX        8  /* people called by ID who are no contacts */
+#define SETTINGS_UNDO_MAX 16
+#define TOLD_MAX          32 /* people waited for */
+#define LATER_MAX         32 /* datagrams out of a session, or to ourselves: no layer is entered twice in one call */
 
 enum presence {
     PRESENCE_NEWS_NONE,
@@ -102,6 +104,14 @@ struct app {
     enum dht_state last_state;
     unsigned missed;
     bool state_is_dirty, wants_peers;
+    struct setting_undo {
+        enum config_key key;
+        char *value; /* as JSON */
+    } undo[SETTINGS_UNDO_MAX];
+    unsigned n_undo;
+    uint8_t told[TOLD_MAX][KEY_BYTES]; /* we are told when they come online */
+    unsigned n_told;
+    int64_t relay_since_ms;
     uint32_t n_history;
     bool had_calls;
 };
@@ -141,6 +151,8 @@ void reach_goodbye(struct app *a, ns_t now);
 
 /* phone.c: calls */
 void phone_create(struct app *a);
+/* What the settings say about calls; strings are borrowed from them. */
+void phone_calls_config(const struct app *a, struct calls_config *out);
 void phone_tick(struct app *a, ns_t now); /* answers what is answered without asking */
 enum err phone_dial(struct app *a, ns_t now, const char *to, const struct call_audio *audio,
                     struct call **out, struct err_detail *detail);
@@ -158,6 +170,7 @@ void event_call(struct app *a, const struct call *c);
 void event_presence(struct app *a, const struct contact *who);
 void event_request(struct app *a);
 void event_network(struct app *a);
+void event_relay(struct app *a);
 cJSON *json_call(struct app *a, const struct call *c);
 cJSON *json_status(struct app *a);
 cJSON *json_network(struct app *a);

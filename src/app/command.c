@@ -2,24 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "app/app_priv.h"
+#include "app/command_priv.h"
 #include "base/mem.h"
 #include "crypto/idtext.h"
 #include "crypto/invite.h"
-
-struct request_ctx {
-    struct app *a;
-    ns_t now;
-    const cJSON *in;
-    cJSON *out; /* the answer; verbs add members */
-    struct err_detail detail;
-};
-
-struct verb {
-    const char *name;
-    enum err (*run)(struct request_ctx *r);
-    bool needs_network;
-};
 
 /* All members of a tree move into the answer. */
 static void merge(cJSON *out, cJSON *tree)
@@ -32,7 +18,7 @@ static void merge(cJSON *out, cJSON *tree)
     cJSON_Delete(tree);
 }
 
-static enum err usage(struct request_ctx *r, const char *member)
+enum err command_usage(struct request_ctx *r, const char *member)
 {
     return err_set(&r->detail, ERR_PARSE, "\"%s\" is missing.", member);
 }
@@ -66,7 +52,8 @@ static enum err do_requests(struct request_ctx *r)
 
 static enum err do_history(struct request_ctx *r)
 {
-    r->a->missed = 0;
+    if (!json_bool(r->in, "keep", false)) /* "keep": nobody looks at it yet */
+        r->a->missed = 0;
     merge(r->out, json_history(r->a));
     return ERR_OK;
 }
@@ -113,7 +100,7 @@ static enum err do_call(struct request_ctx *r)
     enum err e;
 
     if (to == NULL)
-        return usage(r, "to");
+        return command_usage(r, "to");
     e = phone_dial(r->a, r->now, to, has_files ? &audio : NULL, &c, &r->detail);
     if (e == ERR_OK && c != NULL)
         cJSON_AddNumberToObject(r->out, "call", call_id(c));
@@ -132,13 +119,40 @@ static struct call *the_call(struct request_ctx *r)
     return c;
 }
 
+/* The call people talk in: by number, else the newest one that is not held by us, else the newest. */
+static struct call *talking_call(struct request_ctx *r)
+{
+    struct call *best = NULL, *c;
+
+    if (cJSON_GetObjectItemCaseSensitive(r->in, "call") != NULL)
+        return the_call(r);
+    for (size_t i = 0; (c = calls_at(r->a->calls, i)) != NULL; i++) {
+        enum call_state s = call_get_state(c);
+
+        if (s == CALL_INCOMING || s == CALL_ENDED)
+            continue;
+        if (best == NULL || call_get_state(best) == CALL_HELD_LOCAL ||
+            (s != CALL_HELD_LOCAL && call_id(c) > call_id(best)))
+            best = c;
+    }
+    if (best == NULL)
+        err_set(&r->detail, ERR_NOT_FOUND, "There is no call.");
+    return best;
+}
+
+/* Answering a second call holds the first. */
 static enum err do_answer(struct request_ctx *r)
 {
-    struct call *c = the_call(r);
+    struct call *c = the_call(r), *other;
 
     if (c == NULL)
         return ERR_NOT_FOUND;
-    return call_answer(c, r->now) == ERR_OK ? ERR_OK : err_set(&r->detail, ERR_STATE, "No call is ringing.");
+    if (call_answer(c, r->now) != ERR_OK)
+        return err_set(&r->detail, ERR_STATE, "No call is ringing.");
+    for (size_t i = 0; (other = calls_at(r->a->calls, i)) != NULL; i++)
+        if (other != c && call_get_state(other) == CALL_IN_CALL)
+            call_hold(other, r->now, true);
+    return ERR_OK;
 }
 
 static enum err do_hangup(struct request_ctx *r)
@@ -168,21 +182,21 @@ static enum err in_call(struct request_ctx *r, enum err e)
 
 static enum err do_mute(struct request_ctx *r)
 {
-    struct call *c = the_call(r);
+    struct call *c = talking_call(r);
 
     return c == NULL ? ERR_NOT_FOUND : in_call(r, call_mute(c, json_bool(r->in, "on", true)));
 }
 
 static enum err do_hold(struct request_ctx *r)
 {
-    struct call *c = the_call(r);
+    struct call *c = talking_call(r);
 
     return c == NULL ? ERR_NOT_FOUND : in_call(r, call_hold(c, r->now, json_bool(r->in, "on", true)));
 }
 
 static enum err do_volume(struct request_ctx *r)
 {
-    struct call *c = the_call(r);
+    struct call *c = talking_call(r);
     int pct = (int)json_num(r->in, "pct", 100);
 
     if (c == NULL)
@@ -194,7 +208,7 @@ static enum err do_volume(struct request_ctx *r)
 
 static enum err do_gain(struct request_ctx *r)
 {
-    struct call *c = the_call(r);
+    struct call *c = talking_call(r);
     int db = (int)json_num(r->in, "db", 0);
 
     if (c == NULL)
@@ -206,13 +220,13 @@ static enum err do_gain(struct request_ctx *r)
 
 static enum err do_dtmf(struct request_ctx *r)
 {
-    struct call *c = the_call(r);
+    struct call *c = talking_call(r);
     const char *digits = json_str(r->in, "digits", NULL);
 
     if (c == NULL)
         return ERR_NOT_FOUND;
     if (digits == NULL)
-        return usage(r, "digits");
+        return command_usage(r, "digits");
     return call_dtmf(c, digits) == ERR_OK
                ? ERR_OK
                : err_set(&r->detail, ERR_RANGE, "Tones are 0 to 9, *, # and A to D, in a call.");
@@ -220,12 +234,12 @@ static enum err do_dtmf(struct request_ctx *r)
 
 /* ---- lists ---- */
 
-static struct contact *contact_arg(struct request_ctx *r)
+struct contact *command_contact(struct request_ctx *r)
 {
     const char *text = json_str(r->in, "contact", NULL);
 
     if (text == NULL) {
-        usage(r, "contact");
+        command_usage(r, "contact");
         return NULL;
     }
     return contacts_find(r->a->contacts, text, &r->detail);
@@ -365,7 +379,7 @@ static enum err do_contacts_add(struct request_ctx *r)
     enum err e;
 
     if (text == NULL)
-        return usage(r, "contact");
+        return command_usage(r, "contact");
     if (invite_is(text))
         return add_invite(r, text, given);
     e = id_parse(text, id, name, &r->detail);
@@ -379,7 +393,7 @@ static enum err do_contacts_add(struct request_ctx *r)
 
 static enum err set_list(struct request_ctx *r, enum contact_list list)
 {
-    struct contact *who = contact_arg(r);
+    struct contact *who = command_contact(r);
     const char *text = json_str(r->in, "contact", "");
     uint8_t id[KEY_BYTES];
     enum err e;
@@ -411,7 +425,7 @@ static enum err do_contacts_block(struct request_ctx *r)
 
 static enum err do_contacts_remove(struct request_ctx *r)
 {
-    struct contact *who = contact_arg(r);
+    struct contact *who = command_contact(r);
     enum err e;
 
     if (who == NULL)
@@ -425,14 +439,14 @@ static enum err do_contacts_remove(struct request_ctx *r)
 
 static enum err do_contacts_rename(struct request_ctx *r)
 {
-    struct contact *who = contact_arg(r);
+    struct contact *who = command_contact(r);
     const char *name = json_str(r->in, "name", NULL);
     enum err e;
 
     if (who == NULL)
         return ERR_NOT_FOUND;
     if (name == NULL)
-        return usage(r, "name");
+        return command_usage(r, "name");
     e = contacts_rename(r->a->contacts, r->now, who, name, &r->detail);
     if (e == ERR_OK)
         event_presence(r->a, who);
@@ -455,7 +469,7 @@ static enum err do_contacts_import(struct request_ctx *r)
     enum err e;
 
     if (text == NULL)
-        return usage(r, "text");
+        return command_usage(r, "text");
     e = contacts_import(r->a->contacts, r->now, name, slice_str(text), &n, &r->detail);
     cJSON_AddNumberToObject(r->out, "added", n.added);
     cJSON_AddNumberToObject(r->out, "changed", n.changed);
@@ -477,7 +491,7 @@ static enum err do_contacts_export(struct request_ctx *r)
 
 static enum err do_verify(struct request_ctx *r)
 {
-    struct contact *who = contact_arg(r);
+    struct contact *who = command_contact(r);
     enum err e;
 
     if (who == NULL)
@@ -576,7 +590,7 @@ static enum err do_requests_send(struct request_ctx *r)
     enum err e;
 
     if (text == NULL)
-        return usage(r, "to");
+        return command_usage(r, "to");
     e = id_parse(text, id, NULL, &r->detail);
     if (e != ERR_OK)
         return e;
@@ -595,23 +609,12 @@ static enum err do_requests_send(struct request_ctx *r)
 
 /* ---- settings, network ---- */
 
-static enum err do_config_set(struct request_ctx *r)
-{
-    const char *key = json_str(r->in, "key", NULL), *value = json_str(r->in, "value", NULL);
-
-    if (key == NULL || value == NULL)
-        return usage(r, key == NULL ? "key" : "value");
-    if (r->a->config.paths.config == NULL)
-        return err_set(&r->detail, ERR_STATE, "There is no configuration file here.");
-    return config_set(r->a->settings, r->a->config.paths.config, key, value, &r->detail);
-}
-
 static enum err do_peer_add(struct request_ctx *r)
 {
     const char *text = json_str(r->in, "addr", NULL);
 
     if (text == NULL)
-        return usage(r, "addr");
+        return command_usage(r, "addr");
     if (r->a->config.ops.resolve == NULL)
         return err_set(&r->detail, ERR_UNSUPPORTED, "No names can be resolved here.");
     r->a->config.ops.resolve(r->a->config.ops.arg, text);
@@ -631,7 +634,7 @@ static enum err do_relays_never(struct request_ctx *r)
     enum err e;
 
     if (text == NULL)
-        return usage(r, "relay");
+        return command_usage(r, "relay");
     e = node_parse(text, node[0], &r->detail);
     if (e == ERR_OK && r->a->relays != NULL)
         relays_never(r->a->relays, (const uint8_t(*)[32])node, 1);
@@ -677,7 +680,6 @@ static const struct verb verbs[] = {
     {"messages", do_messages, false},
     {"voicemail", do_voicemail, false},
     {"config_show", do_config_show, false},
-    {"config_set", do_config_set, false},
     {"call", do_call, true},
     {"answer", do_answer, true},
     {"decline", do_hangup, true},
@@ -698,16 +700,19 @@ static const struct verb verbs[] = {
 static enum err run(struct request_ctx *r)
 {
     const char *cmd = json_str(r->in, "cmd", NULL);
+    const struct verb *v = NULL;
 
     if (cmd == NULL)
-        return usage(r, "cmd");
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-        if (strcmp(verbs[i].name, cmd) != 0)
-            continue;
-        if (verbs[i].needs_network && r->a->sessions == NULL)
-            return err_set(&r->detail, ERR_STATE, "This needs a running core.");
-        return verbs[i].run(r);
-    }
+        return command_usage(r, "cmd");
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0] && v == NULL; i++)
+        if (strcmp(verbs[i].name, cmd) == 0)
+            v = &verbs[i];
+    if (v == NULL)
+        v = command_setup_find(cmd);
+    if (v != NULL && v->needs_network && r->a->sessions == NULL)
+        return err_set(&r->detail, ERR_STATE, "This needs a running core.");
+    if (v != NULL)
+        return v->run(r);
     return err_set(&r->detail, ERR_UNSUPPORTED, "Unknown command \"%.32s\".", cmd);
 }
 

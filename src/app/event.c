@@ -8,6 +8,8 @@
 #include "crypto/code.h"
 #include "crypto/idtext.h"
 
+#define FORWARDS_SHOWN 100
+
 void json_time(cJSON *object, const char *key, int64_t wall_ms)
 {
     char text[40];
@@ -127,8 +129,8 @@ static void add_extra(struct app *a, cJSON *v, const struct call_info *i, const 
     add_num(v, "delay_ms", round(i->stats.delay_ms), i->has_media && i->stats.delay_ms >= 0);
     cJSON_AddBoolToObject(v, "muted", i->is_muted);
     add_num(v, "volume_pct", i->volume_pct, true);
-    json_add_str(v, "mic", config_str(a->settings, CFG_AUDIO_INPUT));
-    json_add_str(v, "speaker", config_str(a->settings, CFG_AUDIO_OUTPUT));
+    json_add_str(v, "mic", i->has_no_input ? "none" : config_str(a->settings, CFG_AUDIO_INPUT));
+    json_add_str(v, "speaker", i->has_no_output ? "none" : config_str(a->settings, CFG_AUDIO_OUTPUT));
     cJSON_AddBoolToObject(v, "fec", i->stats.has_fec);
     if (relay != NULL) {
         int score = relays_score(a->relays, relay);
@@ -200,6 +202,23 @@ static const char *presence_token(const struct app *a, const struct contact *who
     return tokens[reach_presence(a, who)];
 }
 
+/* How the last call with them went; Echo has a new ID at each start, so it is known by its name. */
+static void add_last_call(const struct app *a, cJSON *v, const char *peer, const char *name)
+{
+    const cJSON *row, *last = NULL;
+
+    for (size_t i = 0; last == NULL && (row = history_at(a->history, i)) != NULL; i++) {
+        const char *key = peer != NULL ? "peer" : "name";
+
+        if (strcmp(json_str(row, key, ""), peer != NULL ? peer : name) == 0)
+            last = row;
+    }
+    json_add_str(v, "last_call", json_str(last, "since", NULL));
+    add_num(v, "last_length", json_num(last, "length", 0), json_num(last, "length", 0) > 0);
+    json_add_str(v, "last_cause", json_str(last, "cause", NULL));
+    json_add_str(v, "last_dir", json_str(last, "dir", NULL));
+}
+
 static cJSON *echo_json(struct app *a)
 {
     cJSON *v = cJSON_CreateObject();
@@ -213,22 +232,22 @@ static cJSON *echo_json(struct app *a)
     cJSON_AddBoolToObject(v, "verified", false);
     json_add_str(v, "presence", "online");
     json_time(v, "seen", env_wall_ms(a->env));
-    json_time(v, "last_call", 0);
+    add_last_call(a, v, NULL, APP_ECHO_NAME);
     return v;
 }
 
 cJSON *json_contact(struct app *a, const struct contact *who)
 {
     cJSON *v = cJSON_CreateObject();
-    char code[SAFETY_NUMBER_BYTES];
+    char code[SAFETY_NUMBER_BYTES], id[ID_TEXT_BYTES];
 
-    add_id(v, "id", who->id);
+    json_add_str(v, "id", id_format(who->id, id));
     json_add_str(v, "name", who->name[0] != '\0' ? who->name : NULL);
     json_add_str(v, "list", who->list == CONTACT_BLOCKED ? "blocked" : who->has_S ? "allowed" : "asked");
     cJSON_AddBoolToObject(v, "verified", who->is_verified);
     json_add_str(v, "presence", presence_token(a, who));
     json_time(v, "seen", who->seen_ms);
-    json_time(v, "last_call", who->last_call_ms);
+    add_last_call(a, v, id, NULL);
     json_add_str(v, "claimed", who->claimed[0] != '\0' ? who->claimed : NULL);
     if (a->keys != NULL)
         json_add_str(v, "code", safety_number(a->keys->identity.pub, who->id, code));
@@ -246,6 +265,20 @@ cJSON *json_contacts(struct app *a)
     return v;
 }
 
+/* Asked by `notify`, and here now: told once. */
+static bool is_waited_for(struct app *a, const struct contact *who)
+{
+    if (reach_presence(a, who) != PRESENCE_NEWS_ONLINE)
+        return false;
+    for (unsigned i = 0; i < a->n_told; i++) {
+        if (memcmp(a->told[i], who->id, KEY_BYTES) != 0)
+            continue;
+        memmove(a->told[i], a->told[--a->n_told], KEY_BYTES);
+        return true;
+    }
+    return false;
+}
+
 void event_presence(struct app *a, const struct contact *who)
 {
     cJSON *v;
@@ -254,6 +287,11 @@ void event_presence(struct app *a, const struct contact *who)
         return;
     v = new_event("presence");
     cJSON_AddItemToObject(v, "contact", json_contact(a, who));
+    if (is_waited_for(a, who)) {
+        cJSON_AddBoolToObject(v, "notify", true);
+        if (a->config.ops.notify != NULL)
+            a->config.ops.notify(a->config.ops.arg, "online", who->name);
+    }
     event_emit(a, v);
 }
 
@@ -337,6 +375,36 @@ void event_network(struct app *a)
     event_emit(a, v);
 }
 
+void event_relay(struct app *a)
+{
+    cJSON *v;
+
+    if (a->config.ops.event == NULL || a->service == NULL)
+        return;
+    v = new_event("relay");
+    cJSON_AddItemToObject(v, "relay", json_relay(a));
+    event_emit(a, v);
+}
+
+/* Whose calls they are is not known here, and not said. */
+static void add_forwards(struct app *a, cJSON *v)
+{
+    struct service_call calls[FORWARDS_SHOWN];
+    size_t n = service_calls(a->service, a->now, calls, FORWARDS_SHOWN);
+    cJSON *list = cJSON_AddArrayToObject(v, "forwards");
+
+    for (size_t i = 0; i < n; i++) {
+        cJSON *f = cJSON_CreateObject();
+
+        cJSON_AddNumberToObject(f, "n", calls[i].number);
+        json_time(f, "since", env_wall_ms(a->env) - (int64_t)(calls[i].age / NS_PER_MS));
+        cJSON_AddNumberToObject(f, "kbps", calls[i].kbps);
+        cJSON_AddNumberToObject(f, "packets", (double)calls[i].packets);
+        cJSON_AddNumberToObject(f, "lost", (double)calls[i].lost);
+        cJSON_AddItemToArray(list, f);
+    }
+}
+
 cJSON *json_relay(struct app *a)
 {
     cJSON *v = cJSON_CreateObject(), *today;
@@ -346,7 +414,8 @@ cJSON *json_relay(struct app *a)
     if (!a->service_is_relay)
         return v;
     service_stats(a->service, a->now, &s);
-    json_time(v, "since", a->started_ms);
+    json_time(v, "since", a->relay_since_ms > 0 ? a->relay_since_ms : a->started_ms);
+    cJSON_AddBoolToObject(v, "draining", s.is_draining);
     add_num(v, "score", s.my_score, s.my_score >= 0);
     cJSON_AddNumberToObject(v, "calls", s.calls);
     cJSON_AddNumberToObject(v, "max_calls", s.max_calls);
@@ -360,6 +429,7 @@ cJSON *json_relay(struct app *a)
     cJSON_AddNumberToObject(today, "refused_full", s.refused_full_today);
     cJSON_AddNumberToObject(today, "refused_not_allowed", s.refused_not_allowed_today);
     cJSON_AddNumberToObject(today, "failed", s.failed_today);
+    add_forwards(a, v);
     return v;
 }
 

@@ -192,23 +192,32 @@ static void on_media_fd(void *arg, struct call *c, int fd, bool is_on)
     a->config.ops.media_fd(a->config.ops.arg, call_id(c), fd, is_on);
 }
 
+void phone_calls_config(const struct app *a, struct calls_config *out)
+{
+    *out = (struct calls_config){.name = config_str(a->settings, CFG_IDENTITY_NAME),
+                                 .drive = a->config.drive,
+                                 .input = config_str(a->settings, CFG_AUDIO_INPUT),
+                                 .output = config_str(a->settings, CFG_AUDIO_OUTPUT),
+                                 .ring_device = config_str(a->settings, CFG_AUDIO_RING_DEVICE),
+                                 .bitrate = (uint32_t)config_int(a->settings, CFG_AUDIO_BITRATE),
+                                 .frame_ms = (unsigned)config_int(a->settings, CFG_AUDIO_FRAME_MS),
+                                 .jitter_min_ms = (unsigned)config_int(a->settings, CFG_AUDIO_JITTER_MIN_MS),
+                                 .jitter_max_ms = (unsigned)config_int(a->settings, CFG_AUDIO_JITTER_MAX_MS),
+                                 .has_fec = config_bool(a->settings, CFG_AUDIO_FEC),
+                                 .is_variable = config_bool(a->settings, CFG_AUDIO_DTX),
+                                 .has_echo_cancel = config_bool(a->settings, CFG_AUDIO_ECHO_CANCEL),
+                                 .has_noise_suppress = config_bool(a->settings, CFG_AUDIO_NOISE_SUPPRESS),
+                                 .is_silent = a->config.is_silent || a->config.mode != APP_PHONE,
+                                 .ring_ns = (ns_t)config_int(a->settings, CFG_CALL_RING_S) * NS_PER_S};
+    if (a->config.mode == APP_ECHO) { /* no device: it says again what it hears */
+        out->input = out->output = "null";
+        out->is_silent = true;
+    }
+}
+
 void phone_create(struct app *a)
 {
-    struct calls_config config = {.name = config_str(a->settings, CFG_IDENTITY_NAME),
-                                  .drive = a->config.drive,
-                                  .input = config_str(a->settings, CFG_AUDIO_INPUT),
-                                  .output = config_str(a->settings, CFG_AUDIO_OUTPUT),
-                                  .ring_device = config_str(a->settings, CFG_AUDIO_RING_DEVICE),
-                                  .bitrate = (uint32_t)config_int(a->settings, CFG_AUDIO_BITRATE),
-                                  .frame_ms = (unsigned)config_int(a->settings, CFG_AUDIO_FRAME_MS),
-                                  .jitter_min_ms = (unsigned)config_int(a->settings, CFG_AUDIO_JITTER_MIN_MS),
-                                  .jitter_max_ms = (unsigned)config_int(a->settings, CFG_AUDIO_JITTER_MAX_MS),
-                                  .has_fec = config_bool(a->settings, CFG_AUDIO_FEC),
-                                  .is_variable = config_bool(a->settings, CFG_AUDIO_DTX),
-                                  .has_echo_cancel = config_bool(a->settings, CFG_AUDIO_ECHO_CANCEL),
-                                  .has_noise_suppress = config_bool(a->settings, CFG_AUDIO_NOISE_SUPPRESS),
-                                  .is_silent = a->config.is_silent || a->config.mode != APP_PHONE,
-                                  .ring_ns = (ns_t)config_int(a->settings, CFG_CALL_RING_S) * NS_PER_S};
+    struct calls_config config;
     struct calls_ops ops = {.arg = a,
                             .send = on_send,
                             .sip_send = on_sip_send,
@@ -222,10 +231,7 @@ void phone_create(struct app *a)
                             .media_fd = a->config.ops.media_fd != NULL ? on_media_fd : NULL};
     char uri[ID_SIP_BYTES];
 
-    if (a->config.mode == APP_ECHO) { /* no device: it says again what it hears */
-        config.input = config.output = "null";
-        config.is_silent = true;
-    }
+    phone_calls_config(a, &config);
     memcpy(config.identity, a->keys->identity.pub, 32);
     a->answer_at = NS_NEVER;
     config.uri = id_sip(a->keys->identity.pub, uri);

@@ -116,6 +116,18 @@ enum err history_add_take(struct history *h, cJSON *call, struct err_detail *det
     return e;
 }
 
+enum err history_delete(struct history *h, size_t i, struct err_detail *detail)
+{
+    size_t at = h->n - 1 - i;
+
+    if (i >= h->n)
+        return err_set(detail, ERR_NOT_FOUND, "There is no such call.");
+    cJSON_Delete(h->calls[at]);
+    memmove(h->calls + at, h->calls + at + 1, (h->n - at - 1) * sizeof *h->calls);
+    h->n--;
+    return h->path != NULL ? rewrite(h, detail) : ERR_OK;
+}
+
 size_t history_count(const struct history *h)
 {
     return h->n;

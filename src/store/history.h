@@ -18,6 +18,8 @@ void history_destroy(struct history *h);
 enum err history_load(struct history *h, struct err_detail *detail);
 /* Takes the tree. It is kept even when the file cannot be written (then ERR_IO). */
 enum err history_add_take(struct history *h, cJSON *call, struct err_detail *detail);
+/* Row i is forgotten, in the file too. */
+enum err history_delete(struct history *h, size_t i, struct err_detail *detail);
 size_t history_count(const struct history *h);
 /* 0 is the newest. */
 const cJSON *history_at(const struct history *h, size_t i);

@@ -1,0 +1,28 @@
+/* app/command_priv.h - what the files of verbs share: command.c (calls, lists, requests) and command_setup.c
+ * (settings, log, relay, what is not built in). Nobody else includes it. */
+#ifndef ITO_APP_COMMAND_PRIV_H
+#define ITO_APP_COMMAND_PRIV_H
+
+#include "app/app_priv.h"
+
+struct request_ctx {
+    struct app *a;
+    ns_t now;
+    const cJSON *in;
+    cJSON *out; /* the answer; verbs add members */
+    struct err_detail detail;
+};
+
+struct verb {
+    const char *name;
+    enum err (*run)(struct request_ctx *r);
+    bool needs_network;
+};
+
+enum err command_usage(struct request_ctx *r, const char *member);
+struct contact *command_contact(struct request_ctx *r);
+
+/* command_setup.c: its verbs, NULL when there is none of that name. */
+const struct verb *command_setup_find(const char *name);
+
+#endif
