@@ -1,4 +1,5 @@
 #include "core.h"
+#include "core_net.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -52,6 +53,7 @@ struct core {
     struct app *app;
     struct udp *udp;
     struct control *control;
+    struct core_net *net; /* NULL: offline */
     struct echo *echo;
     struct port *ports; /* by handle */
     struct {
@@ -288,6 +290,20 @@ static void on_resolve(void *arg, const char *host_port)
     struct core *c = arg;
 
     io_resolve(c->io, host_port, on_resolved, c);
+}
+
+static bool on_gateway(void *arg, struct addr *gateway, struct addr *inside)
+{
+    struct core *c = arg;
+
+    return core_net_gateway(c->net, gateway, inside);
+}
+
+static void on_map_port(void *arg, uint16_t port, bool is_on)
+{
+    struct core *c = arg;
+
+    core_net_map_port(c->net, port, is_on);
 }
 
 static void on_notify(void *arg, const char *event, const char *name)
@@ -545,6 +561,8 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                   .close_port = on_close_port,
                                   .media_fd = on_media_fd,
                                   .resolve = on_resolve,
+                                  .gateway = on_gateway,
+                                  .map_port = on_map_port,
                                   .start_echo = c->config.mode == APP_RELAY ? NULL : start_echo,
                                   .log_lines = on_log_lines,
                                   .notify = on_notify};
@@ -577,6 +595,8 @@ enum err core_create(const struct core_config *config, struct io *io, struct cor
     if (e == ERR_OK && !config->is_offline) {
         core_reopen_log(c);
         e = open_socket(c, detail);
+        if (e == ERR_OK)
+            c->net = core_net_create(io, c->udp);
     }
     if (e == ERR_OK && config->has_control)
         e = control_listen(io, c->files.socket, on_control, NULL, c, &c->control, detail);
@@ -586,8 +606,10 @@ enum err core_create(const struct core_config *config, struct io *io, struct cor
         core_destroy(c);
         return e;
     }
-    if (!config->is_offline)
+    if (!config->is_offline) {
+        core_net_watch(c->net, c->app, c->settings);
         add_cached_peers(c);
+    }
     *out = c;
     return ERR_OK;
 }
@@ -597,8 +619,10 @@ void core_destroy(struct core *c)
     if (c == NULL)
         return;
     control_close(c->control);
+    core_net_stop(c->net);
     app_destroy(c->app, io_now());
     c->app = NULL;
+    core_net_destroy(c->net);
     stop_echo(c->echo);
     while (c->ports != NULL)
         close_port(c, c->ports);
@@ -635,6 +659,7 @@ ns_t core_turn(struct core *c, ns_t now)
 {
     ns_t at;
 
+    core_net_turn(c->net, now);
     app_tick(c->app, now);
     at = app_deadline(c->app);
     if (c->echo != NULL && c->echo->app != NULL) {
