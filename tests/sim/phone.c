@@ -102,56 +102,50 @@ static size_t on_local_addrs(void *arg, struct addr *out, size_t max)
     return 1;
 }
 
-struct port_ctx {
-    struct sim_phone *phone;
-    uint32_t handle;
-};
-
 static void on_port_recv(void *arg, ns_t now, const struct addr *from, struct slice bytes)
 {
-    struct port_ctx *c = arg;
+    const struct sim_port *p = arg;
 
-    app_port_input(c->phone->app, now, c->handle, from, bytes);
+    app_port_input(p->phone->app, now, p->handle, from, bytes);
+}
+
+static struct sim_port *port_of(struct sim_phone *p, uint32_t handle, bool is_free)
+{
+    for (size_t i = 0; i < SIM_PORTS; i++)
+        if (is_free ? p->ports[i].socket == NULL : p->ports[i].socket != NULL && p->ports[i].handle == handle)
+            return &p->ports[i];
+    return NULL;
 }
 
 static enum err on_open_port(void *arg, uint8_t family, uint16_t port, uint32_t handle)
 {
     struct sim_phone *p = arg;
-    struct port_ctx *c;
+    struct sim_port *place = port_of(p, 0, true);
 
     (void)family;
-    for (size_t i = 0; i < 256; i++) {
-        if (p->ports[i] != NULL)
-            continue;
-        c = mem_alloc(sizeof *c); /* lives as long as the process: tests are short */
-        c->phone = p;
-        c->handle = handle;
-        p->ports[i] = vnet_open_port(p->host, port, on_port_recv, c);
-        p->handles[i] = handle;
-        return p->ports[i] != NULL ? ERR_OK : ERR_EXISTS;
-    }
-    return ERR_FULL;
+    if (place == NULL)
+        return ERR_FULL;
+    *place = (struct sim_port){.phone = p, .handle = handle};
+    place->socket = vnet_open_port(p->host, port, on_port_recv, place);
+    return place->socket != NULL ? ERR_OK : ERR_EXISTS;
 }
 
 static void on_port_send(void *arg, uint32_t handle, const struct addr *to, struct slice bytes)
 {
-    struct sim_phone *p = arg;
+    struct sim_port *place = port_of(arg, handle, false);
 
-    for (size_t i = 0; i < 256; i++)
-        if (p->ports[i] != NULL && p->handles[i] == handle)
-            vnet_send_from(p->ports[i], to, bytes);
+    if (place != NULL)
+        vnet_send_from(place->socket, to, bytes);
 }
 
 static void on_close_port(void *arg, uint32_t handle)
 {
-    struct sim_phone *p = arg;
+    struct sim_port *place = port_of(arg, handle, false);
 
-    for (size_t i = 0; i < 256; i++) {
-        if (p->ports[i] == NULL || p->handles[i] != handle)
-            continue;
-        vnet_close_port(p->ports[i]);
-        p->ports[i] = NULL;
-    }
+    if (place == NULL)
+        return;
+    vnet_close_port(place->socket);
+    place->socket = NULL;
 }
 
 static void on_recv(void *arg, ns_t now, const struct addr *from, struct slice bytes)

@@ -12,6 +12,8 @@
 #include "crypto/idtext.h"
 #include "sim/vnet.h"
 
+#define SIM_PORTS 256 /* relayed ports of one relay */
+
 struct sim_phone {
     struct vnet *net;
     struct vnet_host *host;
@@ -29,8 +31,11 @@ struct sim_phone {
     bool has_heard;
     double sum_sin, sum_cos, energy;
     size_t in_frame;
-    struct vnet_socket *ports[256];
-    uint32_t handles[256];
+    struct sim_port {
+        struct sim_phone *phone;
+        struct vnet_socket *socket;
+        uint32_t handle;
+    } ports[SIM_PORTS];
     char *answer;                                         /* the newest answer, JSON */
     char state[24], cause[24], path[24], paths_seen[256]; /* of the newest call event */
     char code[8];
