@@ -23,7 +23,7 @@ cmocka() {
 script() {
     "$@" >"$out" 2>&1
     code=$?
-    last=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$out" | tail -n 1)
+    last=$(grep -oE '[0-9]+ passed, [0-9]+ failed$' "$out" | tail -n 1)
     good=$(echo "${last:-0 passed, 0 failed}" | cut -d' ' -f1)
     bad=$(echo "${last:-0 passed, 0 failed}" | cut -d' ' -f3)
     [ -z "$last" ] && [ $code -eq 0 ] && good=1
