@@ -441,9 +441,12 @@ static void on_reply(void *arg, const char *json)
 static void on_control(void *arg, struct control_client *client, const char *line)
 {
     struct core *c = arg;
+    cJSON *request = NULL;
 
-    if (strstr(line, "\"cmd\":\"watch\"") != NULL)
+    if (json_parse(slice_str(line), NULL, NULL, &request, NULL) == ERR_OK &&
+        strcmp(json_str(request, "cmd", ""), "watch") == 0)
         control_set_watching(client, true);
+    cJSON_Delete(request);
     app_request(c->app, io_now(), line, on_reply, client);
 }
 

@@ -197,12 +197,15 @@ enum err control_listen(struct io *io, const char *path, control_request_cb requ
                         void *arg, struct control **out, struct err_detail *detail)
 {
     struct control *c;
+    struct stat st;
     mode_t mask;
     int r;
 
     *out = NULL;
     if (strlen(path) >= sizeof c->path)
         return err_set(detail, ERR_RANGE, "%s: too long for a socket (107 bytes)", path);
+    if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+        return err_set(detail, ERR_REFUSED, "%s: not a socket", path);
     if (is_alive(path))
         return err_set(detail, ERR_LOCKED, "%s: another ito listens there", path);
     unlink(path);

@@ -22,7 +22,7 @@ typedef void (*control_request_cb)(void *arg, struct control_client *client, con
 typedef void (*control_gone_cb)(void *arg, struct control_client *client);
 typedef void (*control_line_cb)(void *arg, const char *line); /* NULL line: the connection ended */
 
-/* A stale socket file without a listener is replaced; a live one is ERR_LOCKED. */
+/* A stale socket file without a listener is replaced; a live one is ERR_LOCKED, any other file ERR_REFUSED. */
 enum err control_listen(struct io *io, const char *path, control_request_cb request, control_gone_cb gone,
                         void *arg, struct control **out, struct err_detail *detail);
 void control_close(struct control *c);

@@ -36,7 +36,19 @@ static void on_limit(uv_timer_t *timer)
 {
     struct hook *h = timer->data;
 
-    uv_process_kill(&h->process, SIGKILL);
+    uv_kill(-h->process.pid, SIGKILL); /* with what it started: it leads a group */
+}
+
+static void end_one(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (handle->type == UV_PROCESS && !uv_is_closing(handle))
+        on_exit_cb((uv_process_t *)handle, 0, 0);
+}
+
+void hook_forget(struct io *io)
+{
+    uv_walk(io_uv(io), end_one, NULL);
 }
 
 struct count {
@@ -75,7 +87,7 @@ static char **with_event(const char *event, const char *name, size_t *n)
 enum err hook_run(struct io *io, const char *const *argv, size_t n_args, const char *event, const char *name)
 {
     char *args[HOOK_ARGS_MAX + 1] = {0};
-    uv_process_options_t options = {.exit_cb = on_exit_cb, .args = args};
+    uv_process_options_t options = {.exit_cb = on_exit_cb, .args = args, .flags = UV_PROCESS_DETACHED};
     struct hook *h;
     char **env;
     size_t n;

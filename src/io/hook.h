@@ -13,5 +13,7 @@
 
 /* argv[n_args] need not be NULL. ERR_FULL, ERR_IO (it cannot be started). */
 enum err hook_run(struct io *io, const char *const *argv, size_t n_args, const char *event, const char *name);
+/* The loop ends: what still runs is left to itself. */
+void hook_forget(struct io *io);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "io/hook.h"
 #include "io/udp.h"
 
 #define DEFER_MAX   4096
@@ -45,7 +46,7 @@ struct io {
     struct list watches;
     struct deferred *deferred;
     size_t n_deferred, cap_deferred;
-    bool is_stopping;
+    bool is_stopping, is_ending;
 };
 
 ns_t io_now(void)
@@ -108,15 +109,19 @@ static void world_log(void *world, enum log_level level, const char *line)
         io->ops.log(io->ops.arg, level, line);
 }
 
-/* What is deferred may defer again; bounded so that a turn ends. */
+/* What is deferred may defer again; bounded so that a turn ends, the rest is done in the next. */
 static void run_deferred(struct io *io)
 {
-    for (size_t i = 0; i < io->n_deferred && i < DEFER_MAX; i++) {
-        struct deferred d = io->deferred[i];
+    size_t n = 0;
+
+    while (n < io->n_deferred && n < DEFER_MAX) {
+        struct deferred d = io->deferred[n++];
 
         d.cb(d.arg);
     }
-    io->n_deferred = 0;
+    io->n_deferred -= n;
+    if (io->n_deferred > 0)
+        memmove(io->deferred, io->deferred + n, io->n_deferred * sizeof *io->deferred);
 }
 
 /* The check handle runs the turn; since libuv 1.45 timers run after it, so that the loop must go round once more. */
@@ -275,6 +280,7 @@ void io_unwatch_fd(struct io *io, int fd)
 }
 
 struct resolve {
+    struct io *io;
     uv_getaddrinfo_t req;
     io_resolved_cb cb;
     void *arg;
@@ -292,7 +298,8 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
         if (addr_from_sockaddr(it->ai_addr, &addrs[n]) == ERR_OK)
             addrs[n++].port = r->port;
     }
-    r->cb(r->arg, r->host_port, addrs, n);
+    if (!r->io->is_ending) /* who asked is gone by then */
+        r->cb(r->arg, r->host_port, addrs, n);
     uv_freeaddrinfo(res);
     mem_free(r);
 }
@@ -311,6 +318,7 @@ void io_resolve(struct io *io, const char *host_port, io_resolved_cb cb, void *a
     }
     r = mem_alloc(sizeof *r);
     r->req.data = r;
+    r->io = io;
     r->cb = cb;
     r->arg = arg;
     snprintf(r->host_port, sizeof r->host_port, "%s", host_port);
@@ -356,13 +364,16 @@ void io_destroy(struct io *io)
     if (io == NULL)
         return;
     io->ops = (struct io_ops){0};
+    io->is_ending = true;
     list_each_safe(node, &io->watches)
     {
         io_unwatch_fd(io, list_item(node, struct watch, node)->fd);
     }
+    hook_forget(io);
     uv_walk(&io->loop, close_any, NULL);
     uv_run(&io->loop, UV_RUN_DEFAULT);
-    run_deferred(io);
+    while (io->n_deferred > 0)
+        run_deferred(io);
     uv_loop_close(&io->loop);
     mem_free(io->deferred);
     mem_free(io);
