@@ -91,3 +91,14 @@ bool secret_is_zero(const void *p, size_t n)
 {
     return sodium_is_zero(p, n) == 1;
 }
+
+void base64url_write(struct slice bytes, char *out, size_t size)
+{
+    sodium_bin2base64(out, size, bytes.data, bytes.len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+bool base64url_read(struct slice text, void *out, size_t size, size_t *len)
+{
+    return sodium_base642bin(out, size, (const char *)text.data, text.len, NULL, len, NULL,
+                             sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0;
+}

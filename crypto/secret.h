@@ -46,4 +46,9 @@ bool secret_equal(const void *a, const void *b, size_t n);
 /* All bytes zero, in constant time: an unset key. */
 bool secret_is_zero(const void *p, size_t n);
 
+/* base64url without padding (RFC 4648 §5), NUL-terminated: (4n + 2) / 3 + 1 bytes must fit in size. */
+void base64url_write(struct slice bytes, char *out, size_t size);
+/* False when text is not such, or gives more than size bytes. */
+bool base64url_read(struct slice text, void *out, size_t size, size_t *len);
+
 #endif

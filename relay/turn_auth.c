@@ -1,7 +1,5 @@
 #include "relay/turn_auth.h"
 
-#include <sodium.h>
-
 #include "base/mem.h"
 
 void turn_auth_init(struct turn_auth *auth, const struct turn_server_config *config)
@@ -77,7 +75,7 @@ static size_t place_of(const struct addr *from, uint8_t out[static 19])
 
 static void nonce_text(const uint8_t bytes[static 12], char out[static TURN_TICKET_NONCE_BYTES])
 {
-    sodium_bin2base64(out, TURN_TICKET_NONCE_BYTES, bytes, 12, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    base64url_write(slice_of(bytes, 12), out, TURN_TICKET_NONCE_BYTES);
 }
 
 void turn_auth_nonce(struct turn_auth *auth, ns_t now, const struct addr *from,
@@ -95,9 +93,7 @@ static bool nonce_is_good(const struct turn_auth *auth, ns_t now, const struct a
     uint32_t made_s, now_s = (uint32_t)(now / NS_PER_S);
     size_t n;
 
-    if (sodium_base642bin(got, sizeof got, (const char *)nonce.data, nonce.len, NULL, &n, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
-        n != sizeof got)
+    if (!base64url_read(nonce, got, sizeof got, &n) || n != sizeof got)
         return false;
     made_s = (uint32_t)got[0] << 24 | (uint32_t)got[1] << 16 | (uint32_t)got[2] << 8 | got[3];
     if (now_s - made_s >= TURN_NONCE_S)
