@@ -139,7 +139,8 @@ fuzzers-built: $(FUZZERS:%=build/fuzz/%)
 run: deps ## install what is missing, build, open the phone
 	$(Q)$(MAKE) --no-print-directory all && exec build/ito
 
-test: deps ## everything that needs no root, under ASan and UBSan
+test: ## everything that needs no root, under ASan and UBSan
+	$(Q)contrib/deps.sh --test
 	$(Q)$(MAKE) --no-print-directory VARIANT=asan tests-built build/ito-asan
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)contrib/test.sh

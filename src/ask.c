@@ -1,8 +1,10 @@
 /* A command and its core: opening, asking, and what it means for the exit code (verb.h). */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "crypto/secret.h"
 #include "verb.h"
@@ -106,24 +108,29 @@ void print_json(const cJSON *answer)
     cJSON_Delete(out);
 }
 
+/* By read(2), so that no buffer keeps it; a pipe will do as well as a file. */
 bool read_passphrase(const char *path, char *out, size_t size, struct err_detail *detail)
 {
-    uint8_t *bytes;
-    size_t len, n;
-    bool fits;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    size_t len = 0, end;
+    ssize_t n = 1;
 
-    if (file_read(path, 64u << 10, &bytes, &len, detail) != ERR_OK)
-        return false;
-    n = strcspn((const char *)bytes, "\r\n");
-    fits = n < size;
-    if (fits) {
-        memcpy(out, bytes, n);
-        out[n] = '\0';
-    } else {
-        err_set(detail, ERR_RANGE, "%s: the first line is too long for a passphrase (%zu bytes at most)",
-                path, size - 1);
+    while (fd >= 0 && n > 0 && len + 1 < size && memchr(out, '\n', len) == NULL) {
+        n = read(fd, out + len, size - 1 - len);
+        len += n > 0 ? (size_t)n : 0;
     }
-    secret_wipe(bytes, len);
-    mem_free(bytes);
-    return fits;
+    out[len] = '\0';
+    end = strcspn(out, "\r\n");
+    if (fd < 0 || n < 0)
+        err_set(detail, ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+    else if (end + 1 == size)
+        err_set(detail, ERR_RANGE, "%s: the first line is too long for a passphrase (%zu bytes at most)",
+                path, size - 2);
+    else
+        n = 1;
+    if (fd >= 0)
+        close(fd);
+    secret_wipe(out + end, len - end);
+    out[end] = '\0';
+    return fd >= 0 && n > 0 && end + 1 < size;
 }

@@ -174,6 +174,16 @@ static void wait_a_little(void)
     nanosleep(&ts, NULL);
 }
 
+/* Whoever holds the lock is no command that will soon be done. */
+static bool is_listening(struct ctl *c, const struct ctl_options *o)
+{
+    if (control_connect(c->io, o->files->socket, on_line, c, &c->link) != ERR_OK)
+        return false;
+    control_disconnect(c->link);
+    c->link = NULL;
+    return true;
+}
+
 /* A running core, else one of our own; again while somebody holds the lock and does not listen (yet). */
 static enum err reach_core(struct ctl *c, const struct ctl_options *o, struct err_detail *detail)
 {
@@ -194,7 +204,7 @@ static enum err reach_core(struct ctl *c, const struct ctl_options *o, struct er
         is_asked = true;
         if (e == ERR_OK)
             e = make_core(c, o, has_passphrase ? passphrase : NULL, &pid, detail);
-        if (e != ERR_LOCKED || pid == 0)
+        if (e != ERR_LOCKED || pid == 0 || (o->need == CTL_OWN && is_listening(c, o)))
             break;
         wait_a_little();
     } while (io_now() < until);

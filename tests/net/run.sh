@@ -1,0 +1,18 @@
+#!/bin/sh
+# Phones, routers and relays in network namespaces (`make test-net`); ends with `N passed, N failed`.
+# Needs root and the tools below; without them it says which, and does not pass.
+set -u
+cd "$(dirname "$0")" || exit 1
+
+missing=""
+for tool in ip nft tcpdump sysctl; do
+    command -v "$tool" >/dev/null || missing="$missing $tool"
+done
+/usr/bin/python3 -c 'import numpy' 2>/dev/null || missing="$missing python3-numpy"
+[ "$(id -u)" = 0 ] || missing="$missing root"
+[ -z "$missing" ] || {
+    echo "SKIPPED, not passed: the network laboratory needs$missing (contrib/deps.sh --ci installs the tools)"
+    echo "0 passed, 1 failed"
+    exit 1
+}
+exec /usr/bin/python3 stories.py "$@"

@@ -1,0 +1,276 @@
+#!/usr/bin/python3
+"""Calls between real processes on the hosts of lab.py. Ends with `N passed, N failed`; exit 1 when one failed.
+
+usage: stories.py [--keep] [STORY...]      (as root; --keep leaves the folder with logs and recordings)
+"""
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from lab import PORT, Lab, Phone
+
+TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+ITO = os.environ.get("ITO", os.path.join(TOP, "build", "ito"))
+SPEECH = os.path.join(TOP, "tests", "sounds", "speech.wav")
+LISTEN = os.path.join(TOP, "tests", "net", "listen.py")
+BOOT = f"203.0.113.40:{PORT}"
+LEAST_ESTOI = "0.90"
+
+results = {"passed": 0, "failed": 0}
+
+
+def check(is_true, what, told=""):
+    results["passed" if is_true else "failed"] += 1
+    print(f"  {'ok  ' if is_true else 'FAIL'}  {what}" + (f"  ({told})" if told else ""), flush=True)
+    return is_true
+
+
+def settings(**more):
+    """Of every host: this laboratory is the whole world."""
+    return {"net__peers": [BOOT], "net__port": PORT, "net__port_mapping": False, "net__lan_discovery": False,
+            "net__mainline": "off", **more}
+
+
+def world(kind):
+    """Two homes of one kind, a relay, two more nodes; everybody has joined."""
+    lab = Lab(f"ito{secrets.token_hex(2)}-")
+    try:
+        lab.public("relay", "203.0.113.30")
+        lab.public("boot", "203.0.113.40")
+        lab.public("third", "198.51.100.50")
+        lab.public("carol", "198.51.100.60")
+        lab.home("home-a", "203.0.113.10", kind)
+        lab.home("home-b", "198.51.100.20", kind)
+        lab.inside("alice", "192.168.1.2", "home-a")
+        lab.inside("bob", "192.168.1.3", "home-b")
+        people = {}
+        for name in ("boot", "third", "relay"):
+            people[name] = Phone(lab, ITO, name, **settings(**({"net__peers": []} if name == "boot" else {})))
+        for name in ("alice", "bob", "carol"):
+            people[name] = Phone(lab, ITO, name, **settings(
+                audio__input="wav:" + SPEECH, audio__output=f"wav:{lab.folder}/{name}-heard.wav"))
+        alice, bob = people["alice"], people["bob"]
+        alice.ito("contacts", "add", bob.id, "Bob")
+        bob.ito("contacts", "add", alice.id, "Alice")
+        bob.ito("config", "set", "call.auto_answer", '["Alice"]')
+        people["boot"].up()
+        time.sleep(0.3)
+        people["relay"].up("relay")
+        people["third"].up()
+        for name in ("alice", "bob"):
+            people[name].up()
+        return lab, people
+    except BaseException:
+        lab.close()
+        raise
+
+
+def everybody_joined(people, names):
+    for name in names:
+        began = time.monotonic()
+        status = people[name].joined()
+        check(status is not None, f"{name} joins the overlay", f"{time.monotonic() - began:.1f} s")
+    for name in ("alice", "bob"):
+        relays = people[name].wait(lambda r: r["relays"], "relays", seconds=30)
+        check(relays is not None, f"{name} knows a relay")
+
+
+def call(caller, to, seconds, record):
+    return caller.ito("call", to, "--play", SPEECH, "--record", record, "--for", str(seconds), code=None,
+                      seconds=seconds + 60)
+
+
+def heard(recording, what):
+    done = subprocess.run([sys.executable, LISTEN, SPEECH, recording, LEAST_ESTOI], capture_output=True, text=True,
+                          check=False)
+    check(done.returncode == 0, what, (done.stdout or done.stderr).strip().splitlines()[-1])
+
+
+def lines(done):
+    """What `ito call` printed, without the clock."""
+    return [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in done.stdout.splitlines()]
+
+
+def tell(done):
+    return f"exit {done.returncode}: " + " / ".join(lines(done)) + done.stderr[-200:]
+
+
+def check_call(done, name="Bob"):
+    said = lines(done)
+    check(done.returncode == 0, "the call ends with exit 0", tell(done))
+    wanted = [f"Looking up {name}", "Connecting", "Ringing"]
+    check([line for line in said if line in wanted] == wanted, "it is looked up, connected, rings")
+    check(bool(said) and said[-1].startswith("Ended: You hung up."), "it ends by our hanging up")
+    return said
+
+
+class Capture:
+    """What goes over a host's cable, from now to check()."""
+
+    def __init__(self, lab, host):
+        self.lab, self.path = lab, os.path.join(lab.folder, host + ".pcap")
+        self.child = lab.start(host, "tcpdump", "-i", "eth0", "-U", "-w", self.path, "-s", "0", "-Z", "root",
+                               log=host + "-tcpdump.log")
+        until = time.monotonic() + 10
+        while not (os.path.exists(self.path) and os.path.getsize(self.path)) and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def check(self, least_packets):
+        self.lab.end(self.child, signal.SIGINT)
+        with open(self.path, "rb") as f:
+            raw = f.read()
+        packets = subprocess.run(["tcpdump", "-nr", self.path], capture_output=True, check=False).stdout.count(b"\n")
+        check(packets >= least_packets, "the relay's cable carried the call", f"{packets} packets")
+        leaks = [word for word in (b"INVITE", b"SIP/2.0", b"m=audio", b"a=candidate", b"Alice")
+                 if word in raw]
+        check(not leaks, "no plain text on the relay's cable", " ".join(map(repr, leaks)))
+
+
+def totals_agree(people, when):
+    """What the relay gave is what the two phones used, each by its own book."""
+    def books():
+        given = people["relay"].json("ledger")["given"]
+        used = sum(people[name].json("ledger")["used"] for name in ("alice", "bob"))
+        return given, used
+
+    until = time.monotonic() + 15
+    given, used = books()
+    while (given != used or given == 0) and time.monotonic() < until:
+        time.sleep(0.5)
+        given, used = books()
+    check(given == used and given > 0, f"the ledgers agree {when}", f"relay gave {given}, phones used {used}")
+    return given
+
+
+# ---- stories ----
+
+def punched():
+    """Two ordinary homes: over the relay first, then direct; and again without the node they joined by."""
+    lab, people = world("restricted")
+    try:
+        alice, bob = people["alice"], people["bob"]
+        everybody_joined(people, ("third", "relay", "alice", "bob"))
+        capture = Capture(lab, "relay")
+        out = os.path.join(lab.folder, "out.wav")
+        done = call(alice, "Bob", 3, out)
+        check(done.returncode == 0, "a first call", tell(done))
+        # Cables without delay: only a relay that is in use already is faster than the punch.
+        done = call(alice, "Bob", 12, out)
+        said = check_call(done)
+        check(any(line.startswith("In call, relayed") for line in said), "it is up over the relay at first")
+        check("Path changed: now direct." in said, "it moves to the direct path", tell(done))
+        row = alice.json("history")["calls"][0]
+        check(row["path"] in ("direct_punched", "direct"), "the path is a punched one", str(row["path"]))
+        heard(out, "alice hears what bob says")
+        heard(os.path.join(lab.folder, "bob-heard.wav"), "bob hears what alice says")
+        capture.check(50)
+
+        people["boot"].down(signal.SIGKILL)
+        done = call(alice, "Bob", 8, out)
+        check_call(done)
+        heard(out, "without the first node, alice hears bob")
+    finally:
+        finish(lab)
+
+
+def symmetric():
+    """Two symmetric homes: the relay carries the whole call, and both books say how much."""
+    lab, people = world("symmetric")
+    try:
+        alice, relay = people["alice"], people["relay"]
+        everybody_joined(people, ("third", "relay", "alice", "bob"))
+        capture = Capture(lab, "relay")
+        out = os.path.join(lab.folder, "out.wav")
+        done = call(alice, "Bob", 12, out)
+        said = check_call(done)
+        check(any(line.startswith("In call, relayed") for line in said), "it is up over the relay")
+        check(not any("direct" in line for line in said), "it stays there", tell(done))
+        heard(out, "alice hears what bob says")
+        heard(os.path.join(lab.folder, "bob-heard.wav"), "bob hears what alice says")
+        capture.check(1000)
+        before = totals_agree(people, "after the call")
+        relay.down(signal.SIGKILL)
+        relay.up("relay")
+        check(relay.joined() is not None, "the relay is back after kill -9")
+        check(totals_agree(people, "after kill -9 of the relay") == before, "nothing was lost")
+    finally:
+        finish(lab)
+
+
+def stranger():
+    """Carol is not on bob's list: a request, no ring; once allowed, she gets through."""
+    lab, people = world("restricted")
+    try:
+        bob, carol = people["bob"], people["carol"]
+        bob.ito("config", "set", "call.auto_answer", '["Alice", "Carol"]')
+        everybody_joined(people, ("third", "relay", "alice", "bob"))
+        carol.ito("contacts", "add", bob.id, "Bob")
+        carol.up()
+        check(carol.joined() is not None, "carol joins the overlay")
+        done = carol.ito("call", "Bob", code=None, seconds=60)
+        check(done.returncode == 13, "carol's call ends with exit 13", tell(done))
+        check("Request sent. You can call once they allow you." in done.stdout, "she is told that a request was sent")
+        check("Ringing" not in done.stdout, "nothing rings")
+        box = bob.wait(lambda b: [r for r in b["requests"] if r["id"] == carol.id], "requests", seconds=40)
+        check(box is not None, "bob's requests list her")
+        check(not [c for c in bob.json("history")["calls"] if c["peer"] == carol.id], "bob's history knows no call")
+        if box is None:
+            return
+        number = next(r["n"] for r in box["requests"] if r["id"] == carol.id)
+        bob.ito("requests", "allow", str(number))
+        done = None
+        until = time.monotonic() + 60
+        while (done is None or done.returncode != 0) and time.monotonic() < until:
+            done = carol.ito("call", "Bob", "--for", "3", code=None, seconds=60)
+        check(done.returncode == 0 and "Ringing" in done.stdout, "allowed, her call rings and is answered", tell(done))
+    finally:
+        finish(lab)
+
+
+STORIES = [punched, symmetric, stranger]
+
+
+def finish(lab):
+    lab.close()
+    if "--keep" in sys.argv or results["failed"]:
+        for name in sorted(os.listdir(lab.folder)):
+            path = os.path.join(lab.folder, name)
+            if name.endswith(".log") and results["failed"]:
+                with open(path, errors="replace") as f:
+                    last = f.read().splitlines()[-8:]
+                print(f"    -- {name}", *last, sep="\n       ")
+    if "--keep" in sys.argv:
+        print(f"    kept: {lab.folder}")
+    else:
+        shutil.rmtree(lab.folder, ignore_errors=True)
+
+
+def stop(signum, _frame):
+    raise SystemExit(128 + signum)
+
+
+def main():
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, stop)
+    wanted = [word for word in sys.argv[1:] if not word.startswith("-")]
+    for story in STORIES:
+        if wanted and story.__name__ not in wanted:
+            continue
+        began = time.monotonic()
+        print(f"{story.__name__}: {story.__doc__.strip()}", flush=True)
+        try:
+            story()
+        except Exception as e:  # a story that cannot go on is a failure, not the end of the others
+            check(False, f"{story.__name__} goes to its end", f"{type(e).__name__}: {e}")
+        print(f"  {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{results['passed']} passed, {results['failed']} failed")
+    sys.exit(1 if results["failed"] or not results["passed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
