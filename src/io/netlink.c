@@ -32,8 +32,9 @@ struct netlink {
     netlink_cb changed;
     void *arg;
     struct view seen;
-    ns_t turn_at, asleep; /* asleep: how long the machine slept since it started */
-    bool is_awake;        /* turn_at and asleep are set */
+    ns_t turn_at;
+    int64_t asleep; /* asleep: how long the machine slept since it started */
+    bool is_awake;  /* turn_at and asleep are set */
 };
 
 /* ---- routes ---- */
@@ -269,10 +270,10 @@ static ns_t clock_ns(clockid_t clock)
 
 void netlink_turn(struct netlink *n, ns_t now)
 {
-    ns_t asleep =
-        clock_ns(CLOCK_BOOTTIME) - clock_ns(CLOCK_MONOTONIC); /* the first counts sleep, the other not */
-    bool has_slept =
-        n->is_awake && (asleep > n->asleep + NETLINK_SLEPT_NS || now > n->turn_at + NETLINK_SLEPT_NS);
+    /* the first counts sleep, the other not; signed, for without sleep the second reading is the later one */
+    int64_t asleep = (int64_t)clock_ns(CLOCK_BOOTTIME) - (int64_t)clock_ns(CLOCK_MONOTONIC);
+    bool has_slept = n->is_awake &&
+                     (asleep > n->asleep + (int64_t)NETLINK_SLEPT_NS || now > n->turn_at + NETLINK_SLEPT_NS);
 
     n->is_awake = true;
     n->asleep = asleep;
