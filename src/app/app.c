@@ -740,6 +740,9 @@ void app_input(struct app *a, ns_t now, const struct addr *from, struct slice by
     a->now = now;
     if (bytes.len == 0 || a->sessions == NULL)
         return;
+    /* ordinary TURN clients draw channels up to 0x7fff (RFC 5766), which start with 64..127, 'd' among them */
+    if (first == 'd' && a->service_is_relay && service_input(a->service, now, from, bytes))
+        return;
     if (first == 'd') {
         for (int i = 0; i < APP_ZONES; i++)
             if (a->zones[i].dht != NULL && dht_input(a->zones[i].dht, now, from, bytes))
@@ -753,7 +756,7 @@ void app_input(struct app *a, ns_t now, const struct addr *from, struct slice by
         return;
     if (first < 4 && a->calls != NULL && calls_input(a->calls, now, &via, bytes))
         return;
-    if ((first < 4 || (first >= 64 && first < 80) || first == KNOCK_C8) && a->service != NULL) {
+    if ((first < 4 || (first >= 64 && first < 128) || first == KNOCK_C8) && a->service != NULL) {
         service_input(a->service, now, from, bytes);
         return;
     }
