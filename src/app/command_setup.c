@@ -207,7 +207,10 @@ static enum err do_audio_device(struct request_ctx *r)
     for (size_t i = 0; i < d->n; i++)
         if (strcmp(d->names[i], now_used) == 0)
             at = i;
-    at = (at + (is_back ? d->n - 1 : 1)) % d->n;
+    if (is_back)
+        at = at > 0 ? at - 1 : d->n - 1;
+    else
+        at = at + 1 < d->n ? at + 1 : 0;
     e = change(r, "audio.input", d->names[at]);
     if (e == ERR_OK)
         e = change(r, "audio.output", d->names[at]);

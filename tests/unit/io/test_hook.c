@@ -68,7 +68,7 @@ static void words_and_arguments(void **state)
 
     (void)state;
     make(&p);
-    writer = p.text[0];
+    writer = (unsigned char)p.text[0];
     p.text[0] = '\0';
     assert_int_equal(hook_run(p.b.io, argv, 5, "call", "山田 \"太郎\""), ERR_OK);
     assert_true(bench_run(&p.b, has_text, &p));
@@ -105,7 +105,7 @@ static void stuck_programs(void **state)
 
     (void)state;
     make(&p);
-    writer = p.text[0];
+    writer = (unsigned char)p.text[0];
     p.text[0] = '\0';
     snprintf(never, sizeof never, "%s/never", p.b.dir);
     assert_int_equal(mkfifo(never, 0600), 0);
