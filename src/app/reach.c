@@ -6,16 +6,18 @@
 #include "base/mem.h"
 #include "crypto/idtext.h"
 
-#define ALLOC_WAIT_NS  (1500 * NS_PER_MS) /* for our own allocation, before a knock goes straight */
-#define FLOW_AGE_NS    (80 * NS_PER_S)    /* a flow ends at the proxy after 90 s */
-#define ECHO_LOOKUP_NS (8 * NS_PER_S)
-#define ECHO_RETRY_NS  (100 * NS_PER_MS)
-#define LINK_NS        (3600 * NS_PER_S)
-#define LINK_RETRY_NS  (10 * NS_PER_S) /* doubles */
-#define LINK_RETRY_MAX 8
-#define LINKS_AT_ONCE  4
-#define LINK_FIRST_NS  (1 * NS_PER_S)
-#define HELLO_BYTES    128
+#define ALLOC_WAIT_NS   (1500 * NS_PER_MS) /* for our own allocation, before a knock goes straight */
+#define FLOW_AGE_NS     (80 * NS_PER_S)    /* a flow ends at the proxy after 90 s */
+#define ECHO_LOOKUP_NS  (8 * NS_PER_S)
+#define ECHO_RETRY_NS   (100 * NS_PER_MS)
+#define RECORD_WAIT_NS  (8 * NS_PER_S) /* within the 10 s that a look-up may take */
+#define RECORD_RETRY_NS (500 * NS_PER_MS)
+#define LINK_NS         (3600 * NS_PER_S)
+#define LINK_RETRY_NS   (10 * NS_PER_S) /* doubles */
+#define LINK_RETRY_MAX  8
+#define LINKS_AT_ONCE   4
+#define LINK_FIRST_NS   (1 * NS_PER_S)
+#define HELLO_BYTES     128
 
 /* Control message HELLO, channel 3:
  *
@@ -579,6 +581,10 @@ static void on_located(void *arg, enum err e)
     if (e == ERR_NOT_FOUND && !p->has_tried_card && !p->zone->is_loopback) {
         p->has_tried_card = true; /* they may have a new S: the card has it */
         locate(p, now, false);
+        return;
+    }
+    if (e == ERR_NOT_FOUND && p->call != NULL && now < p->started_at + RECORD_WAIT_NS) {
+        p->retry_at = now + RECORD_RETRY_NS; /* they may have only just started, and publish */
         return;
     }
     if (e == ERR_TIMEOUT && dht_state(p->zone->dht) != DHT_JOINED) {

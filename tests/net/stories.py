@@ -134,8 +134,11 @@ class Capture:
 def totals_agree(people, when):
     """What the relay gave is what the two phones used, each by its own book."""
     def books():
-        given = people["relay"].json("ledger")["given"]
-        used = sum(people[name].json("ledger")["used"] for name in ("alice", "bob"))
+        # what both signed: slot-seconds and the number of the statement, not each side's own count of bytes
+        rows = people["relay"].json("ledger")["peers"]
+        given = sorted((p["seq"], p["given_s"]) for p in rows if p.get("seq"))
+        rows = [p for name in ("alice", "bob") for p in people[name].json("ledger")["peers"]]
+        used = sorted((p["seq"], p["used_s"]) for p in rows if p.get("seq"))
         return given, used
 
     until = time.monotonic() + 15
@@ -143,7 +146,7 @@ def totals_agree(people, when):
     while (given != used or given == 0) and time.monotonic() < until:
         time.sleep(0.5)
         given, used = books()
-    check(given == used and given > 0, f"the ledgers agree {when}", f"relay gave {given}, phones used {used}")
+    check(given == used and len(given) > 0, f"the ledgers agree {when}", f"relay gave {given}, phones used {used}")
     return given
 
 
@@ -216,12 +219,12 @@ def stranger():
         check(done.returncode == 13, "carol's call ends with exit 13", tell(done))
         check("Request sent. You can call once they allow you." in done.stdout, "she is told that a request was sent")
         check("Ringing" not in done.stdout, "nothing rings")
-        box = bob.wait(lambda b: [r for r in b["requests"] if r["id"] == carol.id], "requests", seconds=40)
+        box = bob.wait(lambda b: [r for r in b["in"] if r["id"] == carol.id], "requests", seconds=40)
         check(box is not None, "bob's requests list her")
         check(not [c for c in bob.json("history")["calls"] if c["peer"] == carol.id], "bob's history knows no call")
         if box is None:
             return
-        number = next(r["n"] for r in box["requests"] if r["id"] == carol.id)
+        number = next(r["n"] for r in box["in"] if r["id"] == carol.id)
         bob.ito("requests", "allow", str(number))
         done = None
         until = time.monotonic() + 60
