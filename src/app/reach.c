@@ -495,6 +495,11 @@ static void try_open(struct peer *p, ns_t now)
 
     if (!p->has_record || p->session != NULL)
         return;
+    if (p->record.n_relays == 0 && p->record.n_addrs == 0 && now < p->started_at + RECORD_WAIT_NS) {
+        p->has_record = false; /* they have no way in yet, and will say so soon */
+        p->retry_at = now + RECORD_RETRY_NS;
+        return;
+    }
     if (p->call != NULL && p->app->relays != NULL && now < p->open_by) {
         call_info(p->call, &info);
         if (info.alloc_slot >= 0 &&
