@@ -39,6 +39,22 @@ void ledger_gave(struct ledger_account *a, double slot_s, int32_t today)
     a->debt_s += slot_s;
 }
 
+void ledger_owe(struct ledger_account *a, double slot_s, int32_t today)
+{
+    ledger_age(a, today);
+    a->debt_s += slot_s;
+}
+
+void ledger_forgive(struct ledger_account *a, uint32_t line_s, uint16_t per_days, int32_t today)
+{
+    double refill;
+
+    if (today <= a->day || per_days == 0 || a->debt_s <= 0)
+        return;
+    refill = (double)line_s * (double)(today - a->day) / per_days;
+    a->debt_s = at_least(a->debt_s - refill, 0);
+}
+
 double ledger_line(const struct ledger_account *a, double kappa)
 {
     double earned = at_least(a->got_s, 0);
@@ -103,6 +119,30 @@ static double beta_mean(double good, double bad)
 double ledger_quality_mean(const struct ledger_quality *q)
 {
     return beta_mean(q->good, q->bad);
+}
+
+double ledger_quality_heard(const struct ledger_quality *q, const struct ledger_hearsay *heard, size_t n,
+                            int32_t today)
+{
+    double good = 0, bad = 0, all;
+
+    for (size_t i = 0; i < n && i < LEDGER_HEARSAY_ROWS; i++) {
+        const struct ledger_hearsay *h = &heard[i];
+        double sum = at_least(h->good, 0) + at_least(h->bad, 0), weight;
+
+        if (sum <= 0)
+            continue;
+        weight = LEDGER_HEARSAY_WORTH * at_most(sum, 1) / sum;
+        weight *= exp2(-at_least(today - h->day, 0) / LEDGER_QUAL_HALF_DAYS);
+        good += weight * at_least(h->good, 0);
+        bad += weight * at_least(h->bad, 0);
+    }
+    all = good + bad;
+    if (all > LEDGER_HEARSAY_MAX) {
+        good *= LEDGER_HEARSAY_MAX / all;
+        bad *= LEDGER_HEARSAY_MAX / all;
+    }
+    return beta_mean(q->good + good, q->bad + bad);
 }
 
 struct ledger_score ledger_score(const struct ledger_quality *q)

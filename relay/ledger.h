@@ -32,6 +32,10 @@ void ledger_age(struct ledger_account *a, int32_t today);
 /* The peer served us for so long (got), or we it (gave). */
 void ledger_got(struct ledger_account *a, double slot_s, int32_t today);
 void ledger_gave(struct ledger_account *a, double slot_s, int32_t today);
+/* A cheque moved what the peer owes us: up when it drew, down when it was paid. No service was given. */
+void ledger_owe(struct ledger_account *a, double slot_s, int32_t today);
+/* A sponsor forgives what its line refills: line_s in per_days, never below what is owed. Call before ledger_age(). */
+void ledger_forgive(struct ledger_account *a, uint32_t line_s, uint16_t per_days, int32_t today);
 double ledger_line(const struct ledger_account *a, double kappa);
 /* What we can still collect for serving the peer; never below 0 for a void account. */
 double ledger_avail(const struct ledger_account *a, double kappa);
@@ -58,6 +62,17 @@ struct ledger_quality {
 void ledger_quality_age(struct ledger_quality *q, int32_t today);
 void ledger_quality_note(struct ledger_quality *q, bool is_good, int32_t today);
 double ledger_quality_mean(const struct ledger_quality *q); /* 0..1 */
+/* What one contact says of a relay. */
+struct ledger_hearsay {
+    double good, bad;
+    int32_t day;
+};
+#define LEDGER_HEARSAY_MAX   2.0 /* observations, all contacts together */
+#define LEDGER_HEARSAY_ROWS  16
+#define LEDGER_HEARSAY_WORTH 0.5 /* of one's own */
+/* With hearsay of contacts: at most one observation each, half its worth, LEDGER_HEARSAY_MAX in all. */
+double ledger_quality_heard(const struct ledger_quality *q, const struct ledger_hearsay *heard, size_t n,
+                            int32_t today);
 /* Parts of the score in words' order: answered, stayed up, added delay, kept promises; each 0..1. */
 struct ledger_score {
     double answered, stayed_up, added_delay, kept_promises;

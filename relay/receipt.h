@@ -61,6 +61,15 @@ struct sponsor_line {
     uint8_t sig[RECEIPT_SIG_BYTES]; /* the sponsor's */
 };
 
+/* Who signs and checks: Ed25519, or what a simulation of thousands puts in its place. */
+struct receipt_crypto {
+    bool (*sign)(const uint8_t seed[static 32], struct slice document, const uint8_t must_be[static 32],
+                 uint8_t sig[static RECEIPT_SIG_BYTES]);
+    enum err (*verify)(const uint8_t key[static 32], struct slice document,
+                       const uint8_t sig[static RECEIPT_SIG_BYTES]);
+};
+extern const struct receipt_crypto receipt_ed25519;
+
 /* Which side `key` is: 0, 1, or -1 when it is none. */
 int statement_side(const struct statement *s, const uint8_t key[static RECEIPT_KEY_BYTES]);
 /* Start the pair's row: keys in order, all totals zero, seq 0. */
@@ -96,6 +105,9 @@ void cheque_write(const struct cheque *c, uint8_t out[static RECEIPT_RLC1_BYTES]
 enum err cheque_parse(struct slice bytes, struct cheque *out);
 enum err cheque_sign(struct cheque *c, const uint8_t drawer_seed[static 32]);
 enum err cheque_verify(const struct cheque *c);
+enum err cheque_sign_by(const struct receipt_crypto *by, struct cheque *c,
+                        const uint8_t drawer_seed[static 32]);
+enum err cheque_verify_by(const struct receipt_crypto *by, const struct cheque *c);
 void cheque_hash(const struct cheque *c, uint8_t out[static 16]);
 /* Overlapping (cum - amount, cum] for different payees: an overdraw proof against the drawer. */
 bool cheque_is_overdraw(const struct cheque *a, const struct cheque *b);

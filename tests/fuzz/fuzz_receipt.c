@@ -2,6 +2,8 @@
 #include <stdlib.h>
 
 #include "relay/advert.h"
+#include "relay/clearing.h"
+#include "relay/digest.h"
 #include "relay/knock.h"
 #include "relay/receipt.h"
 #include "relay/wire.h"
@@ -42,6 +44,20 @@ static void papers(struct slice in)
     }
 }
 
+static void digests(struct slice in)
+{
+    uint8_t out[DIGEST_BYTES_MAX], culprit[32];
+    struct slice written;
+    struct digest d;
+
+    if (digest_parse(in, &d) == ERR_OK) {
+        written = digest_write(&d, out);
+        same(in, written.data, written.len);
+    }
+    if (clearing_proof_check(in, culprit) == ERR_OK || clearing_fork_check(in, culprit) == ERR_OK)
+        abort(); /* nobody is convicted by chance */
+}
+
 static void messages(struct slice in)
 {
     uint8_t out[WIRE_MESSAGE_MAX], frame[KNOCK_FRAME_MAX], token[KNOCK_TOKEN_BYTES];
@@ -78,6 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice in = slice_of(data, size);
 
     papers(in);
+    digests(in);
     messages(in);
     adverts(in);
     return 0;

@@ -182,6 +182,40 @@ static void no_strangers(void **state)
     assert_true(retry > 0);
 }
 
+static void forgiveness(void **state)
+{
+    struct ledger_account a = {.sponsor_s = 5400, .debt_s = 5400, .day = 10};
+
+    (void)state;
+    NEAR(ledger_avail(&a, LEDGER_KAPPA_LO), 0);
+    ledger_forgive(&a, 5400, 7, 10); /* the same day: nothing */
+    NEAR(a.debt_s, 5400);
+    ledger_forgive(&a, 5400, 7, 17); /* a week: all of the line */
+    ledger_age(&a, 17);
+    NEAR(a.debt_s, 0);
+    a.debt_s = -100; /* what we owe is not forgiven */
+    ledger_forgive(&a, 5400, 7, 18);
+    NEAR(a.debt_s, -100);
+}
+
+/* Contacts are heard, but all of them together weigh two observations. */
+static void hearsay_is_capped(void **state)
+{
+    struct ledger_quality own = {.good = 20, .day = 1}, none = {.day = 1};
+    struct ledger_hearsay liars[LEDGER_HEARSAY_ROWS + 50], one = {.good = 0, .bad = 1000, .day = 1};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof liars / sizeof liars[0]; i++)
+        liars[i] = (struct ledger_hearsay){.bad = 1e6, .day = 1};
+    NEAR(ledger_quality_heard(&own, NULL, 0, 1), ledger_quality_mean(&own));
+    /* One contact: half an observation, whatever it claims to have seen. */
+    NEAR(ledger_quality_heard(&none, &one, 1, 1), 1.5 / 2.5);
+    /* Sixty-six liars: two. Own experience of 20 good ones stays above .85. */
+    NEAR(ledger_quality_heard(&none, liars, sizeof liars / sizeof liars[0], 1), 1.5 / 4);
+    assert_true(ledger_quality_heard(&own, liars, sizeof liars / sizeof liars[0], 1) > 0.85);
+    NEAR(ledger_quality_heard(&none, &one, 1, 1 + LEDGER_QUAL_HALF_DAYS), 1.5 / 2.25); /* it ages */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +225,8 @@ int main(void)
                  gain_is_bounded),
         sentence("two hops carry what the narrower one can, in whole tranches", hops),
         sentence("a score starts above the threshold and follows what happened", scores),
+        sentence("a sponsor's line refills by its days and forgives no more than is owed", forgiveness),
+        sentence("hearsay: half weight, one observation a contact, two in all", hearsay_is_capped),
         sentence("an idle relay serves everybody, the last slot is for guests", idle_serves_all),
         sentence("under contention all strangers together get their share", strangers_share_the_pool),
         sentence("a flood of requests makes no shortage", flood_of_requests),
