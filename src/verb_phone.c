@@ -349,12 +349,6 @@ static int run(struct phone *p)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGWINCH};
     struct io *io = ctl_io(p->cli->ctl);
-    struct ctl_ops ops = {.arg = p,
-                          .event = on_event,
-                          .answer = on_answer,
-                          .signal = on_signal,
-                          .turn = on_turn,
-                          .log = on_log};
     struct err_detail detail = {{0}};
     enum err e;
 
@@ -367,10 +361,8 @@ static int run(struct phone *p)
     }
     hide_stderr(p);
     io_watch_fd(io, ui_fd(p->ui), on_keys, p);
-    ctl_set_ops(p->cli->ctl, &ops);
     while (!p->is_over) /* ends early when the running core does: its words stay on the screen */
         ctl_run(p->cli->ctl);
-    ctl_set_ops(p->cli->ctl, &(struct ctl_ops){0});
     io_unwatch_fd(io, ui_fd(p->ui));
     return p->signum != 0 ? EXIT_SIGNAL + p->signum : EXIT_DONE;
 }
@@ -378,7 +370,13 @@ static int run(struct phone *p)
 int verb_phone(struct cli *cli, int argc, char **argv)
 {
     struct phone p = {.cli = cli, .stderr_fd = -1};
-    struct first_run_ops ops = {.arg = &p, .answer = on_answer, .start = start_core, .set = set_setting};
+    const struct ctl_ops ops = {.arg = &p,
+                                .event = on_event,
+                                .answer = on_answer,
+                                .signal = on_signal,
+                                .turn = on_turn,
+                                .log = on_log};
+    struct first_run_ops first = {.arg = &p, .answer = on_answer, .start = start_core, .set = set_setting};
     bool is_first_run;
     int code;
 
@@ -393,9 +391,11 @@ int verb_phone(struct cli *cli, int argc, char **argv)
     if (code != EXIT_DONE)
         return code;
     if (is_first_run)
-        p.first_run = first_run_create(cli, io_env(ctl_io(cli->ctl)), &ops);
+        p.first_run = first_run_create(cli, io_env(ctl_io(cli->ctl)), &first);
+    ctl_set_ops(cli->ctl, &ops); /* a core inside answers what the screens ask first before they exist */
     make_ui(&p, is_first_run);
     code = run(&p);
+    ctl_set_ops(cli->ctl, &(struct ctl_ops){0});
     take_down(&p);
     first_run_destroy(p.first_run);
     list_each_safe(node, &p.news)
