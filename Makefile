@@ -64,14 +64,14 @@ CLOSURE_call   := call relay sip media store sim nat dht io $(LOW)
 CLOSURE_app    := sim app call relay sip media store nat dht io $(LOW)
 CLOSURE_ui     := ui app call relay sip media store nat dht io $(LOW)
 
-sources = $(wildcard $(DIR_$(1))/*.c)
+sources = $(filter-out %_main.c,$(wildcard $(DIR_$(1))/*.c)) # a program's main() is in no library
 objects = $(patsubst %.c,$(B)/%.o,$(call sources,$(1)))
 libs    = $(foreach r,$(1),$(B)/lib$(r).a)
 
 PROGRAM_SRC := $(wildcard src/*.c)
 PROGRAM_OBJ := $(PROGRAM_SRC:%.c=$(B)/%.o)
 
-.PHONY: all help deps run test test-net bench fuzz asan lint format install clean unit scenario screens
+.PHONY: all help deps run test test-net bench fuzz asan lint format install clean unit scenario screens sim-overlay
 all: build/ito build/libito.a ## build the program at build/ito (default)
 
 help: ## list the targets
@@ -126,6 +126,11 @@ $(B)/scenario/%: tests/scenario/%.c $(call libs,sim $(ROOMS))
 .PHONY: tests-built
 tests-built: $(UNITS) $(SCENARIOS) $(B)/ito
 
+# Simulators: tests/sim/NAME_main.c, with the shipped object files.
+$(B)/sim-overlay: $(B)/tests/sim/overlay_main.o $(call libs,sim dht crypto base)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(call libs,sim dht crypto base) -Wl,--end-group $(LDLIBS)
+
 # One fuzz target a parser: tests/fuzz/fuzz_NAME.c, corpus in tests/fuzz/corpus/NAME/.
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_S  ?= 60
@@ -157,6 +162,11 @@ fuzz: ## each parser's fuzz target, FUZZ_S seconds each
 
 asan: ## build the program with ASan and UBSan, as build/ito-asan
 	$(Q)$(MAKE) --no-print-directory VARIANT=asan build/ito-asan
+
+N    ?= 1000
+SEED ?= 1
+sim-overlay: build/release/sim-overlay ## N=10000 overlay nodes in virtual time: `name value unit`; SEED=, JSON=1, PARTS=
+	$(Q)$< n=$(N) seed=$(SEED) $(if $(JSON),json=1) $(if $(REAL),real=1) $(if $(PARTS),parts=$(PARTS))
 
 bench: all ## numbers as `name value unit`
 	$(Q)tests/bench/run.sh

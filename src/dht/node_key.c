@@ -33,8 +33,18 @@ static enum err real_item(const uint8_t k[32], struct slice salt, int64_t seq, s
     return bep44_verify(k, salt, seq, v_bencoded, sig);
 }
 
-const struct node_ops node_ops_real = {
-    .id = real_id, .sign = real_sign, .verify = real_verify, .pair = real_pair, .item = real_item};
+static void real_mac(const uint8_t key[32], const uint8_t zone[8], const uint8_t receiver[20],
+                     struct slice message, uint8_t mac[16])
+{
+    zone_pairmac(key, zone, receiver, message, mac);
+}
+
+const struct node_ops node_ops_real = {.id = real_id,
+                                       .sign = real_sign,
+                                       .verify = real_verify,
+                                       .pair = real_pair,
+                                       .mac = real_mac,
+                                       .item = real_item};
 
 enum err node_key_init(struct node_key *nk, const uint8_t zone[static 8], const uint8_t seed[static 32],
                        const uint8_t nonce[static 8], const struct node_ops *ops, uint32_t max_pairs,
@@ -133,7 +143,7 @@ struct slice node_seal(const struct node_key *nk, struct krpc_msg *m, const uint
         return packet;
     message = slice_of(cut, krpc_cut(packet, m, cut));
     if (pair != NULL)
-        zone_pairmac(pair->key, nk->zone, pair->id, message, proof);
+        nk->ops->mac(pair->key, nk->zone, pair->id, message, proof);
     else
         nk->ops->sign(&nk->sign, nk->zone, receiver != NULL ? receiver : nobody, message, proof);
     memcpy(buf + m->cut_at + m->cut_len - n, proof, n);
@@ -145,7 +155,7 @@ static bool mac_is_right(const struct node_key *nk, const struct pair *p, struct
 {
     uint8_t cut[KRPC_IN_MAX], mac[PAIRMAC_BYTES];
 
-    zone_pairmac(p->key, nk->zone, nk->id, slice_of(cut, krpc_cut(packet, m, cut)), mac);
+    nk->ops->mac(p->key, nk->zone, nk->id, slice_of(cut, krpc_cut(packet, m, cut)), mac);
     return secret_equal(mac, m->mac.data, sizeof mac);
 }
 

@@ -32,6 +32,8 @@ struct node_ops {
                        struct slice message, const uint8_t sig[64]);
     /* Key of `mac`; refuses an N that is no valid point. */
     enum err (*pair)(const struct sign_key *own, const uint8_t N[32], uint8_t key[32]);
+    void (*mac)(const uint8_t key[32], const uint8_t zone[8], const uint8_t receiver[20],
+                struct slice message, uint8_t mac[16]);
     /* BEP 44 */
     enum err (*item)(const uint8_t k[32], struct slice salt, int64_t seq, struct slice v_bencoded,
                      const uint8_t sig[64]);

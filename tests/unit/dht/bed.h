@@ -163,8 +163,18 @@ static enum err bed_item(const uint8_t k[32], struct slice salt, int64_t seq, st
     return memcmp(right, sig, sizeof right) == 0 ? ERR_OK : ERR_AUTH;
 }
 
-static const struct node_ops bed_ops = {
-    .id = bed_id, .sign = bed_sign, .verify = bed_verify, .pair = bed_pair, .item = bed_item};
+static void bed_mac(const uint8_t key[32], const uint8_t zone[8], const uint8_t receiver[20],
+                    struct slice message, uint8_t mac[16])
+{
+    zone_pairmac(key, zone, receiver, message, mac);
+}
+
+static const struct node_ops bed_ops = {.id = bed_id,
+                                        .sign = bed_sign,
+                                        .verify = bed_verify,
+                                        .pair = bed_pair,
+                                        .mac = bed_mac,
+                                        .item = bed_item};
 
 /* An item under a key made from number, its value made of number and seq. */
 static inline void bed_make_item(uint32_t number, int64_t seq, size_t len, struct item *out)

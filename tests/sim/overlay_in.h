@@ -1,0 +1,102 @@
+/* tests/sim/overlay_in.h - inside of the simulated overlay, for overlay*.c only.
+ *
+ *   overlay.c      the world: time, packets, joining, dying
+ *   overlay_foe.c  nodes that are not honest
+ *   overlay_op.c   records put and looked up, and what came of it
+ *   overlay_key.c  keyed hashes in the place of signatures */
+#ifndef ITO_SIM_OVERLAY_IN_H
+#define ITO_SIM_OVERLAY_IN_H
+
+#include "dht/node_key.h"
+#include "tests/sim/overlay.h"
+#include "tests/sim/overlay_event.h"
+
+enum ov_kind { OV_PACKET, OV_TIMER, OV_BEGIN, OV_TASK, OV_LEAVE };
+
+struct ov_packet {
+    uint32_t from;
+    uint16_t len;
+    uint8_t bytes[];
+};
+
+struct foe;
+
+struct ov_node {
+    struct overlay *o;
+    struct dht *dht; /* honest, and up */
+    struct foe *foe; /* of the other kind */
+    ns_t queued_at;  /* of the earliest timer in the queue that is ours */
+    uint32_t index, generation;
+    bool is_up, is_client, is_known; /* known: others may be told of it */
+};
+
+struct ov_record {
+    uint32_t number;
+    int64_t seq;
+};
+
+typedef void (*ov_task_cb)(struct overlay *o, uint32_t node, void *arg);
+struct ov_task {
+    ov_task_cb cb;
+    void *arg;
+};
+
+struct ov_deferred {
+    env_defer_cb cb;
+    void *arg;
+};
+
+struct overlay {
+    struct ov_config config;
+    struct prng prng;
+    ns_t now;
+    struct ov_queue queue;
+    struct ov_node *nodes;
+    uint32_t
+        *up; /* indices of nodes that are up and known, adversaries too; their order is a matter of chance */
+    uint32_t *up_at;
+    uint32_t n_up;
+    uint32_t *foes; /* up or not, sorted by id */
+    uint8_t (*foe_ids)[DHT_ID_BYTES];
+    uint32_t n_foes;
+    ns_t latency[OV_LATENCIES]; /* one way, by quantile */
+    ns_t mean_session;
+    uint64_t msgs, bytes, digest;
+    double cpu_s;
+    size_t own_bytes; /* of the heap, that are the simulator's */
+    size_t packet_bytes;
+    struct ov_record *records;
+    uint32_t n_records;
+    struct ov_deferred deferred[64];
+    unsigned n_deferred;
+};
+
+extern const struct node_ops ov_ops;
+/* Record `number` with that seq, signed by its own key. is_real: a real one. */
+void ov_make_item(const struct overlay *o, uint32_t number, int64_t seq, struct item *out);
+
+struct addr ov_addr(uint32_t index);
+void ov_send(struct overlay *o, uint32_t from, const struct addr *to, struct slice bytes);
+void ov_at(struct overlay *o, ns_t at, uint32_t node, ov_task_cb cb, void *arg);
+/* After something was done to the node from outside. */
+void ov_touch(struct overlay *o, uint32_t node);
+/* An honest node that is up. */
+uint32_t ov_honest(struct overlay *o);
+uint32_t ov_pick(struct overlay *o, uint32_t n);
+/* Nonce of the puzzle when keys are real. */
+void ov_solve(const struct overlay *o, const uint8_t seed[static 32], uint8_t nonce[static 8]);
+extern const uint8_t ov_zone[DHT_ZONE_ID_BYTES];
+
+/* --- overlay_foe.c */
+struct foe *foe_create(struct overlay *o, uint32_t node, const struct env *env);
+void foe_destroy(struct foe *f);
+const uint8_t *foe_id(const struct foe *f);
+void foe_input(struct foe *f, ns_t now, uint32_t from, struct slice bytes);
+/* Make itself known to a node that is up. */
+void foe_greet(struct foe *f, ns_t now, uint32_t node);
+/* Sort those there are by id: called once, before any starts. */
+void foes_sort(struct overlay *o);
+/* The n colluders nearest to target; returns how many. */
+size_t foes_nearest(const struct overlay *o, const uint8_t *target, uint32_t *out, size_t n);
+
+#endif

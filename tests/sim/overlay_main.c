@@ -1,0 +1,232 @@
+/* sim-overlay - the overlay's numbers, from the shipped engine (make sim-overlay).
+ *
+ *   sim-overlay [n=1000] [seed=1] [json=1] [real=1] [loss=PERMILLE] [lookups=N] [parts=WORD,WORD...]
+ *
+ * Prints `name value unit`, a line each. Parts, each a world of its own that joins anew:
+ *
+ *   base    constant delay, all honest: look-ups, puts, memory, speed; then, each in a copy of that world, 30, 50 and
+ *           70 % die at once
+ *   spread  round trips spread lognormally, sigma 0.7
+ *   foes    20, 30 and 50 % colluders, which poison tables from the first join on
+ *   liars   30 % each of nodes that lie, drop, or replay old records */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/sim/overlay.h"
+
+struct options {
+    struct ov_config config;
+    uint32_t n_lookups, n_records;
+    const char *parts;
+};
+
+static bool is_first = true, is_json;
+
+static void print(const char *name, double value, const char *unit)
+{
+    if (is_json)
+        printf("%s\n  {\"name\": \"%s\", \"value\": %.9g, \"unit\": \"%s\"}", is_first ? "[" : ",", name,
+               value, unit);
+    else
+        printf("%s %.9g %s\n", name, value, unit);
+    is_first = false;
+    fflush(stdout);
+}
+
+static void print_as(const char *group, const char *name, double value, const char *unit)
+{
+    char text[96];
+
+    snprintf(text, sizeof text, "%s_%s", group, name);
+    print(text, value, unit);
+}
+
+static double pct(const struct ov_batch *b)
+{
+    return b->n > 0 ? 100.0 * b->n_ok / b->n : 0;
+}
+
+static struct overlay *grow(const struct options *opt, uint32_t n, enum ov_foe foe, unsigned foes_pct)
+{
+    struct ov_config c = opt->config;
+    struct overlay *o;
+
+    c.n = n;
+    c.foe = foe;
+    c.foes_pct = foes_pct;
+    o = ov_create(&c);
+    ov_join(o);
+    return o;
+}
+
+/* Success and price of look-ups under some misfortune. */
+static void print_gets(const char *group, const struct ov_batch *b)
+{
+    print_as(group, "success", pct(b), "%");
+    print_as(group, "rtt_median", b->rtt_median / 100.0, "RTT");
+    print_as(group, "rtt_p90", b->rtt_p90 / 100.0, "RTT");
+    print_as(group, "rtt_p99", b->rtt_p99 / 100.0, "RTT");
+    print_as(group, "queries", b->queries, "queries");
+    print_as(group, "forged", b->n_forged, "values");
+    print_as(group, "stale", b->n_stale, "values");
+}
+
+/* In a copy of the process, so that each starts from the same world. */
+static void kill_part(struct overlay *o, const struct options *opt, unsigned killed)
+{
+    struct ov_batch gets = {0}, puts = {0};
+    char group[32];
+    int pipes[2];
+    pid_t child;
+
+    fflush(stdout);
+    if (pipe(pipes) != 0 || (child = fork()) < 0) {
+        perror("sim-overlay: fork");
+        exit(1);
+    }
+    if (child == 0) {
+        ov_kill(o, killed);
+        ov_lookups(o, opt->n_lookups, &gets);
+        ov_forget(o);
+        ov_records(o, opt->n_records / 4 + 1, &puts);
+        if (write(pipes[1], &gets, sizeof gets) < 0 || write(pipes[1], &puts, sizeof puts) < 0)
+            _exit(1);
+        _exit(0);
+    }
+    close(pipes[1]);
+    if (read(pipes[0], &gets, sizeof gets) != sizeof gets ||
+        read(pipes[0], &puts, sizeof puts) != sizeof puts)
+        fprintf(stderr, "sim-overlay: the copy with %u %% dead ended early\n", killed);
+    close(pipes[0]);
+    waitpid(child, NULL, 0);
+    snprintf(group, sizeof group, "killed_%u_pct", killed);
+    print_gets(group, &gets);
+    print_as(group, "put_rtt_median", puts.rtt_median / 100.0, "RTT");
+}
+
+static void base_part(const struct options *opt)
+{
+    struct overlay *o = grow(opt, opt->config.n, OV_HONEST, 0);
+    double contacts, foes;
+    struct ov_totals t;
+    struct ov_batch b;
+
+    ov_totals(o, &t);
+    print("join_messages", (double)t.msgs / opt->config.n, "messages/node");
+    print("join_cpu", t.cpu_s, "s");
+    print("messages_per_second", (double)t.msgs / t.cpu_s, "messages/s");
+    print("bytes_per_node", ov_node_bytes(o), "B");
+    ov_tables(o, &contacts, &foes);
+    print("contacts_per_node", contacts, "contacts");
+    ov_records(o, opt->n_records, &b);
+    print("put_rtt_median", b.rtt_median / 100.0, "RTT");
+    print("put_rtt_p99", b.rtt_p99 / 100.0, "RTT");
+    print("put_queries", b.queries, "queries");
+    print("put_acks", b.acks, "nodes");
+    ov_lookups(o, opt->n_lookups, &b);
+    print_gets("lookup", &b);
+    for (unsigned killed = 30; killed <= 70; killed += 20)
+        kill_part(o, opt, killed);
+    ov_totals(o, &t);
+    print("digest", (double)(ov_digest(o) >> 16), "");
+    ov_destroy(o);
+}
+
+static void spread_part(const struct options *opt)
+{
+    struct options spread = *opt;
+    struct overlay *o;
+    struct ov_batch b;
+
+    spread.config.spread = 0.7;
+    o = grow(&spread, opt->config.n, OV_HONEST, 0);
+    ov_records(o, opt->n_records, &b);
+    print("spread_put_rtt_median", b.rtt_median / 100.0, "RTT");
+    ov_lookups(o, opt->n_lookups, &b);
+    print_gets("spread", &b);
+    ov_destroy(o);
+}
+
+static void foe_part(const struct options *opt, const char *name, enum ov_foe foe, unsigned foes_pct)
+{
+    struct overlay *o = grow(opt, opt->config.n, foe, foes_pct);
+    double contacts, foes;
+    struct ov_batch b;
+    char group[40];
+
+    snprintf(group, sizeof group, "%s_%u_pct", name, foes_pct);
+    ov_tables(o, &contacts, &foes);
+    print_as(group, "tables", foes, "%");
+    ov_records(o, opt->n_records, &b);
+    ov_records(o, opt->n_records, &b); /* the second seq: the first is what a replayer gives */
+    print_as(group, "put_success", pct(&b), "%");
+    print_as(group, "put_queries", b.queries, "queries");
+    ov_lookups(o, opt->n_lookups, &b);
+    print_gets(group, &b);
+    ov_destroy(o);
+}
+
+static bool has_part(const struct options *opt, const char *name)
+{
+    return opt->parts == NULL || strstr(opt->parts, name) != NULL;
+}
+
+static bool read_option(struct options *opt, const char *text)
+{
+    const char *value = strchr(text, '=');
+    uint64_t v = value != NULL ? strtoull(value + 1, NULL, 10) : 0;
+
+    if (value == NULL)
+        return false;
+    if (strncmp(text, "n=", 2) == 0)
+        opt->config.n = (uint32_t)v;
+    else if (strncmp(text, "seed=", 5) == 0)
+        opt->config.seed = v;
+    else if (strncmp(text, "json=", 5) == 0)
+        is_json = v != 0;
+    else if (strncmp(text, "real=", 5) == 0)
+        opt->config.is_real = v != 0;
+    else if (strncmp(text, "loss=", 5) == 0)
+        opt->config.loss_permille = (unsigned)v;
+    else if (strncmp(text, "paths=", 6) == 0)
+        opt->config.n_paths = (unsigned)v;
+    else if (strncmp(text, "lookups=", 8) == 0)
+        opt->n_lookups = (uint32_t)v;
+    else if (strncmp(text, "parts=", 6) == 0)
+        opt->parts = value + 1;
+    else
+        return false;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct options opt = {.config = {.n = 1000, .seed = 1}, .n_lookups = 2000};
+
+    for (int i = 1; i < argc; i++)
+        if (!read_option(&opt, argv[i])) {
+            fprintf(stderr, "sim-overlay: %s: not an option (n seed json real loss paths lookups parts)\n",
+                    argv[i]);
+            return 2;
+        }
+    opt.n_records = opt.n_lookups / 2 + 1;
+    print("nodes", opt.config.n, "nodes");
+    print("seed", (double)opt.config.seed, "");
+    if (has_part(&opt, "base"))
+        base_part(&opt);
+    if (has_part(&opt, "spread"))
+        spread_part(&opt);
+    if (has_part(&opt, "foes"))
+        for (unsigned foes_pct = 20; foes_pct <= 50; foes_pct += foes_pct == 20 ? 10 : 20)
+            foe_part(&opt, "colluders", OV_COLLUDER, foes_pct);
+    if (has_part(&opt, "liars")) {
+        foe_part(&opt, "liars", OV_LIAR, 30);
+        foe_part(&opt, "droppers", OV_DROPPER, 30);
+        foe_part(&opt, "replayers", OV_REPLAYER, 30);
+    }
+    if (is_json)
+        printf("\n]\n");
+    return 0;
+}

@@ -1,0 +1,170 @@
+#include "tests/sim/overlay_in.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "dht/dht_node.h"
+
+#define AT_ONCE 8 /* operations begun in one round trip */
+
+/* One operation. */
+struct job {
+    struct batch *batch;
+    uint32_t node, record, generation;
+    ns_t started_at, first_at;
+    int64_t seq; /* of the newest value taken; 0: none */
+    bool is_wrong;
+};
+
+struct batch {
+    struct overlay *o;
+    uint32_t n, n_started, n_done;
+    bool is_put;
+    struct job *jobs;
+    uint32_t *rtts;
+    struct ov_batch out;
+};
+
+static uint32_t in_rtts(const struct overlay *o, ns_t t)
+{
+    return (uint32_t)((t * 100 + o->config.rtt / 2) / o->config.rtt);
+}
+
+static bool on_value(void *arg, const struct item *item)
+{
+    struct job *j = arg;
+    struct overlay *o = j->batch->o;
+    struct item right;
+
+    ov_make_item(o, o->records[j->record].number, item->seq, &right);
+    if (memcmp(right.v, item->v, right.v_len) != 0 || item->v_len != right.v_len)
+        j->is_wrong = true;
+    if (j->first_at == 0)
+        j->first_at = o->now;
+    j->seq = item->seq;
+    return true;
+}
+
+static void on_done(void *arg, enum err e, const struct dht_result *r)
+{
+    struct job *j = arg;
+    struct batch *b = j->batch;
+    const struct ov_record *record = &b->o->records[j->record];
+
+    b->n_done++;
+    b->out.queries += r->queries;
+    b->out.acks += r->n_acks;
+    if (b->is_put) {
+        b->out.n_ok += e == ERR_OK && r->n_acks >= 10;
+        b->rtts[b->out.n++] = in_rtts(b->o, r->took_ns);
+        return;
+    }
+    b->out.n_forged += j->is_wrong;
+    b->out.n_stale += j->seq > 0 && j->seq < record->seq;
+    if (e == ERR_OK && j->seq == record->seq && !j->is_wrong)
+        b->rtts[b->out.n_ok++] = in_rtts(b->o, j->first_at - j->started_at);
+    b->out.n++;
+}
+
+static void begin(struct overlay *o, uint32_t node, void *arg)
+{
+    struct job *j = arg;
+    struct item item;
+    uint32_t id;
+
+    (void)node;
+    j->node = ov_honest(o);
+    j->started_at = o->now;
+    ov_make_item(o, o->records[j->record].number, o->records[j->record].seq, &item);
+    if (j->batch->is_put)
+        id = dht_put(o->nodes[j->node].dht, o->now, &item, on_done, j);
+    else
+        id = dht_get(o->nodes[j->node].dht, o->now, item.k, 0, on_value, on_done, j);
+    if (id == 0)
+        on_done(j, ERR_FULL, &(struct dht_result){0});
+    ov_touch(o, j->node);
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void run(struct batch *b)
+{
+    struct overlay *o = b->o;
+    uint64_t bytes = o->bytes;
+    uint32_t n_rtts;
+
+    b->jobs = mem_array(b->n, sizeof *b->jobs);
+    b->rtts = mem_array(b->n, sizeof *b->rtts);
+    for (uint32_t i = 0; i < b->n; i++) {
+        b->jobs[i].batch = b;
+        b->jobs[i].record = b->is_put ? i : ov_pick(o, o->n_records);
+        ov_at(o, o->now + o->config.rtt * i / AT_ONCE, 0, begin, &b->jobs[i]);
+    }
+    ov_run(o, o->config.rtt * b->n / AT_ONCE + 65 * NS_PER_S);
+    n_rtts = b->is_put ? b->out.n : b->out.n_ok;
+    qsort(b->rtts, n_rtts, sizeof *b->rtts, compare);
+    if (n_rtts > 0) {
+        b->out.rtt_median = b->rtts[n_rtts / 2];
+        b->out.rtt_p90 = b->rtts[(n_rtts - 1) * 9 / 10];
+        b->out.rtt_p99 = b->rtts[(n_rtts - 1) * 99 / 100];
+    }
+    if (b->out.n > 0) {
+        b->out.queries /= b->out.n;
+        b->out.acks /= b->out.n;
+    }
+    b->out.bytes = o->bytes - bytes;
+    mem_free(b->jobs);
+    mem_free(b->rtts);
+}
+
+void ov_records(struct overlay *o, uint32_t n, struct ov_batch *out)
+{
+    struct batch b = {.o = o, .n = n, .is_put = true};
+
+    if (o->n_records < n) {
+        o->records = mem_resize(o->records, n, sizeof *o->records);
+        for (uint32_t i = o->n_records; i < n; i++)
+            o->records[i] = (struct ov_record){.number = (uint32_t)(prng_next(&o->prng) >> 32)};
+        o->n_records = n;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        o->records[i].seq++;
+    run(&b);
+    *out = b.out;
+}
+
+void ov_lookups(struct overlay *o, uint32_t n, struct ov_batch *out)
+{
+    struct batch b = {.o = o, .n = n};
+
+    run(&b);
+    *out = b.out;
+}
+
+void ov_forget(struct overlay *o)
+{
+    o->n_records = 0;
+}
+
+uint32_t ov_live_records(struct overlay *o)
+{
+    uint32_t n = 0;
+
+    for (uint32_t r = 0; r < o->n_records; r++) {
+        uint8_t target[DHT_ID_BYTES];
+        struct item item;
+        bool is_there = false;
+
+        ov_make_item(o, o->records[r].number, 1, &item);
+        dht_target(item.k, target);
+        for (uint32_t i = 0; i < o->config.n && !is_there; i++)
+            is_there = o->nodes[i].dht != NULL && store_get(&o->nodes[i].dht->store, o->now, target) != NULL;
+        n += is_there;
+    }
+    return n;
+}
