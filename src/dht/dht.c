@@ -105,6 +105,8 @@ static void init_parts(struct dht *d)
     store_init(&d->store, d->id, !serves ? 0 : c->max_items > 0 ? c->max_items : STORE_MAX, ops, &d->env);
     drops_init(&d->drops, !serves || !d->is_zone ? 0 : c->max_blobs > 0 ? c->max_blobs : DROP_MAX);
     adverts_init(&d->adverts, !serves || !d->is_zone ? 0 : c->max_adverts > 0 ? c->max_adverts : ADVERT_MAX);
+    peers_init(&d->announced, !serves || d->is_zone ? 0 : ANNOUNCED_MAX);
+    d->pace = d->is_zone ? NULL : pace_create(&d->env);
     env_random(&d->env, &d->rate_secret, sizeof d->rate_secret);
     d->verifies.tokens = DHT_VERIFIES_PER_S * 1000;
     d->pings.tokens = DHT_PINGS_PER_S * 1000;
@@ -151,6 +153,8 @@ static void free_later(void *arg)
     store_fini(&d->store);
     drops_fini(&d->drops);
     adverts_fini(&d->adverts);
+    peers_fini(&d->announced);
+    pace_destroy(d->pace);
     if (d->is_zone)
         node_key_fini(&d->key);
     secret_wipe(d, sizeof *d);
@@ -162,6 +166,8 @@ void dht_destroy(struct dht *d)
     if (d == NULL || d->is_dead)
         return;
     d->is_dead = true;
+    if (d->other_family != NULL)
+        d->other_family->other_family = NULL;
     env_defer(&d->env, free_later, d);
 }
 
@@ -464,6 +470,7 @@ void dht_stats(const struct dht *d, struct dht_stats *out)
     out->items = d->store.n;
     out->blobs = d->drops.n;
     out->adverts = adverts_live(&d->adverts, d->turned_at);
+    out->announced = peers_live(&d->announced, d->turned_at);
     for (unsigned i = 0; i < DHT_OBSERVERS; i++)
         out->observers += d->observers[i].expires_at > d->turned_at;
     out->pairs = d->is_zone ? node_pairs(&d->key) : 0;

@@ -2,7 +2,9 @@
  *
  * Sans I/O, no globals; a process may hold many, and two or more on one UDP port: dht_input() says whether a
  * packet was of this instance. Profile DHT_ZONE authenticates every message; DHT_MAINLINE speaks to the public
- * BitTorrent DHT. An instance of the mainline profile serves one address family (BEP 32: create one for each).
+ * BitTorrent DHT. An instance of the mainline profile serves one address family (BEP 32: create one for each, and
+ * dht_join_families() them). Its id follows the address that others see (BEP 42), and it never sends so much to one
+ * address that a default libtorrent node would go deaf to it (pace.h): what would is sent a little later.
  *
  *   in     datagrams that start with 'd', addresses to try, keys to get, items to put
  *   out    datagrams through env_send(); values, blobs and adverts through callbacks
@@ -11,7 +13,7 @@
  *   trust  an item handed out has a right signature and the key asked for, nothing more; blobs have the proof of
  *          work they claim, nothing more; adverts, addresses and times are hearsay of the nodes that sent them
  *   caps   DHT_OPS_MAX operations, DHT_HINTS_MAX addresses to try, RPC_MAX queries in flight, TABLE_MAX contacts,
- *          the store's caps (store.h, drop.h, advert.h), DHT_RATE_* queries from one address */
+ *          the store's caps (store.h, drop.h, advert.h, peers.h), DHT_RATE_* queries from one address */
 #ifndef ITO_DHT_DHT_H
 #define ITO_DHT_DHT_H
 
@@ -95,12 +97,13 @@ struct dht_stats {
     uint64_t lookups, lookups_ok; /* started by dht_get, dht_put, drop and advert calls */
     uint64_t lookup_ns;           /* mean time of a successful one to its first result */
     uint64_t msgs_in, msgs_out, bytes_in, bytes_out;
-    uint32_t items, blobs, adverts; /* held for others */
+    uint32_t items, blobs, adverts, announced; /* held for others */
     uint32_t observers, pairs;
     uint64_t
         bad_packets; /* ours by zone id, and not as it should be: format, signature, puzzle, sender's id */
     uint64_t rate_drops;   /* over DHT_RATE_* or DHT_VERIFIES_PER_S */
     uint64_t cap_drops;    /* refused by a cap of the store, the table or the operations */
+    uint64_t paced;        /* mainline: packets that left later, or never, for the sake of a node's limits */
     uint64_t cookies_sent; /* unproven askers sent away with a cookie */
     uint64_t timeouts, late;
     ns_t rtt_ns; /* median of the contacts */
@@ -111,10 +114,14 @@ struct dht_result {
     uint32_t queries;
     uint32_t rtts_x100;
     ns_t took_ns;
-    uint32_t n_found;   /* distinct values, blobs or adverts handed out */
-    uint32_t n_nodes;   /* nodes that answered */
-    uint32_t n_acks;    /* put: nodes that stored it (an answer 302 at our own seq counts) */
-    uint32_t n_refused; /* put: nodes that said no */
+    uint32_t n_found; /* distinct values, blobs or adverts handed out */
+    uint32_t n_nodes; /* nodes that answered */
+    uint32_t n_acks;  /* put: nodes that stored it (an answer 302 at our own seq counts) */
+    uint32_t
+        n_inferred;     /* of these, that answer: another value of the same seq may lie there, so read back */
+    uint32_t n_refused; /* put: nodes that said no; mainline: or nothing, as some do at a wrong signature */
+    uint32_t n_stale;   /* of these, 302: a higher seq, or another value of the same, lies there */
+    uint32_t n_cas;     /* and 301: what lies there is not what cas named */
     int32_t last_error; /* KRPC code of the last refusal, 0 when none */
     uint8_t
         bits_needed; /* drop put: the highest number of zero bits any node asked for, 0 when all took it */
@@ -142,6 +149,8 @@ void dht_destroy(struct dht *d);
 /* True when the datagram belongs to this instance (its zone id; mainline: none), even if it was bad. */
 bool dht_input(struct dht *d, ns_t now, const struct addr *from, struct slice bytes);
 void dht_tick(struct dht *d, ns_t now);
+/* Two mainline instances, one of each family, that tell each other contacts (BEP 32); until either is destroyed. */
+void dht_join_families(struct dht *v4, struct dht *v6);
 ns_t dht_deadline(const struct dht *d);
 
 /* An address where a node of this zone may be: net.peers, a cached node, an invite, the LAN. Asked at once. */
@@ -180,6 +189,27 @@ uint32_t dht_get_salted(struct dht *d, ns_t now, const uint8_t key[static DHT_KE
                         int64_t min_seq, dht_value_cb value_cb, dht_done_cb done_cb, void *arg);
 uint32_t dht_put_salted(struct dht *d, ns_t now, const struct item *item, struct slice salt,
                         dht_done_cb done_cb, void *arg);
+
+/* A value in full (BEP 44). v is borrowed, bencoded as it came and as it goes: never encoded anew. */
+struct dht_value {
+    bool is_mutable;
+    uint8_t k[DHT_KEY_BYTES]; /* and seq, sig, salt: of mutable ones */
+    int64_t seq;
+    uint8_t sig[64];
+    struct slice salt; /* at most 64 bytes */
+    struct slice v;    /* one bencoded value, at most 1000 bytes: a byte string of 996 */
+};
+/* Like dht_value_cb, for values in full. */
+typedef bool (*dht_raw_cb)(void *arg, const struct dht_value *v);
+/* What lies at target: under key and salt; key NULL: an immutable value, or a mutable one of whatever key has this
+ * target. Zones hold no immutable ones. */
+uint32_t dht_get_raw(struct dht *d, ns_t now, const uint8_t target[static DHT_ID_BYTES], const uint8_t *key,
+                     struct slice salt, int64_t min_seq, dht_raw_cb raw_cb, dht_done_cb done_cb, void *arg);
+/* Store it; cas (BEP 44, may be NULL): only over what has this seq. 0 also when it is too long. */
+uint32_t dht_put_raw(struct dht *d, ns_t now, const struct dht_value *v, const int64_t *cas,
+                     dht_done_cb done_cb, void *arg);
+/* Where it lies: SHA-1 of v, or of k and salt. ERR_RANGE: too long. */
+enum err dht_raw_target(const struct dht_value *v, uint8_t target[static DHT_ID_BYTES]);
 /* No callback of that operation from now on. Unknown ids are fine. */
 void dht_cancel(struct dht *d, uint32_t id);
 /* A lookup for its own sake: who is near target. result->n_nodes tells how many answered; nodes (may be NULL) gets

@@ -26,15 +26,17 @@ void dht_target(const uint8_t key[static DHT_KEY_BYTES], uint8_t target[static D
     digest_sha1(slice_of(key, DHT_KEY_BYTES), target);
 }
 
-static void salted_target(const uint8_t key[static DHT_KEY_BYTES], struct slice salt,
-                          uint8_t target[static ID_BYTES])
+enum err dht_raw_target(const struct dht_value *v, uint8_t target[static DHT_ID_BYTES])
 {
     uint8_t text[DHT_KEY_BYTES + STORE_SALT_MAX];
 
-    memcpy(text, key, DHT_KEY_BYTES);
-    if (salt.len > 0)
-        memcpy(text + DHT_KEY_BYTES, salt.data, salt.len);
-    digest_sha1(slice_of(text, DHT_KEY_BYTES + salt.len), target);
+    if (v->salt.len > STORE_SALT_MAX || v->v.len > STORE_V_MAX)
+        return ERR_RANGE;
+    memcpy(text, v->k, DHT_KEY_BYTES);
+    if (v->salt.len > 0)
+        memcpy(text + DHT_KEY_BYTES, v->salt.data, v->salt.len);
+    digest_sha1(v->is_mutable ? slice_of(text, DHT_KEY_BYTES + v->salt.len) : v->v, target);
+    return ERR_OK;
 }
 
 static void set_salt(struct op *op, struct slice salt)
@@ -44,24 +46,52 @@ static void set_salt(struct op *op, struct slice salt)
         memcpy(op->salt, salt.data, salt.len);
 }
 
+static struct op *start_get(struct dht *d, ns_t now, const uint8_t target[static ID_BYTES],
+                            const uint8_t *key, struct slice salt, int64_t min_seq, dht_done_cb done_cb,
+                            void *arg)
+{
+    struct op *op = dht_op_start(d, now, OP_GET, target);
+
+    if (op == NULL)
+        return NULL;
+    op->has_key = key != NULL;
+    if (key != NULL)
+        memcpy(op->key, key, sizeof op->key);
+    set_salt(op, salt);
+    op->seq = min_seq > 0 ? min_seq - 1 : -1;
+    op->done = done_cb;
+    op->arg = arg;
+    return op;
+}
+
 uint32_t dht_get_salted(struct dht *d, ns_t now, const uint8_t key[static DHT_KEY_BYTES], struct slice salt,
                         int64_t min_seq, dht_value_cb value_cb, dht_done_cb done_cb, void *arg)
 {
+    struct dht_value v = {.is_mutable = true, .salt = salt};
     uint8_t target[ID_BYTES];
     struct op *op;
 
-    if (salt.len > STORE_SALT_MAX)
+    memcpy(v.k, key, sizeof v.k);
+    if (dht_raw_target(&v, target) != ERR_OK)
         return 0;
-    salted_target(key, salt, target);
-    op = dht_op_start(d, now, OP_GET, target);
+    op = start_get(d, now, target, key, salt, min_seq, done_cb, arg);
     if (op == NULL)
         return 0;
-    memcpy(op->key, key, sizeof op->key);
-    set_salt(op, salt);
-    op->seq = min_seq > 0 ? min_seq - 1 : -1;
     op->cb.value = value_cb;
-    op->done = done_cb;
-    op->arg = arg;
+    return begin(d, now, op);
+}
+
+uint32_t dht_get_raw(struct dht *d, ns_t now, const uint8_t target[static DHT_ID_BYTES], const uint8_t *key,
+                     struct slice salt, int64_t min_seq, dht_raw_cb raw_cb, dht_done_cb done_cb, void *arg)
+{
+    struct op *op =
+        salt.len > STORE_SALT_MAX ? NULL : start_get(d, now, target, key, salt, min_seq, done_cb, arg);
+
+    if (op == NULL)
+        return 0;
+    op->is_immutable = key == NULL && !d->is_zone;
+    op->is_raw = true;
+    op->cb.raw = raw_cb;
     return begin(d, now, op);
 }
 
@@ -71,7 +101,7 @@ uint32_t dht_get(struct dht *d, ns_t now, const uint8_t key[static DHT_KEY_BYTES
     return dht_get_salted(d, now, key, (struct slice){0}, min_seq, value_cb, done_cb, arg);
 }
 
-/* A copy of a and b, one after the other, of a size that suits a struct item too. */
+/* A copy of a and b, one after the other. */
 static void set_payload(struct op *op, struct slice a, struct slice b)
 {
     op->payload_len = a.len + b.len;
@@ -99,16 +129,38 @@ static struct op *start_write(struct dht *d, ns_t now, enum op_kind kind,
 uint32_t dht_put_salted(struct dht *d, ns_t now, const struct item *item, struct slice salt,
                         dht_done_cb done_cb, void *arg)
 {
+    struct dht_value v = {.is_mutable = true, .seq = item->seq, .salt = salt};
+    uint8_t bytes[STORE_V_MAX];
+    struct ben_wr w;
+
+    if (item->v_len > ITEM_V_MAX)
+        return 0;
+    ben_wr_init(&w, bytes, sizeof bytes);
+    ben_put_str(&w, slice_of(item->v, item->v_len));
+    v.v = ben_wr_done(&w);
+    memcpy(v.k, item->k, sizeof v.k);
+    memcpy(v.sig, item->sig, sizeof v.sig);
+    return dht_put_raw(d, now, &v, NULL, done_cb, arg);
+}
+
+uint32_t dht_put_raw(struct dht *d, ns_t now, const struct dht_value *v, const int64_t *cas,
+                     dht_done_cb done_cb, void *arg)
+{
     uint8_t target[ID_BYTES];
     struct op *op;
 
-    if (item->v_len > ITEM_V_MAX || salt.len > STORE_SALT_MAX)
+    if (dht_raw_target(v, target) != ERR_OK || v->v.len == 0 || (d->is_zone && !v->is_mutable))
         return 0;
-    salted_target(item->k, salt, target);
-    op = start_write(d, now, OP_PUT, target, slice_of(item, sizeof *item), (struct slice){0}, done_cb, arg);
+    op = start_write(d, now, OP_PUT, target, v->v, (struct slice){0}, done_cb, arg);
     if (op == NULL)
         return 0;
-    set_salt(op, salt);
+    op->is_immutable = !v->is_mutable;
+    op->seq = v->is_mutable ? v->seq : -1;
+    memcpy(op->key, v->k, sizeof op->key);
+    memcpy(op->sig, v->sig, sizeof op->sig);
+    set_salt(op, v->salt);
+    if (cas != NULL)
+        op->cas = (struct krpc_int){.v = *cas, .is_set = true};
     return begin(d, now, op);
 }
 

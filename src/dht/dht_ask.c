@@ -51,23 +51,20 @@ static void build_walk(const struct op *op, struct krpc_msg *m)
 
 /* What a write needs that does not lie in the operation itself. */
 struct write_room {
-    uint8_t v[ITEM_V_MAX + 8];
     uint8_t flow[4];
 };
 
-static void build_put(const struct op *op, struct krpc_msg *m, struct write_room *room)
+static void build_put(const struct op *op, struct krpc_msg *m)
 {
-    const struct item *item = (const void *)op->payload;
-    struct ben_wr w;
-
-    ben_wr_init(&w, room->v, sizeof room->v);
-    ben_put_str(&w, slice_of(item->v, item->v_len));
     m->method = KRPC_PUT;
     m->b.target = (struct slice){0};
-    m->b.k = bytes_of(item->k, sizeof item->k);
-    m->b.seq = (struct krpc_int){.v = item->seq, .is_set = true};
-    m->b.sig = bytes_of(item->sig, sizeof item->sig);
-    m->b.v = ben_wr_done(&w);
+    m->b.v = bytes_of(op->payload, op->payload_len);
+    if (op->is_immutable)
+        return;
+    m->b.k = bytes_of(op->key, sizeof op->key);
+    m->b.seq = (struct krpc_int){.v = op->seq, .is_set = true};
+    m->b.sig = bytes_of(op->sig, sizeof op->sig);
+    m->b.cas = op->cas;
     if (op->salt_len > 0)
         m->b.salt = bytes_of(op->salt, op->salt_len);
 }
@@ -79,7 +76,7 @@ static void build_write(const struct op *op, struct krpc_msg *m, const struct lo
     m->b.token = bytes_of(n->token, n->token_len);
     switch ((enum op_kind)op->kind) {
     case OP_PUT:
-        build_put(op, m, room);
+        build_put(op, m);
         break;
     case OP_DROP_PUT:
         m->method = KRPC_DROP_PUT;
@@ -162,11 +159,21 @@ static bool send_call(struct dht *d, ns_t now, struct rpc_call *call, struct sli
     case RPC_HINT:
         m.method = KRPC_FIND_NODE;
         m.b.target = bytes_of(d->id, ID_BYTES);
+        m.b.want = dht_want(d);
         break;
     case RPC_WALK:
         if (op == NULL)
             return false;
         build_walk(op, &m);
+        m.b.want = dht_want(d);
+        break;
+    case RPC_WIDEN:
+        if (op == NULL)
+            return false;
+        memcpy(target, op->target, ID_BYTES);
+        target[call->extra[0] / 8] ^= (uint8_t)(0x80u >> call->extra[0] % 8);
+        m.method = KRPC_FIND_NODE;
+        m.b.target = bytes_of(target, ID_BYTES);
         break;
     case RPC_WRITE:
         if (n == NULL)
@@ -203,24 +210,34 @@ struct rpc_call *dht_ask(struct dht *d, ns_t now, enum rpc_kind kind, struct op 
     const struct table_entry *e = has_id ? table_find(&d->table, to->id) : NULL;
     ns_t rtt = e != NULL && e->rtt_us > 0 ? e->rtt_us * NS_PER_US : dht_rtt(d, now);
     struct rpc_call *call = rpc_open(&d->rpc, now, env_random_u32(&d->env), to, has_id, rtt);
+    ns_t at = call != NULL && d->pace != NULL ? pace_reserve(d->pace, now, &to->addr) : now;
 
     if (call == NULL) {
         d->count.cap_drops++;
+        return NULL;
+    }
+    if (at == NS_NEVER) {
+        d->count.paced++;
+        rpc_close(&d->rpc, call);
         return NULL;
     }
     call->kind = (uint8_t)kind;
     if (extra != NULL)
         memcpy(call->extra, extra, sizeof call->extra);
     call->op = op != NULL ? op->id : 0;
-    if (!send_call(d, now, call, (struct slice){0})) {
+    if (at > now) {
+        rpc_queue(&d->rpc, call, at);
+        d->count.paced++;
+    } else if (!send_call(d, now, call, (struct slice){0})) {
         rpc_close(&d->rpc, call);
         return NULL;
     }
     if (op == NULL)
         return call;
     op->result.queries++;
-    call->is_counted = kind == RPC_WRITE || kind == RPC_FETCH;
+    call->is_counted = kind == RPC_WRITE || kind == RPC_FETCH || kind == RPC_WIDEN;
     op->n_open = (uint16_t)(op->n_open + call->is_counted);
+    op->n_wide_open = (uint8_t)(op->n_wide_open + (kind == RPC_WIDEN));
     return call;
 }
 
@@ -377,18 +394,27 @@ static void learn(struct dht *d, ns_t now, const struct contact *c, const struct
         votes_add(&d->votes[seen.family == ADDR_V6], now, &c->addr, c->id, &seen);
     if (d->is_zone && m->ts.is_set)
         clocks_add(&d->clocks, now, &c->addr, c->id, m->ts.v, rtt);
-    if (m->type == KRPC_ANSWER)
-        dht_contact_answered(d, now, c, rtt);
+    if (!d->is_zone)
+        dht_check_id(d, now);
+    if (m->type != KRPC_ANSWER)
+        return;
+    dht_contact_answered(d, now, c, rtt);
+    if (d->other_family != NULL)
+        dht_pass_family(d, now, &m->b);
 }
 
-/* The node asked is not there; somebody else is. */
-static void replace_node(struct dht *d, ns_t now, const struct rpc_call *call)
+/* The node asked is not there; somebody else is. On mainline it may be the same one: ids follow addresses (BEP 42). */
+static void replace_node(struct dht *d, ns_t now, const struct rpc_call *call, const struct contact *who)
 {
     struct op *op = dht_op(d, call->op);
+    struct lookup_node *n = op != NULL ? lookup_find(op->l, call->to.id) : NULL;
 
     table_forget(&d->table, call->to.id);
-    if (op != NULL)
-        dht_op_late(d, now, op, call, true);
+    if (op == NULL)
+        return;
+    if (!d->is_zone && call->kind == RPC_WALK && n != NULL)
+        lookup_add(op->l, who, n->path);
+    dht_op_late(d, now, op, call, true);
 }
 
 /* Nodes near us that the first address named: the first lookup starts from all of them. */
@@ -437,7 +463,7 @@ void dht_answer(struct dht *d, ns_t now, const struct addr *from, struct slice p
         return;
     }
     if (was.has_id && !id_equal(c.id, was.to.id)) {
-        replace_node(d, now, &was);
+        replace_node(d, now, &was, &c);
         return;
     }
     op = dht_op(d, was.op);
@@ -454,6 +480,8 @@ static bool ask_hint_again(struct dht *d, ns_t now, struct rpc_call *call)
 {
     if (call->kind != RPC_HINT || ++call->tries >= HINT_TRIES)
         return false;
+    if (d->pace != NULL && !pace_now(d->pace, now, &call->to.addr))
+        return false;
     call->late_after *= 2;
     call->had_cookie = false;
     rpc_again(&d->rpc, now, call);
@@ -469,6 +497,15 @@ void dht_ask_tick(struct dht *d, ns_t now)
         struct rpc_call was = *call;
         struct op *op = dht_op(d, was.op);
 
+        if (call->is_queued) {
+            rpc_again(&d->rpc, now, call);
+            if (!send_call(d, now, call, (struct slice){0})) {
+                rpc_close(&d->rpc, call);
+                if (op != NULL)
+                    dht_op_late(d, now, op, &was, true);
+            }
+            continue;
+        }
         call->is_counted = false;
         if (!is_dead && ask_hint_again(d, now, call))
             continue;

@@ -5,6 +5,7 @@
  *   dht_op.c     operations: lookups with something to find or to write
  *   dht_api.c    the calls that start them
  *   dht_serve.c  queries of others
+ *   dht_public.c what only mainline does: values in full, peers, ids by address, two families
  *
  * Callbacks may destroy the node: whoever called something that may run one looks at is_dead before going on. */
 #ifndef ITO_DHT_DHT_NODE_H
@@ -16,6 +17,8 @@
 #include "dht/estimate.h"
 #include "dht/lookup.h"
 #include "dht/node_key.h"
+#include "dht/pace.h"
+#include "dht/peers.h"
 #include "dht/rpc.h"
 #include "dht/store.h"
 
@@ -70,13 +73,18 @@ struct op {
     ns_t finish_at;  /* enough was found: end then */
     uint16_t n_open; /* writes and fetches neither answered nor late */
     uint16_t n_writes;
+    uint8_t n_wide, n_wide_open; /* rounds of RPC_WIDEN, and their calls neither answered nor late */
     struct dht_result result;
-    /* get */
-    uint8_t key[32];
-    int64_t seq;         /* get: highest accepted, or min_seq - 1 */
-    uint8_t refused[64]; /* signature of a value the owner did not want */
+    /* get and put */
+    bool is_immutable; /* get: may be */
+    bool is_raw;       /* cb.raw, not cb.value */
+    bool has_key;      /* else any key whose item lies at the target */
     bool has_refused;
-    /* what is written: struct item, blob nonce, advert, body */
+    uint8_t key[32];
+    int64_t seq;     /* get: highest accepted, or min_seq - 1 */
+    uint8_t sig[64]; /* put: its own; get: of a value the owner did not want, if has_refused */
+    struct krpc_int cas;
+    /* what is written: bencoded value, blob nonce, advert, body */
     uint8_t *payload;
     size_t payload_len;
     uint32_t flow; /* announce: the port */
@@ -86,6 +94,7 @@ struct op {
     uint16_t n_seen;
     union {
         dht_value_cb value;
+        dht_raw_cb raw;
         dht_blob_cb blob;
         dht_advert_cb advert;
         dht_find_cb find;
@@ -142,6 +151,10 @@ struct dht {
     struct store store;
     struct drops drops;
     struct adverts adverts;
+    struct peers announced;        /* mainline that serves */
+    struct pace *pace;             /* mainline */
+    struct dht *other_family;      /* mainline: see dht_join_families() */
+    ns_t id_at;                    /* mainline: not before this is our id compared with our address again */
     struct address_votes votes[2]; /* IPv4, IPv6 */
     struct clocks clocks;
     struct size_estimate size;
@@ -214,7 +227,29 @@ void dht_ops_tick(struct dht *d, ns_t now);
 ns_t dht_ops_deadline(const struct dht *d);
 void dht_op_free(struct op *op);
 
+/* --- dht_public.c */
+/* Does the answer hold the value the operation is about? Then it is handed out: false, the operation is gone. */
+bool dht_take_raw(struct dht *d, ns_t now, struct op *op, const struct krpc_msg *m);
+/* A write that found too few nodes asks who is beside the target, as answers name eight only. True: it goes on. */
+bool dht_widen(struct dht *d, ns_t now, struct op *op, unsigned wanted);
+/* BEP 42: a new id when ours does not suit our address. */
+void dht_check_id(struct dht *d, ns_t now);
+/* What to say in `want`; an absent slice: nothing. */
+struct slice dht_want(const struct dht *d);
+/* Contacts of the other family that an answer names. */
+void dht_pass_family(struct dht *d, ns_t now, const struct krpc_body *b);
+/* Answer get_peers, take announce_peer: false, with the reason: refused. values: room for the list. */
+void dht_serve_peers(struct dht *d, ns_t now, const uint8_t *hash, struct ben_wr *values);
+const char *dht_take_announce(struct dht *d, ns_t now, const struct addr *from, const struct krpc_msg *m);
+
+/* --- dht_op.c, for dht_public.c */
+/* Hand out a value whose signature or hash was checked. False: the operation is gone. */
+bool dht_give_value(struct dht *d, ns_t now, struct op *op, const struct dht_value *v);
+
 /* --- dht_serve.c */
+/* The contacts nearest to target that may be told to somebody at `to`, as compact bytes of this mainline instance. */
+struct slice dht_compact_nodes(struct dht *d, const struct addr *to, const uint8_t target[static ID_BYTES],
+                               uint8_t *buf, size_t size);
 void dht_serve(struct dht *d, ns_t now, const struct addr *from, struct slice packet,
                const struct krpc_msg *m);
 /* Tell those who observe target. */

@@ -4,6 +4,7 @@
 #include "crypto/item.h"
 #include "crypto/request.h"
 #include "crypto/secret.h"
+#include "dht/bep42.h"
 
 #define FETCH_TRIES 3
 #define SEED_NODES  20
@@ -125,6 +126,13 @@ static void learn_size(struct dht *d, ns_t now, struct op *op)
         size_add(&d->size, now, size_sample((unsigned)n, id_distance(near[n - 1]->c.id, op->target)));
 }
 
+/* Those that should hold what we write come first: all in a zone; on mainline the k nearest, and of the others those
+ * whose id was not chosen at will (BEP 42). The others make up what is missing. */
+static bool is_trusty(const struct dht *d, const struct lookup_node *n, size_t rank)
+{
+    return d->is_zone || rank < d->k || bep42_ok(&n->c.addr, n->c.id);
+}
+
 static void walked(struct dht *d, ns_t now, struct op *op)
 {
     struct lookup_node *near[DHT_K_ZONE + DHT_PUT_MAINLINE];
@@ -134,9 +142,13 @@ static void walked(struct dht *d, ns_t now, struct op *op)
     learn_size(d, now, op);
     if (!is_write(op))
         return;
-    n = lookup_closest(op->l, near, copies(d));
-    for (size_t i = 0; i < n; i++)
-        write_to(d, now, op, near[i]);
+    n = lookup_closest(op->l, near, sizeof near / sizeof *near);
+    for (unsigned round = 0; round < 2; round++)
+        for (size_t i = 0, left = copies(d); i < n && left > 0; i++)
+            if (near[i]->is_written || (round == 0 ? is_trusty(d, near[i], i) : i < copies(d))) {
+                write_to(d, now, op, near[i]);
+                left--;
+            }
 }
 
 /* --- the end */
@@ -174,6 +186,8 @@ static void finish(struct dht *d, ns_t now, struct op *op)
 
     memset(op, 0, sizeof *op); /* its place is free for what the callback starts */
     was.result.n_nodes = lookup_answers(was.l);
+    if (!d->is_zone && is_write(&was))
+        was.result.n_refused = was.n_writes - was.result.n_acks; /* silence is a refusal too */
     was.result.took_ns = now - was.started_at;
     was.result.rtts_x100 = (uint32_t)((first - was.started_at) * 100 / (rtt > 0 ? rtt : 1));
     e = verdict(&was);
@@ -234,49 +248,46 @@ static bool lives(struct dht *d, const struct op *op, uint32_t id)
     return !d->is_dead && op->id == id;
 }
 
-/* Hand out a value whose signature was checked. False: the operation is gone. */
-static bool give_value(struct dht *d, ns_t now, struct op *op, const struct item *item)
+/* As an item; what is no byte string was not meant for us. */
+static bool give_item(const struct op *op, const struct dht_value *v)
+{
+    struct item item = {.seq = v->seq};
+    struct slice s;
+
+    if (op->cb.value == NULL)
+        return true;
+    if (!ben_str(v->v, &s) || s.len > ITEM_V_MAX)
+        return false;
+    memcpy(item.k, v->k, sizeof item.k);
+    memcpy(item.sig, v->sig, sizeof item.sig);
+    item.v_len = (uint16_t)s.len;
+    memcpy(item.v, s.data, s.len);
+    return op->cb.value(op->arg, &item);
+}
+
+bool dht_give_value(struct dht *d, ns_t now, struct op *op, const struct dht_value *v)
 {
     uint32_t id = op->id;
-    bool is_wanted = op->cb.value == NULL || op->cb.value(op->arg, item);
+    bool is_wanted = op->is_raw ? op->cb.raw == NULL || op->cb.raw(op->arg, v) : give_item(op, v);
 
     if (!lives(d, op, id))
         return false;
     if (!is_wanted) {
-        memcpy(op->refused, item->sig, sizeof op->refused);
+        memcpy(op->sig, v->sig, sizeof op->sig);
         op->has_refused = true;
         return true;
     }
-    op->seq = item->seq;
+    op->seq = v->seq;
     count_found(op, now);
+    if (!v->is_mutable) {
+        op->finish_at = now; /* there is no other */
+        d->kick_at = now;
+        return true;
+    }
     dht_op_send(d, now, op); /* one more round trip's worth of nodes, then no more */
     if (op->finish_at == 0)
         op->finish_at = now + dht_rtt(d, now) * 5 / 4;
     return true;
-}
-
-static bool take_value(struct dht *d, ns_t now, struct op *op, const struct krpc_msg *m)
-{
-    struct item item = {0};
-    struct slice v;
-
-    if (m->b.k.data == NULL || m->b.sig.data == NULL || !m->b.seq.is_set || !krpc_v_string(m, &v))
-        return true;
-    if (v.len > ITEM_V_MAX || memcmp(m->b.k.data, op->key, sizeof op->key) != 0 || m->b.seq.v <= op->seq)
-        return true;
-    if (op->has_refused && memcmp(op->refused, m->b.sig.data, sizeof op->refused) == 0)
-        return true;
-    if (d->store.ops->item(m->b.k.data, slice_of(op->salt, op->salt_len), m->b.seq.v, m->b.v,
-                           m->b.sig.data) != ERR_OK) {
-        d->count.bad_packets++;
-        return true;
-    }
-    memcpy(item.k, op->key, sizeof item.k);
-    item.seq = m->b.seq.v;
-    memcpy(item.sig, m->b.sig.data, sizeof item.sig);
-    item.v_len = (uint16_t)v.len;
-    memcpy(item.v, v.data, v.len);
-    return give_value(d, now, op, &item);
 }
 
 static bool give_blob(struct dht *d, ns_t now, struct op *op, const uint8_t *bytes, const uint8_t *nonce)
@@ -347,13 +358,16 @@ static bool look_here(struct dht *d, ns_t now, struct op *op)
     size_t n;
 
     op->has_looked = true;
-    if (op->kind == OP_GET && (s = store_get(&d->store, now, op->target)) != NULL && s->seq > op->seq) {
-        struct item item = {.seq = s->seq, .v_len = s->v_len};
+    if (op->kind == OP_GET && (s = store_get(&d->store, now, op->target)) != NULL &&
+        (s->is_mutable ? s->seq > op->seq : op->is_immutable)) {
+        struct dht_value v = {.is_mutable = s->is_mutable,
+                              .seq = s->is_mutable ? s->seq : 0,
+                              .salt = slice_of(s->salt, s->salt_len),
+                              .v = slice_of(s->v, s->v_len)};
 
-        memcpy(item.k, s->k, sizeof item.k);
-        memcpy(item.sig, s->sig, sizeof item.sig);
-        memcpy(item.v, s->v, s->v_len);
-        return give_value(d, now, op, &item);
+        memcpy(v.k, s->k, sizeof v.k);
+        memcpy(v.sig, s->sig, sizeof v.sig);
+        return dht_give_value(d, now, op, &v);
     }
     if (op->kind == OP_DROP_GET) {
         n = drops_list(&d->drops, now, op->target, hashes);
@@ -376,7 +390,8 @@ void dht_op_turn(struct dht *d, ns_t now, struct op *op)
     if (!op->has_looked && !look_here(d, now, op))
         return;
     dht_op_send(d, now, op);
-    if (!op->is_waiting && !op->is_walked && op->finish_at == 0 && lookup_is_done(op->l))
+    if (!op->is_waiting && !op->is_walked && op->finish_at == 0 && op->n_wide_open == 0 &&
+        lookup_is_done(op->l) && !(is_write(op) && dht_widen(d, now, op, copies(d))))
         walked(d, now, op);
     if (is_done(op, now))
         finish(d, now, op);
@@ -474,8 +489,8 @@ static bool take_walk(struct dht *d, ns_t now, struct op *op, const struct conta
     if (n == NULL)
         return true;
     lookup_answered(n, m->b.token);
-    n->has_ours =
-        op->kind == OP_PUT && m->b.seq.is_set && m->b.seq.v == ((struct item *)(void *)op->payload)->seq;
+    n->has_ours = op->kind == OP_PUT && m->b.seq.is_set && m->b.seq.v == op->seq &&
+                  (m->b.sig.data == NULL || memcmp(m->b.sig.data, op->sig, sizeof op->sig) == 0);
     path = n->path;
     count = dht_read_nodes(d, &m->b, m->b.zn, near, 64);
     for (size_t i = 0; i < count; i++)
@@ -483,12 +498,22 @@ static bool take_walk(struct dht *d, ns_t now, struct op *op, const struct conta
     if (is_write(op) && !op->is_walked && is_inside_radius(d, now, op, from->id))
         write_to(d, now, op, lookup_find(op->l, from->id));
     if (op->kind == OP_GET)
-        return take_value(d, now, op, m);
+        return dht_take_raw(d, now, op, m);
     if (op->kind == OP_DROP_GET)
         fetch_blobs(d, now, op, from, m->b.h);
     if (op->kind == OP_ADVERT_GET)
         return take_adverts(d, now, op, from, 0, m);
     return op->kind != OP_PEERS || take_peers(d, now, op, m);
+}
+
+static void take_nodes(struct dht *d, struct op *op, const struct rpc_call *call, const struct krpc_msg *m)
+{
+    struct contact near[64];
+    size_t n = dht_read_nodes(d, &m->b, m->b.zn, near, 64);
+    struct lookup_node *from = lookup_find(op->l, call->to.id);
+
+    for (size_t i = 0; i < n; i++)
+        lookup_add(op->l, &near[i], from != NULL ? from->path : 0);
 }
 
 static void take_ack(struct op *op, const struct krpc_msg *m)
@@ -520,14 +545,23 @@ static bool take_fetch(struct dht *d, ns_t now, struct op *op, const struct rpc_
     return true;
 }
 
+/* What the operation waited for came, or is late. */
+static void uncount(struct op *op, const struct rpc_call *call)
+{
+    op->n_open = (uint16_t)(op->n_open - call->is_counted);
+    op->n_wide_open = (uint8_t)(op->n_wide_open - (call->is_counted && call->kind == RPC_WIDEN));
+}
+
 void dht_op_answer(struct dht *d, ns_t now, struct op *op, const struct rpc_call *call,
                    const struct contact *from, const struct krpc_msg *m)
 {
     bool is_there = true;
 
-    op->n_open = (uint16_t)(op->n_open - call->is_counted);
+    uncount(op, call);
     if (call->kind == RPC_WALK)
         is_there = take_walk(d, now, op, from, m);
+    else if (call->kind == RPC_WIDEN)
+        take_nodes(d, op, call, m);
     else if (call->kind == RPC_WRITE)
         take_ack(op, m);
     else if (call->kind == RPC_FETCH)
@@ -540,13 +574,16 @@ void dht_op_error(struct dht *d, ns_t now, struct op *op, const struct rpc_call 
 {
     struct lookup_node *n = lookup_find(op->l, call->to.id);
 
-    op->n_open = (uint16_t)(op->n_open - call->is_counted);
+    uncount(op, call);
     if (call->kind == RPC_WALK && n != NULL) {
         lookup_failed(n);
     } else if (call->kind == RPC_WRITE && code == KRPC_E_SEQ && n != NULL && n->has_ours) {
+        op->result.n_inferred++;
         op->result.n_acks++; /* bittorrent-dht refuses the same seq once more: it is there */
     } else if (call->kind == RPC_WRITE) {
         op->result.n_refused++;
+        op->result.n_stale += code == KRPC_E_SEQ;
+        op->result.n_cas += code == KRPC_E_CAS;
         op->result.last_error = code;
     } else if (call->kind == RPC_FETCH) {
         fetch_elsewhere(d, now, op, call);
@@ -570,7 +607,7 @@ void dht_op_late(struct dht *d, ns_t now, struct op *op, const struct rpc_call *
 {
     struct lookup_node *n = lookup_find(op->l, call->to.id);
 
-    op->n_open = (uint16_t)(op->n_open - call->is_counted);
+    uncount(op, call);
     if (call->kind == RPC_WALK && n != NULL) {
         if (!is_dead)
             lookup_late(n);

@@ -14,15 +14,16 @@ struct asker {
 struct answer_room {
     uint8_t ip[18], token[STORE_TOKEN_BYTES];
     uint8_t nodes[DHT_REPLY_BYTES];
-    uint8_t v[STORE_V_MAX + 8];
+    uint8_t other[DHT_K_MAINLINE * (ID_BYTES + 18)];
+    uint8_t values[PEERS_REPLY * 21 + 2];
     uint8_t hashes[DROP_PER_ID * DROP_HASH];
     uint8_t ads[DHT_REPLY_BYTES];
 };
 
 /* Contacts we may tell them: nothing private to somebody outside. */
-static bool may_tell(const struct asker *a, const struct contact *c)
+static bool may_tell(const struct addr *to, const struct contact *c)
 {
-    return addr_class(a->addr) != ADDR_GLOBAL || addr_class(&c->addr) == ADDR_GLOBAL;
+    return addr_class(to) != ADDR_GLOBAL || addr_class(&c->addr) == ADDR_GLOBAL;
 }
 
 /* Write the contacts nearest to target that fit, in the form of the profile; returns their bytes. */
@@ -39,7 +40,7 @@ static struct slice write_nodes(struct dht *d, const struct asker *a, const uint
         size_t need = d->is_zone ? KRPC_ZN_V4 + (c->addr.family == ADDR_V6 ? 12u : 0u) : ID_BYTES + 18;
         uint8_t compact[18];
 
-        if (!may_tell(a, c) || wr_len(&w) + need > size || id_equal(c->id, a->c.id))
+        if (!may_tell(a->addr, c) || wr_len(&w) + need > size || id_equal(c->id, a->c.id))
             continue;
         if (d->is_zone) {
             wr_bytes(&w, c->key, sizeof c->key);
@@ -61,6 +62,10 @@ static void send_reply(struct dht *d, const struct asker *a, struct krpc_msg *m,
     m->t = a->q->t;
     m->b.id = slice_of(d->id, ID_BYTES);
     m->ip = slice_of(room->ip, krpc_write_compact(a->addr, room->ip));
+    if (d->pace != NULL && !pace_now(d->pace, d->turned_at, a->addr)) {
+        d->count.paced++;
+        return;
+    }
     if (d->is_zone)
         packet = node_seal(&d->key, m, a->pair->id, a->q->mac.data != NULL ? a->pair : NULL, buf, sizeof buf);
     else
@@ -78,17 +83,59 @@ static void send_error(struct dht *d, const struct asker *a, int code, const cha
     send_reply(d, a, &m, &room);
 }
 
+/* BEP 32: does `want` name the family? Nothing wanted means the one that was asked. */
+static bool is_wanted(const struct asker *a, const char *family, bool by_default)
+{
+    struct slice key, raw, text;
+    struct ben_iter it;
+
+    if (a->q->b.want.data == NULL || !ben_list(a->q->b.want, &it))
+        return by_default;
+    while (ben_next(&it, &key, &raw))
+        if (ben_str(raw, &text) && slice_is(text, family))
+            return true;
+    return false;
+}
+
+struct slice dht_compact_nodes(struct dht *d, const struct addr *to, const uint8_t target[static ID_BYTES],
+                               uint8_t *buf, size_t size)
+{
+    const struct table_entry *near[DHT_K_MAINLINE];
+    size_t n = table_closest(&d->table, target, near, DHT_K_MAINLINE);
+    struct wr w;
+
+    wr_init(&w, buf, size);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t compact[18];
+        size_t len = krpc_write_compact(&near[i]->c.addr, compact);
+
+        if (!may_tell(to, &near[i]->c) || wr_len(&w) + ID_BYTES + len > size)
+            continue;
+        wr_bytes(&w, near[i]->c.id, ID_BYTES);
+        wr_bytes(&w, compact, len);
+    }
+    return slice_of(buf, wr_len(&w));
+}
+
 static void put_nodes(struct dht *d, const struct asker *a, struct krpc_msg *m, struct answer_room *room,
                       size_t size)
 {
-    struct slice nodes = write_nodes(d, a, a->q->b.target.data, room->nodes, size);
+    bool is_v4 = (d->config.families & DHT_V4) != 0;
+    const uint8_t *target = a->q->b.target.data != NULL ? a->q->b.target.data : a->q->b.info_hash.data;
+    struct slice own, other = {0};
 
-    if (d->is_zone)
-        m->b.zn = nodes;
-    else if (d->config.families & DHT_V4)
-        m->b.nodes = nodes;
-    else
-        m->b.nodes6 = nodes;
+    if (d->is_zone) {
+        m->b.zn = write_nodes(d, a, target, room->nodes, size);
+        return;
+    }
+    own = write_nodes(d, a, target, room->nodes, size);
+    if (d->other_family != NULL && is_wanted(a, is_v4 ? "n6" : "n4", false) &&
+        size >= own.len + sizeof room->other)
+        other = dht_compact_nodes(d->other_family, a->addr, target, room->other, sizeof room->other);
+    if (!is_wanted(a, is_v4 ? "n4" : "n6", true))
+        own = (struct slice){0};
+    m->b.nodes = is_v4 ? own : other;
+    m->b.nodes6 = is_v4 ? other : own;
 }
 
 static void put_token(struct dht *d, ns_t now, const struct asker *a, const uint8_t *target,
@@ -108,23 +155,22 @@ static void serve_get(struct dht *d, ns_t now, const struct asker *a, struct krp
                       struct answer_room *room)
 {
     const struct stored *s = store_get(&d->store, now, a->q->b.target.data);
-    struct ben_wr w;
 
     put_token(d, now, a, a->q->b.target.data, m, room);
     if (s == NULL) {
         put_nodes(d, a, m, room, DHT_REPLY_NODES * KRPC_ZN_V4);
         return;
     }
-    m->b.seq = (struct krpc_int){.v = s->seq, .is_set = true};
-    if (a->q->b.seq.is_set && s->seq <= a->q->b.seq.v) {
-        put_nodes(d, a, m, room, DHT_REPLY_NODES * KRPC_ZN_V4);
-        return;
+    if (s->is_mutable) {
+        m->b.seq = (struct krpc_int){.v = s->seq, .is_set = true};
+        if (a->q->b.seq.is_set && s->seq <= a->q->b.seq.v) {
+            put_nodes(d, a, m, room, DHT_REPLY_NODES * KRPC_ZN_V4);
+            return;
+        }
+        m->b.k = slice_of(s->k, sizeof s->k);
+        m->b.sig = slice_of(s->sig, sizeof s->sig);
     }
-    ben_wr_init(&w, room->v, sizeof room->v);
-    ben_put_str(&w, slice_of(s->v, s->v_len));
-    m->b.v = ben_wr_done(&w);
-    m->b.k = slice_of(s->k, sizeof s->k);
-    m->b.sig = slice_of(s->sig, sizeof s->sig);
+    m->b.v = slice_of(s->v, s->v_len);
     /* What is left of a datagram after the value and 420 bytes of everything else. */
     if (s->v_len < KRPC_OUT_MAX - 420 - KRPC_ZN_V6)
         put_nodes(d, a, m, room,
@@ -185,7 +231,29 @@ static void serve_advert_get(struct dht *d, ns_t now, const struct asker *a, str
         put_nodes(d, a, m, room, 8 * KRPC_ZN_V4);
 }
 
+static void serve_get_peers(struct dht *d, ns_t now, const struct asker *a, struct krpc_msg *m,
+                            struct answer_room *room)
+{
+    struct ben_wr w;
+
+    ben_wr_init(&w, room->values, sizeof room->values);
+    dht_serve_peers(d, now, a->q->b.info_hash.data, &w);
+    if (ben_wr_done(&w).len > 2) /* not "le" */
+        m->b.values = ben_wr_done(&w);
+    put_token(d, now, a, a->q->b.info_hash.data, m, room);
+    put_nodes(d, a, m, room, DHT_K_MAINLINE * (ID_BYTES + 18));
+}
+
 /* --- writes */
+
+static bool serve_announce(struct dht *d, ns_t now, const struct asker *a)
+{
+    const char *why = dht_take_announce(d, now, a->addr, a->q);
+
+    if (why != NULL)
+        send_error(d, a, KRPC_E_PROTOCOL, why);
+    return why == NULL;
+}
 
 static bool serve_put(struct dht *d, ns_t now, const struct asker *a)
 {
@@ -510,6 +578,11 @@ static bool serve_method(struct dht *d, ns_t now, const struct asker *a, struct 
         return true;
     case KRPC_PUT:
         return serve_put(d, now, a);
+    case KRPC_GET_PEERS:
+        serve_get_peers(d, now, a, m, room);
+        return true;
+    case KRPC_ANNOUNCE_PEER:
+        return serve_announce(d, now, a);
     case KRPC_DROP_GET:
         serve_drop_get(d, now, a, m, room);
         return true;
@@ -530,9 +603,25 @@ static bool serve_method(struct dht *d, ns_t now, const struct asker *a, struct 
     }
 }
 
-static bool needs_target(enum krpc_method m)
+static bool is_public(enum krpc_method m)
 {
-    return m != KRPC_PING && m != KRPC_PUT && m != KRPC_UNKNOWN;
+    return m == KRPC_GET_PEERS || m == KRPC_ANNOUNCE_PEER;
+}
+
+/* BEP 5, BEP 44, and what zones add. */
+static bool is_method(const struct dht *d, enum krpc_method m)
+{
+    return m != KRPC_UNKNOWN && (d->is_zone ? !is_public(m) : m <= KRPC_ANNOUNCE_PEER);
+}
+
+static bool has_arguments(const struct krpc_msg *m)
+{
+    if (is_public(m->method))
+        return m->b.info_hash.data != NULL;
+    if (m->method == KRPC_PING || m->method == KRPC_PUT)
+        return true;
+    return m->b.target.data != NULL &&
+           (m->method != KRPC_ROUTE || (m->b.f.data != NULL && m->b.body.data != NULL));
 }
 
 static bool is_watched(const struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
@@ -581,12 +670,11 @@ void dht_serve(struct dht *d, ns_t now, const struct addr *from, struct slice pa
         return;
     if (d->config.is_client)
         return;
-    if ((!d->is_zone && m->method >= KRPC_GET_PEERS) || m->method == KRPC_UNKNOWN) {
+    if (!is_method(d, m->method)) {
         send_error(d, &a, KRPC_E_METHOD, "method");
         return;
     }
-    if ((needs_target(m->method) && m->b.target.data == NULL) ||
-        (m->method == KRPC_ROUTE && (m->b.f.data == NULL || m->b.body.data == NULL))) {
+    if (!has_arguments(m)) {
         send_error(d, &a, KRPC_E_PROTOCOL, "arguments");
         return;
     }

@@ -8,40 +8,39 @@ struct field {
     enum kind kind;
     uint16_t offset; /* of a struct slice or a struct krpc_int */
     uint16_t min, max, step;
+    bool is_zone; /* ours alone: on mainline the same key is somebody else's, and ignored */
 };
 
-#define STR(key, member, min, max, step)                                  \
-    {                                                                     \
-        key, KIND_STR, offsetof(struct FIELDS_OF, member), min, max, step \
+#define FIELD(key, kind, member, min, max, step, is_zone)                      \
+    {                                                                          \
+        key, kind, offsetof(struct FIELDS_OF, member), min, max, step, is_zone \
     }
-#define INT(key, member)                                           \
-    {                                                              \
-        key, KIND_INT, offsetof(struct FIELDS_OF, member), 0, 0, 0 \
-    }
-#define RAW(key, member, max)                                        \
-    {                                                                \
-        key, KIND_RAW, offsetof(struct FIELDS_OF, member), 2, max, 1 \
-    }
+#define STR(key, member, min, max, step)  FIELD(key, KIND_STR, member, min, max, step, false)
+#define INT(key, member)                  FIELD(key, KIND_INT, member, 0, 0, 0, false)
+#define RAW(key, member, max)             FIELD(key, KIND_RAW, member, 2, max, 1, false)
+#define ZSTR(key, member, min, max, step) FIELD(key, KIND_STR, member, min, max, step, true)
+#define ZINT(key, member)                 FIELD(key, KIND_INT, member, 0, 0, 0, true)
+#define ZRAW(key, member, max)            FIELD(key, KIND_RAW, member, 2, max, 1, true)
 
 /* Sorted by key, as they are written. */
 #define FIELDS_OF krpc_body
 static const struct field body_fields[] = {
-    STR("ad", ad, 1, KRPC_ADVERT_MAX, 1),
-    RAW("ads", ads, KRPC_IN_MAX),
-    INT("bits", bits),
-    STR("blob", blob, KRPC_BLOB_BYTES, KRPC_BLOB_BYTES, 1),
-    STR("body", body, 1, KRPC_ROUTE_MAX, 1),
+    ZSTR("ad", ad, 1, KRPC_ADVERT_MAX, 1),
+    ZRAW("ads", ads, KRPC_IN_MAX),
+    ZINT("bits", bits),
+    ZSTR("blob", blob, KRPC_BLOB_BYTES, KRPC_BLOB_BYTES, 1),
+    ZSTR("body", body, 1, KRPC_ROUTE_MAX, 1),
     INT("cas", cas),
-    STR("f", f, 4, 4, 1),
-    STR("h", h, 0, KRPC_BLOB_HASHES * 8, 8),
+    ZSTR("f", f, 4, 4, 1),
+    ZSTR("h", h, 0, KRPC_BLOB_HASHES * 8, 8),
     STR("id", id, 20, 20, 1),
     INT("implied_port", implied_port),
     STR("info_hash", info_hash, 20, 20, 1),
     STR("k", k, 32, 32, 1),
-    INT("n", n),
+    ZINT("n", n),
     STR("nodes", nodes, 0, KRPC_IN_MAX, 26),
     STR("nodes6", nodes6, 0, KRPC_IN_MAX, 38),
-    STR("nonce", nonce, 8, 8, 1),
+    ZSTR("nonce", nonce, 8, 8, 1),
     INT("port", port),
     STR("salt", salt, 0, KRPC_IN_MAX, 1), /* over 64 bytes is error 207, not silence */
     INT("seq", seq),
@@ -51,7 +50,7 @@ static const struct field body_fields[] = {
     RAW("v", v, KRPC_IN_MAX), /* over 1000 bytes is error 205, not silence */
     RAW("values", values, KRPC_IN_MAX),
     RAW("want", want, 64),
-    STR("zn", zn, 0, KRPC_IN_MAX, 1),
+    ZSTR("zn", zn, 0, KRPC_IN_MAX, 1),
 };
 #undef FIELDS_OF
 
@@ -59,27 +58,28 @@ static const struct field body_fields[] = {
 struct top {
     struct krpc_msg *m;
     struct slice a, r, e, q, y;
+    bool is_zone;
 };
 
 #define FIELDS_OF krpc_msg
 static const struct field top_fields[] = {
-    {"a", KIND_BODY, 0, 0, 0, 0},
-    STR("c", cookie, KRPC_COOKIE, KRPC_COOKIE, 1),
-    {"e", KIND_BODY, 0, 0, 0, 0},
-    STR("ip", ip, 6, 18, 6), /* 12 is refused where it is used */
-    STR("k", k, 32, 32, 1),
-    STR("mac", mac, 16, 16, 1),
-    STR("p", p, 8, 8, 1),
-    {"q", KIND_BODY, 0, 0, 0, 0},
-    {"r", KIND_BODY, 0, 0, 0, 0},
+    {"a", KIND_BODY, 0, 0, 0, 0, false},
+    ZSTR("c", cookie, KRPC_COOKIE, KRPC_COOKIE, 1),
+    {"e", KIND_BODY, 0, 0, 0, 0, false},
+    STR("ip", ip, 6, 18, 6),
+    ZSTR("k", k, 32, 32, 1),
+    ZSTR("mac", mac, 16, 16, 1),
+    ZSTR("p", p, 8, 8, 1),
+    {"q", KIND_BODY, 0, 0, 0, 0, false},
+    {"r", KIND_BODY, 0, 0, 0, 0, false},
     INT("ro", ro),
-    STR("sig", sig, 64, 64, 1),
+    ZSTR("sig", sig, 64, 64, 1),
     STR("t", t, 1, KRPC_T_MAX, 1),
-    INT("ts", ts),
+    ZINT("ts", ts),
     STR("v", version, 0, 64, 1),
-    {"y", KIND_BODY, 0, 0, 0, 0},
+    {"y", KIND_BODY, 0, 0, 0, 0, false},
     STR("z", z, 8, 8, 1),
-    STR("zn", hint, 0, KRPC_IN_MAX, 1),
+    ZSTR("zn", hint, 0, KRPC_IN_MAX, 1),
 };
 #undef FIELDS_OF
 
@@ -103,11 +103,11 @@ static enum krpc_method method_of(struct slice name)
     return KRPC_UNKNOWN;
 }
 
-static const struct field *find_field(const struct field *fields, size_t n, struct slice key)
+static const struct field *find_field(const struct field *fields, size_t n, struct slice key, bool is_zone)
 {
     for (size_t i = 0; i < n; i++)
         if (slice_is(key, fields[i].key))
-            return &fields[i];
+            return fields[i].is_zone && !is_zone ? NULL : &fields[i];
     return NULL;
 }
 
@@ -131,7 +131,7 @@ static bool read_field(const struct field *f, void *base, struct slice raw)
     return true;
 }
 
-static bool read_body(struct slice raw, struct krpc_body *b)
+static bool read_body(struct slice raw, struct krpc_body *b, bool is_zone)
 {
     struct slice key, value;
     struct ben_iter it;
@@ -139,7 +139,7 @@ static bool read_body(struct slice raw, struct krpc_body *b)
     if (!ben_dict(raw, &it))
         return false;
     while (ben_next(&it, &key, &value)) {
-        const struct field *f = find_field(body_fields, COUNT(body_fields), key);
+        const struct field *f = find_field(body_fields, COUNT(body_fields), key, is_zone);
 
         if (f != NULL && !read_field(f, b, value))
             return false;
@@ -180,21 +180,45 @@ static bool read_special(struct top *top, struct slice key, struct slice value)
     }
 }
 
-static bool read_top(struct slice packet, struct top *top)
+/* Has it a zone id? */
+static bool is_of_zone(struct slice packet)
 {
     struct slice key, value;
     struct ben_iter it;
 
     if (!ben_dict(packet, &it))
         return false;
-    while (ben_next(&it, &key, &value)) {
-        const struct field *f = find_field(top_fields, COUNT(top_fields), key);
+    while (ben_next(&it, &key, &value))
+        if (slice_is(key, "z"))
+            return true;
+    return false;
+}
 
-        if (f == NULL)
+/* BEP 42's `ip` in the forms old clients send it is worth nothing, and no reason to drop an answer. */
+static bool is_odd_ip(const struct field *f, struct slice raw)
+{
+    struct slice s;
+
+    return f->offset == offsetof(struct krpc_msg, ip) && f->kind == KIND_STR &&
+           (!ben_str(raw, &s) || (s.len != 6 && s.len != 18));
+}
+
+static bool read_top(struct slice packet, struct top *top)
+{
+    struct slice key, value;
+    struct ben_iter it;
+
+    top->is_zone = is_of_zone(packet);
+    if (!ben_dict(packet, &it))
+        return false;
+    while (ben_next(&it, &key, &value)) {
+        const struct field *f = find_field(top_fields, COUNT(top_fields), key, top->is_zone);
+
+        if (f == NULL || (!top->is_zone && is_odd_ip(f, value)))
             continue;
         if (f->kind == KIND_BODY ? !read_special(top, key, value) : !read_field(f, top->m, value))
             return false;
-        if (slice_is(key, "sig") || slice_is(key, "mac")) {
+        if (f->is_zone && (slice_is(key, "sig") || slice_is(key, "mac"))) {
             top->m->cut_at = (uint16_t)(key.data - 2 - packet.data);
             top->m->cut_len = (uint16_t)(value.data + value.len - (key.data - 2));
         }
@@ -224,10 +248,10 @@ enum err krpc_parse(struct slice packet, struct krpc_msg *out)
     if (slice_is(top.y, "q") && top.a.data != NULL && top.q.data != NULL) {
         out->type = KRPC_QUERY;
         out->method = method_of(top.q);
-        ok = read_body(top.a, &out->b) && out->b.id.data != NULL;
+        ok = read_body(top.a, &out->b, top.is_zone) && out->b.id.data != NULL;
     } else if (slice_is(top.y, "r") && top.r.data != NULL) {
         out->type = KRPC_ANSWER;
-        ok = read_body(top.r, &out->b) && out->b.id.data != NULL;
+        ok = read_body(top.r, &out->b, top.is_zone) && out->b.id.data != NULL;
     } else if (slice_is(top.y, "e") && top.e.data != NULL) {
         out->type = KRPC_ERROR;
         ok = read_error(top.e, out);

@@ -60,7 +60,8 @@
  *                                                    not sent: it follows from N and nonce, so it cannot be a lie
  *
  *   put, drop_put, advert_put, observe, route: token first, from get, drop_get or advert_get at the same target.
- *   announce_peer: token from get_peers. notify: from a node we sent observe to. Unknown keys are ignored and dropped.
+ *   announce_peer: token from get_peers. notify: from a node we sent observe to. Unknown keys are ignored and dropped,
+ *   and so are, in messages without z, the keys that only zones have: libtorrent announces its name as `n`.
  *
  *   trust  parsed is not proven: dht/node_key.h checks sig and mac
  *   owner  every slice points into the packet

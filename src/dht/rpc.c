@@ -42,8 +42,15 @@ struct rpc_call *rpc_open(struct rpc *r, ns_t now, uint32_t random, const struct
     return c;
 }
 
+void rpc_queue(struct rpc *r, struct rpc_call *c, ns_t at)
+{
+    c->is_queued = true;
+    heap_set(&r->heap, &c->timer, at);
+}
+
 void rpc_again(struct rpc *r, ns_t now, struct rpc_call *c)
 {
+    c->is_queued = false;
     set_times(r, now, c);
 }
 
@@ -83,6 +90,9 @@ struct rpc_call *rpc_due(struct rpc *r, ns_t now, bool *is_dead)
     if (node == NULL)
         return NULL;
     c = heap_item(node, struct rpc_call, timer);
+    *is_dead = false;
+    if (c->is_queued)
+        return c;
     *is_dead = c->is_late || c->dead_at <= now;
     c->is_late = true;
     if (!*is_dead)

@@ -3,6 +3,7 @@
  * Nobody waits for stragglers: a call is late at twice the round trip of its node (or the median), then its owner
  * asks somebody else; an answer still counts until the call is dead.
  *
+ *   QUEUED ──its turn──▶ OPEN
  *   OPEN ──2 RTT──▶ LATE ──RPC_DEAD_NS──▶ closed
  *     └───answer──────┴──────────────────▶ closed by the owner
  *
@@ -27,6 +28,7 @@ enum rpc_kind {
     RPC_PROBE,  /* does it live; do we want it in the table */
     RPC_HINT,   /* an address of which we do not know who is there */
     RPC_WALK,   /* a step of an operation's lookup */
+    RPC_WIDEN,  /* mainline: who is beside the target, for a write that knows too few (extra: the bit) */
     RPC_WRITE,  /* put, drop_put, advert_put, observe, route */
     RPC_FETCH,  /* one blob of a drop, one more page of adverts */
     RPC_NOTIFY, /* notify, and route towards the end of a flow */
@@ -38,6 +40,7 @@ struct rpc_call {
     uint8_t kind; /* enum rpc_kind */
     uint8_t method;
     bool is_used, is_late, has_id, had_cookie;
+    bool is_queued;  /* not sent yet: it leaves when the timer is up (mainline, pace.h) */
     bool is_counted; /* the operation waits for it: set and cleared by the owner */
     uint8_t tries;   /* the owner's */
     struct contact to;
@@ -57,7 +60,9 @@ void rpc_fini(struct rpc *r);
 /* A new call, or NULL when RPC_MAX are open. rtt: what to expect. */
 struct rpc_call *rpc_open(struct rpc *r, ns_t now, uint32_t random, const struct contact *to, bool has_id,
                           ns_t rtt);
-/* The same call sent again (with a cookie): times start anew. */
+/* It leaves at `at` only: rpc_due() names it then, with is_queued set. */
+void rpc_queue(struct rpc *r, struct rpc_call *c, ns_t at);
+/* The same call sent again (with a cookie), or at last: times start anew. */
 void rpc_again(struct rpc *r, ns_t now, struct rpc_call *c);
 struct rpc_call *rpc_find(struct rpc *r, struct slice t, const struct addr *from);
 void rpc_close(struct rpc *r, struct rpc_call *c);

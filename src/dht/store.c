@@ -142,31 +142,49 @@ static struct stored *make_room(struct store *s, ns_t now, const struct addr *fr
     return farthest;
 }
 
-/* target = SHA-1(k salt). */
+static bool is_mutable(const struct krpc_msg *m)
+{
+    return m->b.k.data != NULL || m->b.sig.data != NULL;
+}
+
+/* What a zone holds. */
+static bool is_ours(const struct krpc_msg *m)
+{
+    struct slice v;
+
+    return is_mutable(m) && krpc_v_string(m, &v);
+}
+
+/* target = SHA-1(k salt), immutable: SHA-1(v). */
 static void target_of(const struct krpc_msg *m, uint8_t target[static ID_BYTES])
 {
     uint8_t text[32 + STORE_SALT_MAX];
 
+    if (!is_mutable(m)) {
+        digest_sha1(m->b.v, target);
+        return;
+    }
     memcpy(text, m->b.k.data, 32);
     if (m->b.salt.len > 0)
         memcpy(text + 32, m->b.salt.data, m->b.salt.len);
     digest_sha1(slice_of(text, 32 + m->b.salt.len), target);
 }
 
-static int check_put(struct store *s, ns_t now, const struct addr *from, const struct krpc_msg *m,
-                     struct slice *v, uint8_t target[static ID_BYTES])
+static int check_put(struct store *s, ns_t now, const struct addr *from, bool is_zone,
+                     const struct krpc_msg *m, uint8_t target[static ID_BYTES])
 {
     if (m->b.v.len > KRPC_V_MAX)
         return KRPC_E_TOO_BIG;
     if (m->b.salt.len > STORE_SALT_MAX)
         return KRPC_E_SALT;
-    if (m->b.k.data == NULL || m->b.sig.data == NULL || !m->b.seq.is_set || m->b.seq.v < 0 ||
-        !krpc_v_string(m, v))
-        return KRPC_E_PROTOCOL; /* also immutable items and values that are no byte string: nobody of ours has them */
+    if (m->b.v.data == NULL || (is_zone && !is_ours(m)) ||
+        (is_mutable(m) &&
+         (m->b.k.data == NULL || m->b.sig.data == NULL || !m->b.seq.is_set || m->b.seq.v < 0)))
+        return KRPC_E_PROTOCOL;
     target_of(m, target);
     if (!store_token_ok(s, now, from, target, m->b.token))
         return KRPC_E_PROTOCOL;
-    if (s->ops->item(m->b.k.data, m->b.salt, m->b.seq.v, m->b.v, m->b.sig.data) != ERR_OK)
+    if (is_mutable(m) && s->ops->item(m->b.k.data, m->b.salt, m->b.seq.v, m->b.v, m->b.sig.data) != ERR_OK)
         return KRPC_E_SIGNATURE;
     return 0;
 }
@@ -174,13 +192,16 @@ static int check_put(struct store *s, ns_t now, const struct addr *from, const s
 int store_put(struct store *s, ns_t now, const struct addr *from, const uint8_t *N, const struct krpc_msg *m,
               uint8_t target[static ID_BYTES])
 {
-    struct slice v = {0};
-    int code = check_put(s, now, from, m, &v, target);
+    int code = check_put(s, now, from, N != NULL, m, target);
     struct stored *p;
 
     if (code != 0)
         return code;
     p = find(s, target);
+    if (p != NULL && p->expires_at > now && !p->is_mutable) {
+        p->expires_at = now + STORE_LIFE_NS; /* the same value: that is what its target says */
+        return 0;
+    }
     if (p != NULL && p->expires_at > now) {
         if (m->b.cas.is_set && m->b.cas.v != p->seq)
             return KRPC_E_CAS;
@@ -202,18 +223,21 @@ int store_put(struct store *s, ns_t now, const struct addr *from, const uint8_t 
         *head = (uint16_t)(p - s->pool);
         s->n++;
     }
-    memcpy(p->k, m->b.k.data, sizeof p->k);
-    memcpy(p->sig, m->b.sig.data, sizeof p->sig);
-    p->seq = m->b.seq.v;
+    p->is_mutable = is_mutable(m);
+    if (p->is_mutable) {
+        memcpy(p->k, m->b.k.data, sizeof p->k);
+        memcpy(p->sig, m->b.sig.data, sizeof p->sig);
+        p->seq = m->b.seq.v;
+    }
     p->put_from = *from;
     memset(p->put_by, 0, sizeof p->put_by);
     if (N != NULL)
         memcpy(p->put_by, N, sizeof p->put_by);
-    p->salt_len = (uint8_t)m->b.salt.len;
+    p->salt_len = (uint8_t)(p->is_mutable ? m->b.salt.len : 0);
     if (p->salt_len > 0)
         memcpy(p->salt, m->b.salt.data, p->salt_len);
-    p->v_len = (uint16_t)v.len;
-    memcpy(p->v, v.data, v.len);
+    p->v_len = (uint16_t)m->b.v.len;
+    memcpy(p->v, m->b.v.data, m->b.v.len);
     p->expires_at = now + STORE_LIFE_NS;
     s->next_expiry = ns_min(s->next_expiry, p->expires_at);
     return 0;

@@ -1,7 +1,8 @@
-/* dht/store.h - mutable items held for others (BEP 44), and the tokens that writers must bring.
+/* dht/store.h - items held for others (BEP 44), and the tokens that writers must bring.
  *
  * The order of checks is BEP 44's: size (205), salt (207), token (203), signature (206), cas (301), seq (302). The
- * same seq again is accepted, and refreshes the expiry, only with the same signature; otherwise it is 302.
+ * same seq again is accepted, and refreshes the expiry, only with the same signature; otherwise it is 302. Zones hold
+ * byte strings under keys only; mainline any value, also immutable ones. A value is kept, and given, as it came.
  *
  *   in     put messages whose sender's address answered once (the token says so)
  *   out    items as they were put; KRPC error codes
@@ -20,14 +21,15 @@
 #define STORE_MAX         1024
 #define STORE_PER_NET     256
 #define STORE_LIFE_NS     (2 * 3600 * NS_PER_S)
-#define STORE_V_MAX       996
+#define STORE_V_MAX       1000 /* of the bencoded value */
 #define STORE_SALT_MAX    64
 #define STORE_TOKEN_BYTES 8
 #define STORE_TOKEN_NS    (300 * NS_PER_S) /* a token is good for 5 to 10 min */
 
 struct stored {
     uint8_t target[ID_BYTES];
-    uint8_t k[32], sig[64];
+    bool is_mutable;
+    uint8_t k[32], sig[64]; /* and seq, salt: of mutable ones */
     int64_t seq;
     ns_t expires_at; /* 0: the place is empty */
     struct addr put_from;
@@ -35,7 +37,7 @@ struct stored {
     uint16_t v_len;
     uint8_t salt_len;
     uint8_t salt[STORE_SALT_MAX];
-    uint8_t v[STORE_V_MAX];
+    uint8_t v[STORE_V_MAX]; /* bencoded */
     uint16_t next;
 };
 

@@ -112,8 +112,8 @@ static void bep44(void **state)
         set_token(&s, now, &somebody, &p);
         assert_int_equal(store_put(&s, now, &somebody, NULL, &p.m, target), 0);
         assert_memory_equal(target, right, 20);
-        assert_int_equal(store_get(&s, now, right)->v_len, 12);
-        assert_memory_equal(store_get(&s, now, right)->v, "Hello World!", 12);
+        assert_int_equal(store_get(&s, now, right)->v_len, 15);
+        assert_memory_equal(store_get(&s, now, right)->v, "12:Hello World!", 15);
         p.sig[0] ^= 1;
         assert_int_equal(do_put(&s, now, &p), KRPC_E_SIGNATURE);
     }
@@ -138,11 +138,42 @@ static void sizes(void **state)
     p.m.b.salt = slice_of(salt, 65);
     assert_int_equal(do_put(&s, now, &p), KRPC_E_SALT);
     make_put(&s, now, 3, 1, 10, &p);
-    p.m.b.v = slice_str("i7e");
-    assert_int_equal(do_put(&s, now, &p), KRPC_E_PROTOCOL);
+    p.m.b.v = slice_str("i7e"); /* in a zone */
+    assert_int_equal(store_put(&s, now, &somebody, own, &p.m, salt), KRPC_E_PROTOCOL);
     make_put(&s, now, 3, -1, 10, &p);
     assert_int_equal(do_put(&s, now, &p), KRPC_E_PROTOCOL);
     assert_int_equal(s.n, 1);
+    store_fini(&s);
+}
+
+/* What mainline holds beside byte strings under keys; test vector 3 of BEP 44. */
+static void any_value(void **state)
+{
+    struct env env = env_of_world();
+    struct store s;
+    struct put p = {.m.b.v = slice_str("12:Hello World!")};
+    uint8_t target[20], right[20];
+    ns_t now = 1000 * NS_PER_S;
+    (void)state;
+
+    store_init(&s, own, 8, &bed_ops, &env);
+    unhex("e5f96f6f38320f0f33959cb4d3d656452117aadb", right);
+    store_token(&s, now, &somebody, right, p.token);
+    assert_int_equal(do_put(&s, now, &p), KRPC_E_PROTOCOL); /* without the token */
+    p.m.b.token = slice_of(p.token, sizeof p.token);
+    assert_int_equal(store_put(&s, now, &somebody, NULL, &p.m, target), 0);
+    assert_memory_equal(target, right, 20);
+    assert_false(store_get(&s, now, right)->is_mutable);
+    assert_int_equal(do_put(&s, now + 7000 * NS_PER_S, &p), KRPC_E_PROTOCOL); /* a token of that age */
+    assert_int_equal(store_put(&s, now, &somebody, own, &p.m, target), KRPC_E_PROTOCOL); /* in a zone */
+    make_put(&s, now, 3, 1, 10, &p);
+    p.m.b.v = slice_str("d1:ai1e1:bl1:xee");
+    bed_item_mark(p.k, (struct slice){0}, 1, p.m.b.v, p.sig);
+    assert_int_equal(store_put(&s, now, &somebody, NULL, &p.m, target), 0);
+    assert_int_equal(store_get(&s, now, target)->v_len, 16);
+    assert_memory_equal(store_get(&s, now, target)->v, "d1:ai1e1:bl1:xee", 16);
+    p.m.b.sig = (struct slice){0}; /* a key without a signature */
+    assert_int_equal(do_put(&s, now, &p), KRPC_E_PROTOCOL);
     store_fini(&s);
 }
 
@@ -394,6 +425,7 @@ int main(void)
         sentence("the mutable items of BEP 44 are stored where it says, and not with a changed signature",
                  bep44),
         sentence("996 bytes are stored and 997 refused, salts end at 64", sizes),
+        sentence("immutable values and values of any type are kept as they came, on mainline", any_value),
         sentence("a lower seq is refused, the same once more is a refresh, cas must match", sequence),
         sentence("a token is good for one address and one target, 5 to 10 minutes", tokens),
         sentence("an item is gone two hours after its last put", expiry),
