@@ -343,6 +343,9 @@ const char *words_cause(const struct model_call *c, const struct model_contact *
 
     if (cause == NULL)
         return say(out, "The call ended.");
+    /* The sound card's own sentence names which half it was. */
+    if (strcmp(cause->token, "audio") == 0 && strstr(c->text, " cannot be opened: ") != NULL)
+        return say(out, "%.*s", WORDS_BYTES - 1, c->text);
     if (strcmp(cause->token, "cancelled") == 0 && !c->is_outgoing)
         return say(out, "Missed call from %s.", words_peer(c, who));
     for (const char *at = cause->words; *at != '\0' && n < WORDS_BYTES - 1; at++) {

@@ -58,6 +58,16 @@ static void every_cause(void **state)
     }
 }
 
+static void the_sound_card_is_named_once(void **state)
+{
+    struct model_call c = ended("audio", true);
+    char text[WORDS_BYTES];
+
+    (void)state;
+    snprintf(c.text, sizeof c.text, "Speaker cannot be opened: in use by another program.");
+    assert_string_equal(words_cause(&c, NULL, &utc, text), c.text);
+}
+
 static void missed(void **state)
 {
     struct model_call c = ended("cancelled", false);
@@ -202,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("every cause has its sentence and its next step", every_cause),
+        sentence("a sound card that cannot be opened is named once", the_sound_card_is_named_once),
         sentence("a call nobody answered is missed on one side, no answer on the other", missed),
         sentence("call states have their words", states),
         sentence("times are told by day, weekday, date, in local time", times),
