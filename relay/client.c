@@ -366,14 +366,28 @@ static void on_propose(struct relay_client *rc, ns_t now, const struct wire_msg 
         refused(rc, now, 0, CLIENT_OVERCHARGED, 0);
 }
 
-/* seconds: how much of our count it settles; none when it is from before we counted. */
-static void settle(struct relay_client *rc, const struct statement *s, double seconds)
+/* Bytes are for the screens and in no statement. So that both ledgers show one figure the relay's count is taken,
+ * unless it is more than ours and the tolerance. */
+static void count_bytes(struct relay_client *rc, uint64_t relays_total)
+{
+    uint64_t most = (uint64_t)((double)rc->used_bytes * (1 + CLIENT_TOLERANCE)) + CLIENT_SLACK_BYTES;
+    uint64_t used = rc->used_bytes;
+    struct ledger_row row;
+
+    if (ledger_db_get(rc->config.db, rc->account.pub, rc->config.relay, &row) == ERR_OK &&
+        relays_total >= row.used_bytes && relays_total - row.used_bytes <= most)
+        used = relays_total - row.used_bytes;
+    ledger_db_add_bytes(rc->config.db, rc->account.pub, rc->config.relay, 0, used);
+    rc->used_bytes = 0;
+}
+
+/* seconds: how much of our count it settles; none when it is from before we counted. relays_total: 0 when not told. */
+static void settle(struct relay_client *rc, const struct statement *s, double seconds, uint64_t relays_total)
 {
     if (ledger_db_put_statement(rc->config.db, rc->account.pub, s, today(rc)) != ERR_OK)
         return;
-    ledger_db_add_bytes(rc->config.db, rc->account.pub, rc->config.relay, 0, rc->used_bytes);
+    count_bytes(rc, relays_total);
     ledger_db_put_quality(rc->config.db, rc->config.relay, &rc->quality);
-    rc->used_bytes = 0;
     rc->good_s -= seconds;
     if (seconds > 0)
         rc->bad_s = 0;
@@ -395,7 +409,8 @@ static void on_done(struct relay_client *rc, const struct wire_msg *m)
         rc->stats.bad_signature++;
         return;
     }
-    settle(rc, &s, (double)s.served[relay] - (rc->head.seq > 0 ? (double)rc->head.served[relay] : 0));
+    settle(rc, &s, (double)s.served[relay] - (rc->head.seq > 0 ? (double)rc->head.served[relay] : 0),
+           m->total_bytes);
 }
 
 /* The relay shows a newer statement with our signature: our database lost it, and it binds us. */
@@ -419,7 +434,7 @@ static void on_sync(struct relay_client *rc, const struct wire_msg *m)
 
         seconds = (double)s.served[relay] - (rc->head.seq > 0 ? (double)rc->head.served[relay] : 0);
     }
-    settle(rc, &s, seconds);
+    settle(rc, &s, seconds, 0);
 }
 
 /* --- knocks --- */

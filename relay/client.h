@@ -20,6 +20,7 @@
 #define CLIENT_TRIES         4
 #define CLIENT_RTO_MS        500 /* doubles */
 #define CLIENT_TOLERANCE     0.05
+#define CLIENT_SLACK_BYTES   4096 /* what was on its way when the relay counted */
 #define CLIENT_LOSS_BAD      0.03 /* relay-caused, LEDGER.md §4 */
 #define CLIENT_JITTER_BAD_MS 40.0
 

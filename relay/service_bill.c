@@ -237,9 +237,12 @@ void bill_step(struct service *svc, struct client *c)
 static void send_done(struct service *svc, struct client *c, const struct wire_msg *asked)
 {
     struct wire_msg m = {.type = WIRE_DONE, .seq = c->head.seq};
+    struct ledger_row row;
 
     memcpy(m.alloc_id, asked->alloc_id, sizeof m.alloc_id);
     memcpy(m.sig, c->head.sig[statement_side(&c->head, svc->node.pub)], sizeof m.sig);
+    if (ledger_db_get(svc->db, svc->node.pub, c->account, &row) == ERR_OK)
+        m.total_bytes = row.given_bytes;
     service_say(svc, c, &m);
 }
 

@@ -108,6 +108,7 @@ static void read_receipt(struct rd *r, struct wire_msg *m)
     case WIRE_DONE:
         m->seq = rd_u32(r);
         rd_copy(r, m->sig, sizeof m->sig);
+        m->total_bytes = rd_u64(r);
         break;
     case WIRE_SIGN_REQUIRED:
         m->unsigned_s = rd_u32(r);
@@ -235,6 +236,8 @@ static void put_receipt(struct wr *w, const struct wire_msg *m)
         wr_u32(w, m->seq);
     if (m->type == WIRE_SIGN || m->type == WIRE_DONE)
         wr_bytes(w, m->sig, sizeof m->sig);
+    if (m->type == WIRE_DONE)
+        wr_u64(w, m->total_bytes);
     if (m->type == WIRE_SIGN_REQUIRED)
         wr_u32(w, m->unsigned_s);
     if (m->type == WIRE_MIGRATE)

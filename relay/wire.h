@@ -77,6 +77,7 @@ struct wire_msg {
     uint8_t sig[RECEIPT_SIG_BYTES];        /* SIGN: the client's; DONE: the relay's */
     uint8_t statement[RECEIPT_RLS1_BYTES]; /* SYNC */
     uint32_t seq;                          /* DONE */
+    uint64_t total_bytes;                  /* DONE: all the relay ever counted for this pair, both ways */
     uint32_t unsigned_s;                   /* SIGN_REQUIRED */
     uint32_t within_s;                     /* MIGRATE: until then the old allocation goes on */
 

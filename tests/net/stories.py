@@ -134,11 +134,10 @@ class Capture:
 def totals_agree(people, when):
     """What the relay gave is what the two phones used, each by its own book."""
     def books():
-        # what both signed: slot-seconds and the number of the statement, not each side's own count of bytes
         rows = people["relay"].json("ledger")["peers"]
-        given = sorted((p["seq"], p["given_s"]) for p in rows if p.get("seq"))
+        given = sorted((p["seq"], p["given_s"], p["given"]) for p in rows if p.get("seq"))
         rows = [p for name in ("alice", "bob") for p in people[name].json("ledger")["peers"]]
-        used = sorted((p["seq"], p["used_s"]) for p in rows if p.get("seq"))
+        used = sorted((p["seq"], p["used_s"], p["used"]) for p in rows if p.get("seq"))
         return given, used
 
     until = time.monotonic() + 15

@@ -354,6 +354,16 @@ static uint64_t billed(struct rig *r, const struct phone *p)
     return ours.head.served[statement_side(&ours.head, r->node.pub)];
 }
 
+/* Both books show the relay's count, though the phone's own differs a little. */
+static bool bytes_agree(struct rig *r, const struct phone *p)
+{
+    struct ledger_row ours, theirs;
+
+    return ledger_db_get(r->db, r->node.pub, p->key.pub, &ours) == ERR_OK &&
+           ledger_db_get(p->db, p->key.pub, r->node.pub, &theirs) == ERR_OK && ours.given_bytes > 0 &&
+           ours.given_bytes == theirs.used_bytes;
+}
+
 /* --- tests --- */
 
 static void whole_call(void **state)
@@ -375,6 +385,8 @@ static void whole_call(void **state)
     end_call(r);
     assert_int_equal(billed(r, &r->phones[0]), 210); /* 200 to the nearest 30 */
     assert_int_equal(billed(r, &r->phones[1]), 210);
+    assert_true(bytes_agree(r, &r->phones[0]));
+    assert_true(bytes_agree(r, &r->phones[1]));
     assert_int_equal(r->phones[0].n_settled, 5); /* at 10, 70, 130, 190 s and at the end */
     assert_int_equal(r->phones[0].n_migrate + r->phones[1].n_migrate, 0);
     service_stats(r->svc, r->w.now, &stats);
@@ -420,6 +432,7 @@ static void overcharged(void **state)
     talk(r, 175);
     assert_int_equal(relay_client_stats(p->rc)->overcharged, 2);
     assert_int_equal(p->why, CLIENT_OVERCHARGED);
+    assert_false(bytes_agree(r, p));
     assert_in_range(billed(r, p), 0, 60);
     assert_int_equal(p->n_migrate > 0, 1); /* and the relay does not go on for nothing */
     rig_free(r);

@@ -42,7 +42,7 @@ static struct wire_msg full(enum wire_type type)
         if (type == WIRE_PROPOSE)
             m.flags = WIRE_FLAG_LAST;
         if (type == WIRE_DONE)
-            m.seq = 9;
+            m.seq = 9, m.total_bytes = 1ull << 40;
         if (type == WIRE_SIGN_REQUIRED)
             m.unsigned_s = 95;
         if (type == WIRE_MIGRATE)
