@@ -195,24 +195,13 @@ static void send_up(struct forwarder *f, ns_t now, struct allocation *a, const s
 }
 
 /* ChannelData: channel2 len2 data, perhaps padded (RFC 8656 §12.4). */
-void forward_channel(struct forwarder *f, ns_t now, const struct addr *from, uint8_t *bytes, size_t len,
-                     struct forward *out)
+void forward_on_channel(struct forwarder *f, ns_t now, struct allocation *a, const struct channel *ch,
+                        uint8_t *bytes, size_t len, struct forward *out)
 {
-    struct allocation *a = alloc_table_find(&f->table, from);
-    const struct channel *ch;
-    uint16_t number, n;
-    struct rd r;
+    size_t n = len < STUN_CHANNEL_HEADER ? SIZE_MAX : (size_t)(bytes[2] << 8 | bytes[3]);
 
-    rd_init(&r, slice_of(bytes, len));
-    number = rd_u16(&r);
-    n = rd_u16(&r);
-    if (!rd_ok(&r) || n > rd_left(&r)) {
+    if (len < STUN_CHANNEL_HEADER || n > len - STUN_CHANNEL_HEADER) {
         drop(out, &f->stats.malformed);
-        return;
-    }
-    ch = a == NULL ? NULL : allocation_channel(a, number, now);
-    if (ch == NULL) {
-        drop(out, &f->stats.unknown_channel);
         return;
     }
     /* A channel outlives its permission unless both are renewed: the permission decides (RFC 8656 §12.7). */
@@ -221,6 +210,23 @@ void forward_channel(struct forwarder *f, ns_t now, const struct addr *from, uin
         return;
     }
     send_up(f, now, a, &ch->peer, bytes + STUN_CHANNEL_HEADER, n, out);
+}
+
+void forward_channel(struct forwarder *f, ns_t now, const struct addr *from, uint8_t *bytes, size_t len,
+                     struct forward *out)
+{
+    struct allocation *a = alloc_table_find(&f->table, from);
+    const struct channel *ch;
+
+    if (len < STUN_CHANNEL_HEADER || (size_t)(bytes[2] << 8 | bytes[3]) > len - STUN_CHANNEL_HEADER) {
+        drop(out, &f->stats.malformed);
+        return;
+    }
+    ch = a == NULL ? NULL : allocation_channel(a, (uint16_t)(bytes[0] << 8 | bytes[1]), now);
+    if (ch == NULL)
+        drop(out, &f->stats.unknown_channel);
+    else
+        forward_on_channel(f, now, a, ch, bytes, len, out);
 }
 
 void forward_to_peer(struct forwarder *f, ns_t now, struct allocation *a, const struct addr *peer,

@@ -56,6 +56,9 @@ static inline uint32_t forward_handle(int family, uint16_t port)
 /* ChannelData from a client, bytes[0..len): the whole datagram. */
 void forward_channel(struct forwarder *f, ns_t now, const struct addr *from, uint8_t *bytes, size_t len,
                      struct forward *out);
+/* The same where the client's allocation and channel are known already. */
+void forward_on_channel(struct forwarder *f, ns_t now, struct allocation *a, const struct channel *ch,
+                        uint8_t *bytes, size_t len, struct forward *out);
 /* A client's payload for a peer (Send indication; permission is checked here). */
 void forward_to_peer(struct forwarder *f, ns_t now, struct allocation *a, const struct addr *peer,
                      uint8_t *payload, size_t len, struct forward *out);

@@ -583,6 +583,19 @@ void service_port_input(struct service *svc, ns_t now, uint32_t handle, const st
     turn_server_port_input(svc->turn, now, handle, from, bytes);
 }
 
+bool service_fast(struct service *svc, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    svc->now = now;
+    return turn_server_fast(svc->turn, now, from, bytes, len);
+}
+
+void service_port_fast(struct service *svc, ns_t now, uint32_t handle, const struct addr *from,
+                       uint8_t *bytes, size_t len)
+{
+    svc->now = now;
+    turn_server_port_fast(svc->turn, now, handle, from, bytes, len);
+}
+
 /* --- time --- */
 
 void service_step_calendar(struct service *svc)

@@ -448,6 +448,23 @@ void turn_server_input(struct turn_server *ts, ns_t now, const struct addr *from
     }
 }
 
+bool turn_server_fast(struct turn_server *ts, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    struct forward out = {.how = FORWARD_DROP};
+    struct allocation *a;
+    const struct channel *ch;
+
+    if (len < STUN_CHANNEL_HEADER || len > TURN_DATAGRAM_MAX || bytes[0] < 64 || bytes[0] > 127)
+        return false;
+    a = alloc_table_find(&ts->f.table, from);
+    ch = a == NULL ? NULL : allocation_channel(a, (uint16_t)(bytes[0] << 8 | bytes[1]), now);
+    if (ch == NULL || addr_equal(&ts->f.external[family_index(&ch->peer)], &ch->peer))
+        return false; /* the second: for ourselves, which is more than forwarding */
+    forward_on_channel(&ts->f, now, a, ch, bytes, len, &out);
+    carry_out(ts, now, &out);
+    return true;
+}
+
 bool turn_server_has_channel(const struct turn_server *ts, ns_t now, const struct addr *from,
                              struct slice bytes)
 {
@@ -470,13 +487,34 @@ static void deliver(struct turn_server *ts, ns_t now, struct allocation *a, cons
     carry_out(ts, now, &out);
 }
 
+static struct allocation *of_handle(const struct turn_server *ts, uint32_t handle)
+{
+    return alloc_table_by_port(&ts->f.table, handle >> 16 != 0 ? IP6 : IP4, (uint16_t)handle);
+}
+
 void turn_server_port_input(struct turn_server *ts, ns_t now, uint32_t handle, const struct addr *from,
                             struct slice bytes)
 {
-    struct allocation *a = alloc_table_by_port(&ts->f.table, handle >> 16 != 0 ? IP6 : IP4, (uint16_t)handle);
+    struct allocation *a = of_handle(ts, handle);
 
     if (a != NULL)
         deliver(ts, now, a, from, bytes);
+}
+
+void turn_server_port_fast(struct turn_server *ts, ns_t now, uint32_t handle, const struct addr *from,
+                           uint8_t *bytes, size_t len)
+{
+    struct allocation *a = of_handle(ts, handle);
+    struct forward out = {.how = FORWARD_DROP};
+
+    if (a == NULL)
+        return;
+    if (len > TURN_DATAGRAM_MAX) {
+        ts->f.stats.too_large++;
+        return;
+    }
+    forward_to_client(&ts->f, now, a, from, bytes, len, &out);
+    carry_out(ts, now, &out);
 }
 
 bool turn_server_inside(struct turn_server *ts, ns_t now, const struct addr *from, const struct addr *to,

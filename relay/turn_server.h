@@ -111,6 +111,9 @@ struct turn_server *turn_server_create(const struct turn_server_config *config,
 void turn_server_destroy(struct turn_server *ts); /* accepts NULL; closes ports, calls ended for each */
 /* One datagram at the main port: STUN (first byte 0-3) or ChannelData (64-127). */
 void turn_server_input(struct turn_server *ts, ns_t now, const struct addr *from, struct slice bytes);
+/* The same for ChannelData of a channel that its sender bound, without a copy: true when it was that, and is done
+ * with. bytes may be written, as may FORWARD_HEAD before and FORWARD_TAIL behind them (relay/forward.h). */
+bool turn_server_fast(struct turn_server *ts, ns_t now, const struct addr *from, uint8_t *bytes, size_t len);
 /* Does this datagram belong to a channel that its sender bound? On a shared port the question for a first byte of
  * 100, which is also that of KRPC. */
 bool turn_server_has_channel(const struct turn_server *ts, ns_t now, const struct addr *from,
@@ -118,6 +121,9 @@ bool turn_server_has_channel(const struct turn_server *ts, ns_t now, const struc
 /* One datagram at an opened port. */
 void turn_server_port_input(struct turn_server *ts, ns_t now, uint32_t handle, const struct addr *from,
                             struct slice bytes);
+/* The same without a copy, as turn_server_fast(). */
+void turn_server_port_fast(struct turn_server *ts, ns_t now, uint32_t handle, const struct addr *from,
+                           uint8_t *bytes, size_t len);
 /* Deliver bytes inside when `to` is one of our relayed addresses; false when it is not. */
 bool turn_server_inside(struct turn_server *ts, ns_t now, const struct addr *from, const struct addr *to,
                         struct slice bytes);

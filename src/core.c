@@ -195,6 +195,13 @@ static void on_port_recv(void *arg, ns_t now, const struct addr *from, struct sl
     app_port_input(p->core->app, now, p->handle, from, bytes);
 }
 
+static bool on_port_fast(void *arg, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    struct port *p = arg;
+
+    return app_port_fast(p->core->app, now, p->handle, from, bytes, len);
+}
+
 static struct port *port_of(struct core *c, uint32_t handle)
 {
     struct port *p;
@@ -207,8 +214,11 @@ static enum err on_open_port(void *arg, uint8_t family, uint16_t port, uint32_t 
 {
     struct core *c = arg;
     struct port *p;
-    struct udp_config config = {
-        .port = port, .v4 = family == ADDR_V4, .v6 = family == ADDR_V6, .recv = on_port_recv};
+    struct udp_config config = {.port = port,
+                                .v4 = family == ADDR_V4,
+                                .v6 = family == ADDR_V6,
+                                .recv = on_port_recv,
+                                .fast = on_port_fast};
     enum err e;
 
     if (HASH_COUNT(c->ports) >= PORTS_MAX)
@@ -472,15 +482,25 @@ static void on_udp(void *arg, ns_t now, const struct addr *from, struct slice by
         app_input(c->app, now, from, bytes);
 }
 
+static bool on_udp_fast(void *arg, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    struct core *c = arg;
+
+    return c->app != NULL && app_fast_input(c->app, now, from, bytes, len);
+}
+
 static enum err open_socket(struct core *c, struct err_detail *detail)
 {
     struct udp_config udp = {.v4 = config_bool(c->settings, CFG_NET_IPV4),
                              .v6 = config_bool(c->settings, CFG_NET_IPV6),
+                             .is_main = true,
                              .recv = on_udp,
+                             .fast = on_udp_fast,
                              .arg = c};
     enum err e;
 
     udp.port = (uint16_t)config_int(c->settings, CFG_NET_PORT);
+    udp.is_relay = c->config.mode == APP_RELAY || config_bool(c->settings, CFG_RELAY_ON);
     if (c->config.mode == APP_RELAY && config_int(c->settings, CFG_RELAY_PORT) != 0)
         udp.port = (uint16_t)config_int(c->settings, CFG_RELAY_PORT);
     if (c->config.port != 0)

@@ -770,6 +770,24 @@ void app_port_input(struct app *a, ns_t now, uint32_t handle, const struct addr 
         service_port_input(a->service, now, handle, from, bytes);
 }
 
+bool app_fast_input(struct app *a, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    if (a->service == NULL || a->sessions == NULL || (a->relays != NULL && relays_is_server(a->relays, from)))
+        return false;
+    a->now = now;
+    return service_fast(a->service, now, from, bytes, len);
+}
+
+bool app_port_fast(struct app *a, ns_t now, uint32_t handle, const struct addr *from, uint8_t *bytes,
+                   size_t len)
+{
+    if (a->service == NULL)
+        return false;
+    a->now = now;
+    service_port_fast(a->service, now, handle, from, bytes, len);
+    return true;
+}
+
 void app_media_ready(struct app *a, ns_t now, uint32_t id)
 {
     struct call *c = calls_find(a->calls, id);

@@ -85,6 +85,11 @@ void app_destroy(struct app *a, ns_t now);
 
 void app_input(struct app *a, ns_t now, const struct addr *from, struct slice bytes);
 void app_port_input(struct app *a, ns_t now, uint32_t handle, const struct addr *from, struct slice bytes);
+/* The same for packets of calls that this relay carries, rewritten where they lie: FORWARD_HEAD bytes before them
+ * and FORWARD_TAIL behind (relay/forward.h) may be written too. False: not such a packet, nothing was done. */
+bool app_fast_input(struct app *a, ns_t now, const struct addr *from, uint8_t *bytes, size_t len);
+bool app_port_fast(struct app *a, ns_t now, uint32_t handle, const struct addr *from, uint8_t *bytes,
+                   size_t len);
 void app_tick(struct app *a, ns_t now);
 ns_t app_deadline(const struct app *a);
 void app_media_ready(struct app *a, ns_t now, uint32_t call_id);

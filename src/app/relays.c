@@ -721,6 +721,15 @@ bool relays_alloc_is_up(const struct relays *r, uint16_t slot, struct addr *rela
     return true;
 }
 
+bool relays_is_server(const struct relays *r, const struct addr *from)
+{
+    for (int i = 0; i < RELAYS_ALLOCS; i++) {
+        if (r->allocs[i].turn != NULL && addr_equal(turn_server(r->allocs[i].turn), from))
+            return true;
+    }
+    return false;
+}
+
 bool relays_input(struct relays *r, ns_t now, const struct addr *from, struct slice bytes)
 {
     r->now = now;

@@ -70,6 +70,7 @@ void relays_destroy(struct relays *r, ns_t now); /* gives allocations back */
 void relays_tick(struct relays *r, ns_t now);
 ns_t relays_deadline(const struct relays *r);
 /* A packet from a relay's address: STUN or ChannelData of an allocation of ours. */
+bool relays_is_server(const struct relays *r, const struct addr *from);
 bool relays_input(struct relays *r, ns_t now, const struct addr *from, struct slice bytes);
 
 /* Session events, for sessions whose session_user() relays_owns(). */

@@ -43,6 +43,10 @@ struct io {
     struct env_ops env_ops;
     struct env env;
     struct udp *main_udp;
+    struct udp_hub *hub;
+    ns_t turn_at, deadline;      /* the last turn; what it answered */
+    bool is_quiet, is_all_quiet; /* the callback running; all since the last check, and there was one */
+    bool is_loud, owes_turn;
     struct list watches;
     struct deferred *deferred;
     size_t n_deferred, cap_deferred;
@@ -132,26 +136,61 @@ static void on_timer(uv_timer_t *timer)
     uv_async_send(&io->async);
 }
 
+static void set_timer(struct io *io, ns_t now, ns_t at)
+{
+    uv_update_time(&io->loop);
+    uv_timer_start(&io->timer, on_timer, at > now ? (at - now + NS_PER_MS - 1) / NS_PER_MS : 0, 0);
+}
+
+static void run_turn(struct io *io, ns_t now)
+{
+    io->owes_turn = false;
+    io->turn_at = now;
+    io->deadline = NS_NEVER;
+    if (io->ops.turn != NULL)
+        io->deadline = io->ops.turn(io->ops.arg, now);
+    run_deferred(io);
+    if (io->deadline == NS_NEVER)
+        uv_timer_stop(&io->timer);
+    else
+        set_timer(io, now, io->deadline);
+}
+
+/* Only packets that were passed on: the turn can wait a little, so that many packets share one. */
+static bool may_put_off(struct io *io, ns_t now)
+{
+    if (!io->is_all_quiet || io->is_loud || now >= io->deadline || now - io->turn_at >= IO_TURN_OFF_NS)
+        return false;
+    if (!io->owes_turn)
+        set_timer(io, now, ns_min(io->deadline, io->turn_at + IO_TURN_OFF_NS));
+    io->owes_turn = true;
+    return true;
+}
+
+static void nap(void)
+{
+    static const struct timespec ts = {0, UDP_NAP_NS};
+
+    nanosleep(&ts, NULL);
+}
+
 static void on_check(uv_check_t *check)
 {
     struct io *io = check->data;
-    ns_t now = io_now(), deadline = NS_NEVER;
+    ns_t now = io_now();
 
-    if (io->ops.turn != NULL)
-        deadline = io->ops.turn(io->ops.arg, now);
-    run_deferred(io);
-    if (deadline == NS_NEVER) {
-        uv_timer_stop(&io->timer);
-        return;
-    }
-    uv_update_time(&io->loop);
-    uv_timer_start(&io->timer, on_timer, deadline > now ? (deadline - now + NS_PER_MS - 1) / NS_PER_MS : 0,
-                   0);
+    if (!may_put_off(io, now))
+        run_turn(io, now);
+    io->is_all_quiet = io->is_loud = false;
+    if (io->hub != NULL && udp_hub_end_turn(io->hub, now) && !io->is_stopping)
+        nap();
 }
 
 static void on_async(uv_async_t *async)
 {
-    (void)async;
+    struct io *io = async->data;
+
+    io->is_loud = true;
 }
 
 struct io *io_create(void)
@@ -166,6 +205,7 @@ struct io *io_create(void)
     uv_async_init(&io->loop, &io->async, on_async);
     io->timer.data = io;
     io->check.data = io;
+    io->async.data = io;
     uv_check_start(&io->check, on_check);
     uv_unref((uv_handle_t *)&io->check);
     io->env_ops = (struct env_ops){.send = world_send,
@@ -217,10 +257,23 @@ void io_wake(struct io *io)
     uv_async_send(&io->async);
 }
 
+struct udp_hub *io_udp_hub(struct io *io)
+{
+    if (io->hub == NULL)
+        io->hub = udp_hub_create();
+    return io->hub;
+}
+
+void io_stay_quiet(struct io *io)
+{
+    io->is_quiet = true;
+}
+
 static void on_signal(uv_signal_t *handle, int signum)
 {
     struct io *io = handle->data;
 
+    io->is_loud = true;
     if (io->ops.signal != NULL)
         io->ops.signal(io->ops.arg, signum);
 }
@@ -239,10 +292,16 @@ enum err io_on_signal(struct io *io, int signum)
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct watch *w = poll->data;
+    struct io *io = w->io;
 
     (void)status;
     (void)events;
+    io->is_quiet = false;
     w->cb(w->arg, io_now());
+    if (io->is_quiet)
+        io->is_all_quiet = true;
+    else
+        io->is_loud = true;
 }
 
 enum err io_watch_fd(struct io *io, int fd, io_fd_cb cb, void *arg)
@@ -375,6 +434,7 @@ void io_destroy(struct io *io)
     while (io->n_deferred > 0)
         run_deferred(io);
     uv_loop_close(&io->loop);
+    udp_hub_destroy(io->hub);
     mem_free(io->deferred);
     mem_free(io);
 }

@@ -7,60 +7,204 @@
 
 #include "base/mem.h"
 
+#define BUFFER_BYTES       (1 << 20)
+#define RELAY_BUFFER_BYTES (16 << 20)
+#define QUEUE_BYTES        (UDP_DATAGRAM_BYTES * 8) /* of one batch to send */
+#define WINDOW_NS          (100 * NS_PER_MS)
+#define IN_BYTES           (UDP_HEADROOM + UDP_DATAGRAM_BYTES + UDP_HEADROOM)
+
+/* What waits to leave by the main socket. */
+struct queue {
+    struct mmsghdr msgs[UDP_BATCH];
+    struct iovec iov[UDP_BATCH];
+    struct sockaddr_storage to[UDP_BATCH];
+    unsigned n;
+    size_t n_bytes;
+    uint8_t data[QUEUE_BYTES];
+};
+
+struct udp_hub {
+    struct udp *main; /* whose queue it is; NULL: none */
+    unsigned depth;   /* datagrams are being handed out */
+    bool was_short, has_read;
+    ns_t window_at;
+    uint32_t n_fast, per_window; /* in this window; in the last one */
+    struct queue out;
+    struct mmsghdr msgs[UDP_BATCH];
+    struct iovec iov[UDP_BATCH];
+    struct sockaddr_storage from[UDP_BATCH];
+    uint8_t data[UDP_BATCH][IN_BYTES];
+};
+
 struct udp {
     struct io *io;
+    struct udp_hub *hub;
     int fd;
     bool is_v6;
     uint16_t port;
     uint32_t link;
     uint64_t send_failures;
     udp_recv_cb recv;
+    udp_fast_cb fast;
     void *arg;
-    struct mmsghdr msgs[UDP_BATCH];
-    struct iovec iov[UDP_BATCH];
-    struct sockaddr_storage from[UDP_BATCH];
-    uint8_t data[UDP_BATCH][UDP_DATAGRAM_BYTES];
 };
+
+/* ---- the hub ---- */
+
+struct udp_hub *udp_hub_create(void)
+{
+    struct udp_hub *hub = mem_alloc(sizeof *hub);
+
+    for (int i = 0; i < UDP_BATCH; i++) {
+        hub->iov[i] = (struct iovec){.iov_base = hub->data[i] + UDP_HEADROOM, .iov_len = UDP_DATAGRAM_BYTES};
+        hub->msgs[i].msg_hdr =
+            (struct msghdr){.msg_name = &hub->from[i], .msg_iov = &hub->iov[i], .msg_iovlen = 1};
+        hub->out.msgs[i].msg_hdr =
+            (struct msghdr){.msg_name = &hub->out.to[i], .msg_iov = &hub->out.iov[i], .msg_iovlen = 1};
+    }
+    return hub;
+}
+
+void udp_hub_destroy(struct udp_hub *hub)
+{
+    mem_free(hub);
+}
+
+/* A datagram the kernel refuses is skipped, the ones behind it go out; a full socket takes none: all are lost. */
+static void flush(struct udp_hub *hub)
+{
+    struct queue *q = &hub->out;
+    unsigned at = 0;
+
+    while (at < q->n) {
+        int sent = sendmmsg(hub->main->fd, q->msgs + at, q->n - at, MSG_DONTWAIT);
+
+        if (sent > 0) {
+            at += (unsigned)sent;
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        hub->main->send_failures += errno == EAGAIN ? q->n - at : 1;
+        at = errno == EAGAIN ? q->n : at + 1;
+    }
+    q->n = 0;
+    q->n_bytes = 0;
+}
+
+static void enqueue(struct udp_hub *hub, const struct sockaddr_storage *to, unsigned to_len,
+                    struct slice bytes)
+{
+    struct queue *q = &hub->out;
+
+    if (q->n == UDP_BATCH || q->n_bytes + bytes.len > sizeof q->data)
+        flush(hub);
+    memcpy(&q->to[q->n], to, to_len);
+    q->msgs[q->n].msg_hdr.msg_namelen = to_len;
+    if (bytes.len > 0)
+        memcpy(q->data + q->n_bytes, bytes.data, bytes.len);
+    q->iov[q->n] = (struct iovec){.iov_base = q->data + q->n_bytes, .iov_len = bytes.len};
+    q->n_bytes += bytes.len;
+    q->n++;
+}
+
+bool udp_hub_end_turn(struct udp_hub *hub, ns_t now)
+{
+    bool naps;
+
+    if (hub->out.n > 0)
+        flush(hub);
+    if (now - hub->window_at >= WINDOW_NS) {
+        hub->per_window = now - hub->window_at < 2 * WINDOW_NS ? hub->n_fast : 0;
+        hub->n_fast = 0;
+        hub->window_at = now;
+    }
+    naps = hub->has_read && hub->was_short && hub->per_window >= UDP_BUSY_PER_S * WINDOW_NS / NS_PER_S;
+    hub->has_read = false;
+    hub->was_short = true;
+    return naps;
+}
+
+/* ---- in ---- */
+
+/* The datagrams of one batch; true when each was done with on the fast way. */
+static bool hand_out(struct udp *u, ns_t now, int n)
+{
+    struct udp_hub *hub = u->hub;
+    bool is_quiet = true;
+
+    for (int i = 0; i < n && u->fd >= 0; i++) { /* closed by the callback before? */
+        uint8_t *bytes = hub->data[i] + UDP_HEADROOM;
+        size_t len = hub->msgs[i].msg_len;
+        struct addr from;
+
+        if ((hub->msgs[i].msg_hdr.msg_flags & MSG_TRUNC) ||
+            addr_from_sockaddr((struct sockaddr *)&hub->from[i], &from) != ERR_OK)
+            continue;
+        if (u->fast != NULL && u->fast(u->arg, now, &from, bytes, len)) {
+            hub->n_fast++;
+            continue;
+        }
+        is_quiet = false;
+        u->recv(u->arg, now, &from, slice_of(bytes, len));
+    }
+    return is_quiet;
+}
 
 static void on_readable(void *arg, ns_t now)
 {
     struct udp *u = arg;
+    struct udp_hub *hub = u->hub;
+    struct io *io = u->io;
+    bool is_quiet = true;
+    int n = UDP_BATCH;
 
-    for (int round = 0; round < UDP_ROUNDS; round++) {
-        int n;
-
+    hub->has_read = true;
+    for (int round = 0; round < UDP_ROUNDS && n == UDP_BATCH && u->fd >= 0; round++) {
         for (int i = 0; i < UDP_BATCH; i++)
-            u->msgs[i].msg_hdr.msg_namelen = sizeof u->from[i];
-        n = recvmmsg(u->fd, u->msgs, UDP_BATCH, MSG_DONTWAIT, NULL);
-        for (int i = 0; i < n; i++) {
-            struct addr from;
-
-            if (u->fd < 0)
-                return; /* closed by the callback before */
-            if (!(u->msgs[i].msg_hdr.msg_flags & MSG_TRUNC) &&
-                addr_from_sockaddr((struct sockaddr *)&u->from[i], &from) == ERR_OK)
-                u->recv(u->arg, now, &from, slice_of(u->data[i], u->msgs[i].msg_len));
-        }
-        if (n < UDP_BATCH || u->fd < 0)
-            return;
+            hub->msgs[i].msg_hdr.msg_namelen = sizeof hub->from[i];
+        n = recvmmsg(u->fd, hub->msgs, UDP_BATCH, MSG_DONTWAIT, NULL);
+        hub->depth++;
+        is_quiet = hand_out(u, now, n) && is_quiet;
+        hub->depth--;
     }
+    if (n == UDP_BATCH)
+        hub->was_short = false;
+    if (is_quiet)
+        io_stay_quiet(io);
 }
 
-static int bind_socket(int family, const struct addr *bind_to, uint16_t port)
+/* ---- open, close, out ---- */
+
+/* As large as we may: beyond the system's limit only with a capability. */
+static void set_buffers(int fd, bool is_relay)
+{
+    int bytes = is_relay ? RELAY_BUFFER_BYTES : BUFFER_BYTES;
+
+#ifdef SO_RCVBUFFORCE
+    if (is_relay && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) == 0)
+        return;
+#endif
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    if (is_relay)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
+static int bind_socket(int family, const struct udp_config *config)
 {
     struct sockaddr_storage ss;
-    struct addr any = {.family = family == AF_INET6 ? ADDR_V6 : ADDR_V4, .port = port};
+    struct addr any = {.family = family == AF_INET6 ? ADDR_V6 : ADDR_V4, .port = config->port};
     int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), off = 0;
-    int buffer = 1 << 20;
     unsigned len;
 
     if (fd < 0)
         return -1;
-    if (bind_to->family != ADDR_NONE)
-        any = *bind_to;
+    if (config->bind.family != ADDR_NONE)
+        any = config->bind;
     if (family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    set_buffers(fd, config->is_relay);
     len = addr_to_sockaddr(&any, family == AF_INET6, &ss);
     if (bind(fd, (struct sockaddr *)&ss, len) != 0) {
         int e = errno;
@@ -83,24 +227,22 @@ enum err udp_open(struct io *io, const struct udp_config *config, struct udp **o
 
     *out = NULL;
     if (is_v6)
-        fd = bind_socket(AF_INET6, &config->bind, config->port);
+        fd = bind_socket(AF_INET6, config);
     if (fd < 0 && config->bind.family != ADDR_V6) {
         is_v6 = false;
-        fd = bind_socket(AF_INET, &config->bind, config->port);
+        fd = bind_socket(AF_INET, config);
     }
     if (fd < 0)
         return err_set(detail, ERR_IO, "UDP port %u cannot be opened: %s",
                        config->bind.family != ADDR_NONE ? config->bind.port : config->port, strerror(errno));
     u = mem_alloc(sizeof *u);
     u->io = io;
+    u->hub = io_udp_hub(io);
     u->fd = fd;
     u->is_v6 = is_v6;
     u->recv = config->recv;
+    u->fast = config->fast;
     u->arg = config->arg;
-    for (int i = 0; i < UDP_BATCH; i++) {
-        u->iov[i] = (struct iovec){.iov_base = u->data[i], .iov_len = UDP_DATAGRAM_BYTES};
-        u->msgs[i].msg_hdr = (struct msghdr){.msg_name = &u->from[i], .msg_iov = &u->iov[i], .msg_iovlen = 1};
-    }
     if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0 &&
         addr_from_sockaddr((struct sockaddr *)&ss, &self) == ERR_OK)
         u->port = self.port;
@@ -109,6 +251,8 @@ enum err udp_open(struct io *io, const struct udp_config *config, struct udp **o
         mem_free(u);
         return err_set(detail, ERR_IO, "UDP port %u cannot be watched", config->port);
     }
+    if (config->is_main && u->hub->main == NULL)
+        u->hub->main = u;
     *out = u;
     return ERR_OK;
 }
@@ -117,6 +261,10 @@ void udp_close(struct udp *u)
 {
     if (u == NULL)
         return;
+    if (u->hub->main == u) {
+        flush(u->hub);
+        u->hub->main = NULL;
+    }
     io_unwatch_fd(u->io, u->fd);
     close(u->fd);
     u->fd = -1;
@@ -125,6 +273,7 @@ void udp_close(struct udp *u)
 
 void udp_send(struct udp *u, const struct addr *to, struct slice bytes)
 {
+    struct udp_hub *hub = u->hub;
     struct addr with_link;
     struct sockaddr_storage ss;
     unsigned len;
@@ -137,6 +286,11 @@ void udp_send(struct udp *u, const struct addr *to, struct slice bytes)
         to = &with_link;
     }
     len = addr_to_sockaddr(to, u->is_v6, &ss);
+    /* Behind what waits already, so that nothing overtakes. */
+    if (hub->main == u && (hub->depth > 0 || hub->out.n > 0) && bytes.len <= UDP_DATAGRAM_BYTES) {
+        enqueue(hub, &ss, len, bytes);
+        return;
+    }
     if (sendto(u->fd, bytes.data, bytes.len, MSG_DONTWAIT, (struct sockaddr *)&ss, len) < 0)
         u->send_failures++;
 }

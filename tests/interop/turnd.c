@@ -33,11 +33,24 @@ static void on_main(void *arg, ns_t now, const struct addr *from, struct slice b
     service_input(d->svc, now, from, bytes);
 }
 
+static bool fast_main(void *arg, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    return service_fast(((struct turnd *)arg)->svc, now, from, bytes, len);
+}
+
 static void on_port(void *arg, ns_t now, const struct addr *from, struct slice bytes)
 {
     struct port *p = arg;
 
     service_port_input(p->d->svc, now, p->handle, from, bytes);
+}
+
+static bool fast_port(void *arg, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    struct port *p = arg;
+
+    service_port_fast(p->d->svc, now, p->handle, from, bytes, len);
+    return true;
 }
 
 static void send_main(void *arg, const struct addr *to, struct slice bytes)
@@ -50,8 +63,12 @@ static enum err open_port(void *arg, uint8_t family, uint16_t port, uint32_t han
     struct turnd *d = arg;
     struct port *p = mem_alloc(sizeof *p);
     struct err_detail detail;
-    struct udp_config config = {
-        .port = port, .v4 = family == ADDR_V4, .v6 = family == ADDR_V6, .recv = on_port, .arg = p};
+    struct udp_config config = {.port = port,
+                                .v4 = family == ADDR_V4,
+                                .v6 = family == ADDR_V6,
+                                .recv = on_port,
+                                .fast = fast_port,
+                                .arg = p};
     enum err e;
 
     p->d = d;
@@ -119,7 +136,13 @@ int main(int argc, char **argv)
                                            .close_port = close_port,
                                            .session_send = no_session};
     struct turnd *d = mem_alloc(sizeof *d);
-    struct udp_config udp = {.v4 = true, .v6 = true, .recv = on_main, .arg = d};
+    struct udp_config udp = {.v4 = true,
+                             .v6 = true,
+                             .is_main = true,
+                             .is_relay = true,
+                             .recv = on_main,
+                             .fast = fast_main,
+                             .arg = d};
     struct service_config config = {.node_seed = seed,
                                     .port_min = 20000,
                                     .port_max = 30000,

@@ -168,6 +168,139 @@ static void both_families(void **state)
     bench_end(&e.b);
 }
 
+/* ---- the fast way ---- */
+
+#define N_PASSED 300
+
+struct relay {
+    struct ends ends;
+    struct udp *main;
+    struct addr sink;
+    unsigned n_fast, n_slow, n_turns, n_in;
+    bool is_in_order;
+    uint32_t next;
+};
+
+/* Numbers are passed on, four bytes longer to the front; texts are not ours. */
+static bool on_fast(void *arg, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    struct relay *r = arg;
+
+    (void)now;
+    (void)from;
+    if (len != sizeof r->next)
+        return false;
+    r->n_fast++;
+    memset(bytes - UDP_HEADROOM, 5, UDP_HEADROOM);
+    udp_send(r->main, &r->sink, slice_of(bytes - 4, len + 4));
+    memset(bytes, 0, len + UDP_HEADROOM); /* it was copied */
+    return true;
+}
+
+static void on_slow(void *arg, ns_t now, const struct addr *from, struct slice bytes)
+{
+    struct relay *r = arg;
+
+    (void)now;
+    (void)from;
+    r->n_slow++;
+    udp_send(r->main, &r->sink, bytes);
+}
+
+static void on_sink(void *arg, ns_t now, const struct addr *from, struct slice bytes)
+{
+    struct relay *r = arg;
+    uint32_t number;
+
+    (void)now;
+    (void)from;
+    r->n_in++;
+    if (bytes.len != 8) /* the text, after number 99 */
+        r->is_in_order = r->is_in_order && slice_is(bytes, "a text") && r->next == 100;
+    else if (memcpy(&number, bytes.data + 4, sizeof number) != NULL)
+        r->is_in_order = r->is_in_order && number == r->next++ && bytes.data[3] == 5;
+}
+
+static bool all_passed(void *arg)
+{
+    struct relay *r = arg;
+
+    r->n_turns++;
+    return r->n_in > N_PASSED;
+}
+
+static void passed_in_order(void **state)
+{
+    struct relay r = {.is_in_order = true};
+    struct udp_config config = {.v4 = true, .is_main = true, .fast = on_fast, .recv = on_slow, .arg = &r};
+    struct udp_config sink = {.v4 = true, .recv = on_sink, .arg = &r};
+    struct udp *z;
+    struct addr to;
+
+    (void)state;
+    begin(&r.ends);
+    assert_int_equal(udp_open(r.ends.b.io, &config, &r.main, NULL), ERR_OK);
+    assert_int_equal(udp_open(r.ends.b.io, &sink, &z, NULL), ERR_OK);
+    r.sink = loopback(z);
+    to = loopback(r.main);
+    for (uint32_t i = 0; i < N_PASSED; i++) {
+        udp_send(r.ends.a, &to, slice_of((uint8_t *)&i, sizeof i));
+        if (i == 99)
+            udp_send(r.ends.a, &to, slice_str("a text"));
+    }
+    assert_true(bench_run(&r.ends.b, all_passed, &r));
+    assert_int_equal(r.n_fast, N_PASSED);
+    assert_int_equal(r.n_slow, 1);
+    assert_true(r.is_in_order);
+    udp_close(r.main);
+    udp_close(z);
+    end(&r.ends);
+}
+
+static bool on_counted(void *arg, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    struct relay *r = arg;
+
+    (void)now;
+    (void)from;
+    (void)bytes;
+    (void)len;
+    r->n_fast++;
+    if (r->n_fast < N_PASSED) /* one at a time, so that each is a wake-up of its own */
+        udp_send(r->ends.a, &r->sink, slice_str("next"));
+    return true;
+}
+
+static bool all_counted(void *arg)
+{
+    struct relay *r = arg;
+
+    r->n_turns++;
+    return r->n_fast >= N_PASSED;
+}
+
+static void turns_are_shared(void **state)
+{
+    struct relay r = {0};
+    struct udp_config config = {.v4 = true, .fast = on_counted, .recv = on_slow, .arg = &r};
+    ns_t began;
+    unsigned most;
+
+    (void)state;
+    begin(&r.ends);
+    assert_int_equal(udp_open(r.ends.b.io, &config, &r.main, NULL), ERR_OK);
+    r.sink = loopback(r.main);
+    udp_send(r.ends.a, &r.sink, slice_str("first"));
+    began = io_now();
+    assert_true(bench_run(&r.ends.b, all_counted, &r));
+    /* The last of them brings a turn by itself, though nothing else happens. */
+    most = (unsigned)((io_now() - began) / IO_TURN_OFF_NS) * 2 + 4;
+    assert_int_equal(r.n_fast, N_PASSED);
+    assert_true(r.n_turns <= most);
+    udp_close(r.main);
+    end(&r.ends);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +309,10 @@ int main(void)
         sentence("a socket may be closed by its own callback", closed_in_its_callback),
         sentence("a port in use is an error in words", a_port_in_use),
         sentence("one socket serves both families", both_families),
+        sentence("what is sent from callbacks leaves in batches, in order, from buffers of its own",
+                 passed_in_order),
+        sentence("packets that are only passed on share a turn, and the last ones get theirs",
+                 turns_are_shared),
     };
 
     return run_sentences("udp", tests);
