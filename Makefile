@@ -71,7 +71,7 @@ libs    = $(foreach r,$(1),$(B)/lib$(r).a)
 PROGRAM_SRC := $(wildcard src/*.c)
 PROGRAM_OBJ := $(PROGRAM_SRC:%.c=$(B)/%.o)
 
-.PHONY: all help deps run test test-net bench fuzz asan lint format install clean unit scenario screens sim-overlay
+.PHONY: all help deps run test test-net bench bench-relay fuzz asan lint format install clean unit scenario screens sim-overlay
 all: build/ito build/libito.a ## build the program at build/ito (default)
 
 help: ## list the targets
@@ -170,6 +170,14 @@ sim-overlay: build/release/sim-overlay ## N=10000 overlay nodes in virtual time:
 
 bench: all ## numbers as `name value unit`
 	$(Q)tests/bench/run.sh
+
+bench-relay: all $(B)/bench/relay_load $(B)/bench/relay_floor ## the relay beside coturn: CPU a packet, memory, set-up
+	$(Q)tests/bench/relay.py $(B)/bench/relay_load $(B)/bench/relay_floor build/ito
+
+$(B)/bench/%: tests/bench/%.c $(call libs,nat crypto base)
+	@echo "  BENCH $<"
+	$(Q)mkdir -p $(dir $@) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< \
+	    -Wl,--start-group $(call libs,nat crypto base) -Wl,--end-group $(LDLIBS)
 
 lint: ## include rows, foreign headers, contracts, format, clang-tidy and cppcheck
 	$(Q)contrib/lint/run.sh

@@ -25,26 +25,28 @@ struct channel {
     uint16_t number;
 };
 
+/* What each packet looks at comes first. */
 struct allocation {
-    struct heap_node timer; /* when the allocation ends */
     struct addr client;
-    uint32_t index, generation;
     uint32_t next;             /* in the chain of its client's hash; NO_ROW: last */
     uint16_t port[N_FAMILIES]; /* relayed port, 0: not of this family */
     bool is_open[N_FAMILIES];  /* the owner holds a socket */
     uint8_t n_permissions, n_channels;
     struct permission *permissions;
     struct channel *channels;
+    struct bucket rate[2]; /* of the grant: up, down */
+    uint64_t up_packets, up_bytes, down_packets, down_bytes, lost;
+    ns_t second_ends_at, last_at;
+    uint32_t seconds;
+    uint32_t index, generation;
+    struct heap_node timer; /* when the allocation ends */
+    ns_t created_at;
+    uint64_t ref;
     int32_t user; /* of the config; -1: ticket */
     uint8_t alloc_id[TURN_ID_BYTES];
     uint8_t key[16];        /* long-term key; another one is another user */
     uint8_t request_id[12]; /* transaction of the Allocate, to know it when it comes again */
     uint8_t reservation[8]; /* RESERVATION-TOKEN given out; zeros: none */
-    struct bucket rate[2];  /* of the grant: up, down */
-    uint64_t ref;
-    uint64_t up_packets, up_bytes, down_packets, down_bytes, lost;
-    uint32_t seconds;
-    ns_t second_ends_at, created_at, last_at;
 };
 
 #define NO_ROW UINT32_MAX

@@ -44,6 +44,7 @@ struct io {
     struct env env;
     struct udp *main_udp;
     struct udp_hub *hub;
+    ns_t now;                    /* of this turn, once an event has come; 0: none yet */
     ns_t turn_at, deadline;      /* the last turn; what it answered */
     bool is_quiet, is_all_quiet; /* the callback running; all since the last check, and there was one */
     bool is_loud, owes_turn;
@@ -182,6 +183,7 @@ static void on_check(uv_check_t *check)
     if (!may_put_off(io, now))
         run_turn(io, now);
     io->is_all_quiet = io->is_loud = false;
+    io->now = 0;
     if (io->hub != NULL && udp_hub_end_turn(io->hub, now) && !io->is_stopping)
         nap();
 }
@@ -297,7 +299,9 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     io->is_quiet = false;
-    w->cb(w->arg, io_now());
+    if (io->now == 0)
+        io->now = io_now();
+    w->cb(w->arg, io->now);
     if (io->is_quiet)
         io->is_all_quiet = true;
     else

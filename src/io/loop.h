@@ -50,7 +50,7 @@ struct uv_loop_s *io_uv(struct io *io);
 
 /* For io/udp: what its sockets share; and the callback now running changed nothing that turn() would see. The next
  * turn may then come IO_TURN_OFF_NS later, unless a deadline is due. */
-#define IO_TURN_OFF_NS (2 * NS_PER_MS)
+#define IO_TURN_OFF_NS (5 * NS_PER_MS)
 struct udp_hub;
 struct udp_hub *io_udp_hub(struct io *io);
 void io_stay_quiet(struct io *io);

@@ -57,8 +57,10 @@ struct udp_hub *udp_hub_create(void)
 
     for (int i = 0; i < UDP_BATCH; i++) {
         hub->iov[i] = (struct iovec){.iov_base = hub->data[i] + UDP_HEADROOM, .iov_len = UDP_DATAGRAM_BYTES};
-        hub->msgs[i].msg_hdr =
-            (struct msghdr){.msg_name = &hub->from[i], .msg_iov = &hub->iov[i], .msg_iovlen = 1};
+        hub->msgs[i].msg_hdr = (struct msghdr){.msg_name = &hub->from[i],
+                                               .msg_namelen = sizeof hub->from[i],
+                                               .msg_iov = &hub->iov[i],
+                                               .msg_iovlen = 1};
         hub->out.msgs[i].msg_hdr =
             (struct msghdr){.msg_name = &hub->out.to[i], .msg_iov = &hub->out.iov[i], .msg_iovlen = 1};
     }
@@ -133,14 +135,15 @@ static bool hand_out(struct udp *u, ns_t now, int n)
     struct udp_hub *hub = u->hub;
     bool is_quiet = true;
 
-    for (int i = 0; i < n && u->fd >= 0; i++) { /* closed by the callback before? */
+    for (int i = 0; i < n; i++) {
         uint8_t *bytes = hub->data[i] + UDP_HEADROOM;
         size_t len = hub->msgs[i].msg_len;
         struct addr from;
 
+        hub->msgs[i].msg_hdr.msg_namelen = sizeof hub->from[i]; /* for the next batch */
         if ((hub->msgs[i].msg_hdr.msg_flags & MSG_TRUNC) ||
-            addr_from_sockaddr((struct sockaddr *)&hub->from[i], &from) != ERR_OK)
-            continue;
+            addr_from_sockaddr((struct sockaddr *)&hub->from[i], &from) != ERR_OK || u->fd < 0)
+            continue; /* the last: closed by a callback before */
         if (u->fast != NULL && u->fast(u->arg, now, &from, bytes, len)) {
             hub->n_fast++;
             continue;
@@ -161,8 +164,6 @@ static void on_readable(void *arg, ns_t now)
 
     hub->has_read = true;
     for (int round = 0; round < UDP_ROUNDS && n == UDP_BATCH && u->fd >= 0; round++) {
-        for (int i = 0; i < UDP_BATCH; i++)
-            hub->msgs[i].msg_hdr.msg_namelen = sizeof hub->from[i];
         n = recvmmsg(u->fd, hub->msgs, UDP_BATCH, MSG_DONTWAIT, NULL);
         hub->depth++;
         is_quiet = hand_out(u, now, n) && is_quiet;
