@@ -110,7 +110,7 @@ struct allocation *alloc_table_find(const struct table *t, const struct addr *cl
     uint32_t row = t->chains[hash_client(t, client)];
 
     for (row = row == 0 ? NO_ROW : row - 1; row != NO_ROW; row = t->rows[row]->next) {
-        if (addr_equal(&t->rows[row]->client, client))
+        if (addr_equal(&t->rows[row]->client, client) && t->rows[row]->client.scope == client->scope)
             return t->rows[row];
     }
     return NULL;

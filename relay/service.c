@@ -364,6 +364,7 @@ struct service *service_create(const struct service_config *config, const struct
     svc->max_kbps = config->max_kbps;
     svc->monthly_bytes = config->monthly_bytes;
     svc->serve = config->serve;
+    svc->has_streams = config->has_streams;
     list_init(&svc->clients);
     list_init(&svc->queue);
     list_init(&svc->grants);
@@ -581,6 +582,12 @@ void service_port_input(struct service *svc, ns_t now, uint32_t handle, const st
 {
     svc->now = now;
     turn_server_port_input(svc->turn, now, handle, from, bytes);
+}
+
+void service_stream_gone(struct service *svc, ns_t now, const struct addr *who)
+{
+    svc->now = now;
+    turn_server_client_gone(svc->turn, now, who);
 }
 
 bool service_fast(struct service *svc, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)

@@ -49,6 +49,7 @@ struct service_config {
     double strangers_pct;         /* relay.strangers_pct */
     enum service_for serve;       /* relay.for */
     bool allow_local, hairpin_only;
+    bool has_streams; /* reached by TCP and TLS, too: said in the advert */
     struct ledger_db *db;
 };
 
@@ -102,6 +103,8 @@ void service_session_closed(struct service *svc, ns_t now, uint64_t session_ref)
 bool service_input(struct service *svc, ns_t now, const struct addr *from, struct slice bytes);
 void service_port_input(struct service *svc, ns_t now, uint32_t handle, const struct addr *from,
                         struct slice bytes);
+/* The TCP or TLS connection of that address is gone, and its allocation with it. */
+void service_stream_gone(struct service *svc, ns_t now, const struct addr *who);
 /* The hot path: packets of running calls, rewritten where they lie (turn_server_fast()), with the same outcome on
  * the wire. False: not one of those, nothing was done. */
 bool service_fast(struct service *svc, ns_t now, const struct addr *from, uint8_t *bytes, size_t len);

@@ -83,7 +83,7 @@ struct service {
     uint32_t max_calls, max_kbps;
     uint64_t monthly_bytes;
     enum service_for serve;
-    bool is_draining;
+    bool is_draining, has_streams;
     struct ledger_load load;
     struct client *by_account, *by_session, *by_peer;
     struct list clients, queue, grants;

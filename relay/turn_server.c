@@ -111,7 +111,7 @@ int64_t turn_wall_s(const struct turn_server *ts)
  * get more than it gave. */
 static bool is_proven(const struct turn_server *ts, const struct request *q)
 {
-    return q->is_known || ts->is_ordinary || q->a != NULL ||
+    return q->is_known || ts->is_ordinary || q->a != NULL || addr_is_stream(q->from) ||
            (ts->ops.is_proven != NULL && ts->ops.is_proven(ts->arg, q->from));
 }
 
@@ -499,6 +499,14 @@ void turn_server_port_input(struct turn_server *ts, ns_t now, uint32_t handle, c
 
     if (a != NULL)
         deliver(ts, now, a, from, bytes);
+}
+
+void turn_server_client_gone(struct turn_server *ts, ns_t now, const struct addr *client)
+{
+    struct allocation *a = alloc_table_find(&ts->f.table, client);
+
+    if (a != NULL)
+        end_allocation(ts, now, a);
 }
 
 void turn_server_port_fast(struct turn_server *ts, ns_t now, uint32_t handle, const struct addr *from,

@@ -1,4 +1,7 @@
-/* relay/turn_server.h - TURN server over UDP (RFC 8656), sans I/O: requests in, answers and packets out.
+/* relay/turn_server.h - TURN server (RFC 8656), sans I/O: requests in, answers and packets out.
+ *
+ * Clients come by UDP, or by a TCP or TLS connection, which has an address with ADDR_STREAM of its own: the owner
+ * cuts and makes the frames. Relayed addresses are UDP.
  *
  * Answers Binding, Allocate, Refresh, CreatePermission, ChannelBind; forwards Send and ChannelData. The inner
  * path comes first: a peer that is one of our own relayed addresses gets its packet without a socket. A socket
@@ -146,6 +149,8 @@ void turn_server_guest_pass(struct turn_server *ts, bool is_last_week, const uin
                             uint8_t out[static GUEST_PASS_BYTES]);
 
 enum err turn_server_usage(const struct turn_server *ts, uint64_t id, struct turn_usage *out);
+/* The connection of that address is gone, and with it its allocation. */
+void turn_server_client_gone(struct turn_server *ts, ns_t now, const struct addr *client);
 /* End an allocation: the grant ran out, or drain's patience did. */
 void turn_server_close(struct turn_server *ts, ns_t now, uint64_t id);
 /* Change the caps while running (a new config). */

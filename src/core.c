@@ -17,6 +17,7 @@
 #include "crypto/keystore.h"
 #include "io/control.h"
 #include "io/hook.h"
+#include "io/tcp.h"
 #include "io/udp.h"
 
 #define PORTS_MAX      16384
@@ -52,6 +53,7 @@ struct core {
     struct keyring keys;
     struct app *app;
     struct udp *udp;
+    struct tcp *tcp; /* a relay's */
     struct control *control;
     struct core_net *net; /* NULL: offline */
     struct echo *echo;
@@ -489,6 +491,11 @@ static bool on_udp_fast(void *arg, ns_t now, const struct addr *from, uint8_t *b
     return c->app != NULL && app_fast_input(c->app, now, from, bytes, len);
 }
 
+static bool is_relay(const struct core *c)
+{
+    return c->config.mode == APP_RELAY || config_bool(c->settings, CFG_RELAY_ON);
+}
+
 static enum err open_socket(struct core *c, struct err_detail *detail)
 {
     struct udp_config udp = {.v4 = config_bool(c->settings, CFG_NET_IPV4),
@@ -500,7 +507,7 @@ static enum err open_socket(struct core *c, struct err_detail *detail)
     enum err e;
 
     udp.port = (uint16_t)config_int(c->settings, CFG_NET_PORT);
-    udp.is_relay = c->config.mode == APP_RELAY || config_bool(c->settings, CFG_RELAY_ON);
+    udp.is_relay = is_relay(c);
     if (c->config.mode == APP_RELAY && config_int(c->settings, CFG_RELAY_PORT) != 0)
         udp.port = (uint16_t)config_int(c->settings, CFG_RELAY_PORT);
     if (c->config.port != 0)
@@ -509,6 +516,27 @@ static enum err open_socket(struct core *c, struct err_detail *detail)
     if (e == ERR_OK)
         io_set_main_udp(c->io, c->udp);
     return e;
+}
+
+static void on_stream_gone(void *arg, ns_t now, const struct addr *who)
+{
+    struct core *c = arg;
+
+    if (c->app != NULL)
+        app_stream_gone(c->app, now, who);
+}
+
+/* The relay's port for clients without UDP. A taken one is no reason not to relay. */
+static void open_streams(struct core *c)
+{
+    struct tcp_ops ops = {.recv = on_udp, .gone = on_stream_gone, .arg = c};
+    struct err_detail detail;
+
+    c->tcp = tcp_create(c->io, &ops);
+    io_set_tcp(c->io, c->tcp);
+    if (is_relay(c) && tcp_listen(c->tcp, udp_port(c->udp), config_bool(c->settings, CFG_NET_IPV4),
+                                  config_bool(c->settings, CFG_NET_IPV6), &detail) != ERR_OK)
+        core_log(c, LOG_WARN, detail.text);
 }
 
 /* Nodes that answered last time. */
@@ -564,6 +592,7 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                 .drive = MEDIA_THREADED,
                                 .is_offline = c->config.is_offline,
                                 .is_silent = c->config.is_silent,
+                                .has_streams = c->tcp != NULL && tcp_port(c->tcp) != 0,
                                 .port = c->udp != NULL ? udp_port(c->udp) : 0};
     const struct files *f = &c->files;
 
@@ -618,8 +647,10 @@ enum err core_create(const struct core_config *config, struct io *io, struct cor
     if (e == ERR_OK && !config->is_offline) {
         core_reopen_log(c);
         e = open_socket(c, detail);
-        if (e == ERR_OK)
+        if (e == ERR_OK) {
+            open_streams(c);
             c->net = core_net_create(io, c->udp);
+        }
     }
     if (e == ERR_OK && config->has_control)
         e = control_listen(io, c->files.socket, on_control, NULL, c, &c->control, detail);
@@ -649,6 +680,8 @@ void core_destroy(struct core *c)
     stop_echo(c->echo);
     while (c->ports != NULL)
         close_port(c, c->ports);
+    io_set_tcp(c->io, NULL);
+    tcp_destroy(c->tcp);
     udp_close(c->udp);
     io_set_main_udp(c->io, NULL);
     config_destroy(c->settings);

@@ -369,6 +369,7 @@ static void start_service(struct app *a, ns_t now)
                                     .max_kbps = 64,
                                     .serve = SERVICE_FOR_CONTACTS,
                                     .hairpin_only = true,
+                                    .has_streams = a->config.has_streams,
                                     .db = a->ledger};
 
     a->service_is_relay = a->config.mode == APP_RELAY || config_bool(a->settings, CFG_RELAY_ON);
@@ -768,6 +769,13 @@ void app_port_input(struct app *a, ns_t now, uint32_t handle, const struct addr 
     a->now = now;
     if (a->service != NULL)
         service_port_input(a->service, now, handle, from, bytes);
+}
+
+void app_stream_gone(struct app *a, ns_t now, const struct addr *who)
+{
+    a->now = now;
+    if (a->service != NULL)
+        service_stream_gone(a->service, now, who);
 }
 
 bool app_fast_input(struct app *a, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)

@@ -72,6 +72,7 @@ struct app_config {
     enum media_drive drive;
     bool is_offline;                /* lists only: no overlay, no sessions, no calls */
     bool is_silent;                 /* no ring tones */
+    bool has_streams;               /* the owner listens on the same port by TCP and TLS, too */
     uint16_t port;                  /* of the main socket */
     uint8_t auto_answer[32];        /* APP_ECHO: who is answered; its only contact */
     struct call_audio const *audio; /* scenarios: sound of every call; NULL: devices */
@@ -90,6 +91,8 @@ void app_port_input(struct app *a, ns_t now, uint32_t handle, const struct addr 
 bool app_fast_input(struct app *a, ns_t now, const struct addr *from, uint8_t *bytes, size_t len);
 bool app_port_fast(struct app *a, ns_t now, uint32_t handle, const struct addr *from, uint8_t *bytes,
                    size_t len);
+/* The TCP or TLS connection of that address (ADDR_STREAM) is gone. */
+void app_stream_gone(struct app *a, ns_t now, const struct addr *who);
 void app_tick(struct app *a, ns_t now);
 ns_t app_deadline(const struct app *a);
 void app_media_ready(struct app *a, ns_t now, uint32_t call_id);

@@ -18,8 +18,16 @@ struct addr {
     uint8_t family; /* enum addr_family */
     uint8_t ip[16]; /* network order; the first 4 for IPv4, the rest zero */
     uint16_t port;  /* host order */
-    uint32_t scope; /* interface index of a link-local IPv6 address, else 0 */
+    uint32_t scope; /* interface index of a link-local IPv6 address; ADDR_STREAM and a number; else 0 */
 };
+
+/* In scope: not by UDP but by the TCP or TLS connection of that number (io/tcp.h). Such an address is a name inside
+ * this process; on the wire and in files it is its IP and port. */
+#define ADDR_STREAM 0x80000000u
+static inline bool addr_is_stream(const struct addr *a)
+{
+    return (a->scope & ADDR_STREAM) != 0;
+}
 
 /* What an address is good for (RFC 6890). */
 enum addr_class {

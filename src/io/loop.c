@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "io/hook.h"
+#include "io/tcp.h"
 #include "io/udp.h"
 
 #define DEFER_MAX   4096
@@ -43,6 +44,7 @@ struct io {
     struct env_ops env_ops;
     struct env env;
     struct udp *main_udp;
+    struct tcp *tcp;
     struct udp_hub *hub;
     ns_t now;                    /* of this turn, once an event has come; 0: none yet */
     ns_t turn_at, deadline;      /* the last turn; what it answered */
@@ -66,6 +68,11 @@ static void world_send(void *world, const struct addr *to, struct slice bytes)
 {
     struct io *io = world;
 
+    if (addr_is_stream(to)) {
+        if (io->tcp != NULL)
+            tcp_send(io->tcp, to, bytes);
+        return;
+    }
     if (io->main_udp != NULL)
         udp_send(io->main_udp, to, bytes);
 }
@@ -228,6 +235,16 @@ void io_set_ops(struct io *io, const struct io_ops *ops)
 void io_set_main_udp(struct io *io, struct udp *udp)
 {
     io->main_udp = udp;
+}
+
+void io_set_tcp(struct io *io, struct tcp *tcp)
+{
+    io->tcp = tcp;
+}
+
+void io_stay_loud(struct io *io)
+{
+    io->is_loud = true;
 }
 
 const struct env *io_env(struct io *io)

@@ -57,5 +57,10 @@ void io_stay_quiet(struct io *io);
 
 struct udp;
 void io_set_main_udp(struct io *io, struct udp *udp);
+/* Where datagrams to addresses of streams go; NULL: nowhere. */
+struct tcp;
+void io_set_tcp(struct io *io, struct tcp *tcp);
+/* The callback now running is of a libuv handle of its owner's, and its turn is due. */
+void io_stay_loud(struct io *io);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "crypto/secret.h"
 #include "io/loop.h"
+#include "io/tcp.h"
 #include "io/udp.h"
 #include "relay/service.h"
 
@@ -18,6 +19,7 @@
 struct turnd {
     struct io *io;
     struct udp *main, *ports[PORTS];
+    struct tcp *tcp;
     struct service *svc;
 };
 
@@ -55,7 +57,14 @@ static bool fast_port(void *arg, ns_t now, const struct addr *from, uint8_t *byt
 
 static void send_main(void *arg, const struct addr *to, struct slice bytes)
 {
-    udp_send(((struct turnd *)arg)->main, to, bytes);
+    struct turnd *d = arg;
+
+    env_send(io_env(d->io), to, bytes);
+}
+
+static void gone(void *arg, ns_t now, const struct addr *who)
+{
+    service_stream_gone(((struct turnd *)arg)->svc, now, who);
 }
 
 static enum err open_port(void *arg, uint8_t family, uint16_t port, uint32_t handle)
@@ -120,6 +129,8 @@ static void print_counters(const struct turnd *d)
 {
     const struct turn_server_stats *s = service_turn_stats(d->svc);
 
+    printf("tcp %llu tls %llu ", (unsigned long long)tcp_stats(d->tcp)->accepted,
+           (unsigned long long)tcp_stats(d->tcp)->accepted_tls);
     printf("packets %llu hairpins %llu lost %llu malformed %llu no_permission %llu allocations %u ports %u\n",
            (unsigned long long)s->packets, (unsigned long long)s->hairpins,
            (unsigned long long)(s->lost_rate + s->lost_port), (unsigned long long)s->malformed,
@@ -163,6 +174,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "turnd: %s\n", detail.text);
         return 1;
     }
+    d->tcp = tcp_create(d->io, &(struct tcp_ops){.recv = on_main, .gone = gone, .arg = d});
+    if (tcp_listen(d->tcp, udp.port, true, true, &detail) != ERR_OK) {
+        fprintf(stderr, "turnd: %s\n", detail.text);
+        return 1;
+    }
+    io_set_main_udp(d->io, d->main);
+    io_set_tcp(d->io, d->tcp);
     addr_parse("127.0.0.1", &config.external[0]);
     addr_parse("::1", &config.external[1]);
     config.external[0].port = config.external[1].port = udp.port;
@@ -174,6 +192,7 @@ int main(int argc, char **argv)
     print_counters(d);
     service_destroy(d->svc);
     ledger_db_close(config.db);
+    tcp_destroy(d->tcp);
     udp_close(d->main);
     io_destroy(d->io);
     mem_free(d);

@@ -15,4 +15,15 @@ done
     echo "0 passed, 1 failed"
     exit 1
 }
-exec /usr/bin/python3 stories.py "$@"
+
+# Other people's TURN clients against our relay, unless single stories are asked for; then the stories. One sum.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+[ $# != 0 ] || ../interop/turnutils.sh | tee "$log"
+ok=$(grep -c '^  ok ' "$log")
+bad=$(grep -c '^  FAIL ' "$log")
+/usr/bin/python3 stories.py "$@" | tee "$log"
+ok=$((ok + $(sed -nE 's/^([0-9]+) passed, [0-9]+ failed$/\1/p' "$log" | tail -n 1)))
+bad=$((bad + $(sed -nE 's/^[0-9]+ passed, ([0-9]+) failed$/\1/p' "$log" | tail -n 1)))
+echo "$ok passed, $bad failed"
+[ "$bad" = 0 ]

@@ -1,0 +1,80 @@
+#include "io/frame.h"
+
+#include <string.h>
+
+#define STUN_HEADER   20
+#define HEADER        4
+#define FIRST_WRAPPED 192
+
+enum kind { STUN, CHANNEL, WRAPPED, NONE };
+
+static enum kind kind_of(uint8_t first)
+{
+    if (first <= 3)
+        return STUN;
+    if (first >= 64 && first <= 127)
+        return CHANNEL;
+    return first == 0xff ? WRAPPED : NONE;
+}
+
+static size_t padded(size_t n)
+{
+    return (n + 3) & ~(size_t)3;
+}
+
+enum err frame_read(struct slice stream, struct frame *out)
+{
+    enum kind kind = stream.len == 0 ? STUN : kind_of(stream.data[0]);
+    size_t len;
+
+    if (kind == NONE || (kind == WRAPPED && stream.len > 1 && stream.data[1] != 0))
+        return ERR_PARSE;
+    if (stream.len < HEADER)
+        return ERR_AGAIN;
+    len = (size_t)(stream.data[2] << 8 | stream.data[3]);
+    if (len + STUN_HEADER > FRAME_DATAGRAM_MAX || (kind == WRAPPED && len == 0))
+        return ERR_PARSE;
+    out->bytes = kind == STUN ? STUN_HEADER + len : HEADER + (kind == CHANNEL ? padded(len) : len);
+    if (stream.len < out->bytes)
+        return ERR_AGAIN;
+    if (kind == WRAPPED && stream.data[HEADER] < FIRST_WRAPPED)
+        return ERR_PARSE;
+    if (kind == WRAPPED)
+        out->datagram = slice_of(stream.data + HEADER, len);
+    else
+        out->datagram = slice_of(stream.data, kind == STUN ? out->bytes : HEADER + len);
+    return ERR_OK;
+}
+
+/* Does this datagram say of itself how long it is, rightly? */
+static bool tells_its_length(struct slice d, enum kind kind)
+{
+    size_t len = d.len < HEADER ? 0 : (size_t)(d.data[2] << 8 | d.data[3]);
+
+    return d.len >= HEADER && d.len == len + (kind == STUN ? STUN_HEADER : HEADER);
+}
+
+struct slice frame_write(uint8_t buf[static FRAME_BYTES_MAX], struct slice datagram)
+{
+    enum kind kind = datagram.len == 0 ? NONE : kind_of(datagram.data[0]);
+    size_t n = datagram.len;
+
+    if (n == 0 || n + STUN_HEADER > FRAME_DATAGRAM_MAX)
+        return slice_of(buf, 0);
+    if (datagram.data[0] >= FIRST_WRAPPED) {
+        buf[0] = 0xff;
+        buf[1] = 0;
+        buf[2] = (uint8_t)(n >> 8);
+        buf[3] = (uint8_t)n;
+        memcpy(buf + HEADER, datagram.data, n);
+        return slice_of(buf, HEADER + n);
+    }
+    if (kind == NONE || !tells_its_length(datagram, kind))
+        return slice_of(buf, 0);
+    memcpy(buf, datagram.data, n);
+    if (kind == CHANNEL) {
+        memset(buf + n, 0, padded(n) - n);
+        n = padded(n);
+    }
+    return slice_of(buf, n);
+}
