@@ -202,8 +202,9 @@ unsigned addr_to_sockaddr(const struct addr *a, bool want_v6, struct sockaddr_st
         memcpy(ss, &in, sizeof in);
         return sizeof in;
     } else {
-        struct sockaddr_in6 in = {
-            .sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_scope_id = addr_is_stream(a) ? 0 : a->scope};
+        struct sockaddr_in6 in = {.sin6_family = AF_INET6,
+                                  .sin6_port = htons(a->port),
+                                  .sin6_scope_id = addr_is_stream(a) ? 0 : a->scope};
 
         if (a->family == ADDR_V4) {
             memcpy(in.sin6_addr.s6_addr, mapped_prefix, 12);

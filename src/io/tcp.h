@@ -33,8 +33,8 @@ struct tcp_ops {
 struct tcp_stats {
     uint32_t connections, tls;
     uint64_t accepted, accepted_tls, refused; /* refused: over a cap */
-    uint64_t broken;            /* closed since their bytes were no frames or no TLS */
-    uint64_t lost;              /* datagrams that found the queue full or no connection */
+    uint64_t broken;                          /* closed since their bytes were no frames or no TLS */
+    uint64_t lost;                            /* datagrams that found the queue full or no connection */
 };
 
 struct tcp *tcp_create(struct io *io, const struct tcp_ops *ops);
