@@ -71,7 +71,7 @@ libs    = $(foreach r,$(1),$(B)/lib$(r).a)
 PROGRAM_SRC := $(wildcard src/*.c)
 PROGRAM_OBJ := $(PROGRAM_SRC:%.c=$(B)/%.o)
 
-.PHONY: all help deps run test test-net bench bench-relay fuzz asan lint format install clean unit scenario screens sim-overlay
+.PHONY: all help deps run test test-net bench bench-relay fuzz asan lint format install clean unit scenario screens sim-overlay sim-relay
 all: build/ito build/libito.a ## build the program at build/ito (default)
 
 help: ## list the targets
@@ -131,6 +131,10 @@ $(B)/sim-overlay: $(B)/tests/sim/overlay_main.o $(call libs,sim dht crypto base)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(call libs,sim dht crypto base) -Wl,--end-group $(LDLIBS)
 
+$(B)/sim-relay: $(B)/tests/sim/soak_main.o $(call libs,sim relay nat dht io crypto base)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(call libs,sim relay nat dht io crypto base) -Wl,--end-group $(LDLIBS)
+
 # One fuzz target a parser: tests/fuzz/fuzz_NAME.c, corpus in tests/fuzz/corpus/NAME/.
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_S  ?= 60
@@ -167,6 +171,12 @@ N    ?= 1000
 SEED ?= 1
 sim-overlay: build/release/sim-overlay ## N=10000 overlay nodes in virtual time: `name value unit`; SEED=, JSON=1, PARTS=
 	$(Q)$< n=$(N) seed=$(SEED) $(if $(JSON),json=1) $(if $(REAL),real=1) $(if $(PARTS),parts=$(PARTS))
+
+HOURS ?= 72
+CALLS ?= 500
+PPS   ?= 1
+sim-relay: build/release/sim-relay ## HOURS=72 of a relay with CALLS=500 at PPS=1 in virtual time: memory, lost bytes
+	$(Q)$< $(HOURS) $(CALLS) $(PPS) $(SEED)
 
 bench: all ## numbers as `name value unit`
 	$(Q)tests/bench/run.sh

@@ -91,6 +91,19 @@ static void drop(struct forward *out, uint64_t *counter)
     out->how = FORWARD_DROP;
 }
 
+/* Payload that came in and does not go out. */
+static void lose(struct forwarder *f, struct forward *out, size_t len, uint64_t *counter)
+{
+    f->stats.bytes_lost += len;
+    drop(out, counter);
+}
+
+static void count(struct forwarder *f, size_t len)
+{
+    f->stats.packets++;
+    f->stats.bytes += len;
+}
+
 /* Set out to the client's packet: channel when it bound one to this peer, else an indication. */
 static void wrap_for_client(struct forwarder *f, ns_t now, struct allocation *a, const struct addr *peer,
                             uint8_t *payload, size_t len, struct forward *out)
@@ -120,12 +133,11 @@ void forward_to_client(struct forwarder *f, ns_t now, struct allocation *a, cons
     f->stats.bytes_in += len;
     if (!bucket_take(&a->rate[1], now, len) || !bucket_take(&f->rate, now, len)) {
         a->lost++;
-        drop(out, &f->stats.lost_rate);
+        lose(f, out, len, &f->stats.lost_rate);
         return;
     }
     wrap_for_client(f, now, a, peer, payload, len, out);
-    f->stats.packets++;
-    f->stats.bytes += len;
+    count(f, len);
     f->stats.wire_bytes += wire_bytes(peer, len) + wire_bytes(&a->client, out->bytes.len);
 }
 
@@ -134,15 +146,16 @@ static void hairpin(struct forwarder *f, ns_t now, struct allocation *from, stru
                     const struct addr *source, uint8_t *payload, size_t len, struct forward *out)
 {
     if (!allocation_permits(to, source, now)) {
-        drop(out, &f->stats.no_permission);
+        lose(f, out, len, &f->stats.no_permission);
         return;
     }
     if (!bucket_take(&to->rate[1], now, len)) {
         to->lost++;
-        drop(out, &f->stats.lost_rate);
+        lose(f, out, len, &f->stats.lost_rate);
         return;
     }
     wrap_for_client(f, now, to, source, payload, len, out);
+    count(f, len);
     f->stats.hairpins++;
     f->stats.wire_bytes += wire_bytes(&from->client, len) + wire_bytes(&to->client, out->bytes.len);
 }
@@ -162,14 +175,12 @@ static void send_up(struct forwarder *f, ns_t now, struct allocation *a, const s
     f->stats.bytes_in += len;
     if (!bucket_take(&a->rate[0], now, len) || !bucket_take(&f->rate, now, len)) {
         a->lost++;
-        drop(out, &f->stats.lost_rate);
+        lose(f, out, len, &f->stats.lost_rate);
         return;
     }
     a->up_packets++;
     a->up_bytes += len;
     allocation_note(a, now);
-    f->stats.packets++;
-    f->stats.bytes += len;
     out->from = forward_relayed(f, a, family);
     if (inner != NULL) {
         hairpin(f, now, a, inner, &out->from, payload, len, out);
@@ -181,17 +192,27 @@ static void send_up(struct forwarder *f, ns_t now, struct allocation *a, const s
     switch (forward_peer_kind(f, peer, false)) {
     case PEER_OWN:
         out->how = FORWARD_OWN;
+        count(f, len);
         return;
     case PEER_OUTSIDE:
         out->how = a->is_open[family] ? FORWARD_PORT : FORWARD_OPEN;
         out->handle = forward_handle(family, a->port[family]);
         f->stats.wire_bytes += wire_bytes(&a->client, len) + wire_bytes(peer, len);
+        count(f, len);
         return;
     default: /* a relayed address of ours that nobody has now */
         a->lost++;
-        drop(out, &f->stats.lost_port);
+        lose(f, out, len, &f->stats.lost_port);
         return;
     }
+}
+
+void forward_unsent(struct forwarder *f, struct forward *out)
+{
+    out->by->lost++;
+    f->stats.packets--;
+    f->stats.bytes -= out->bytes.len;
+    lose(f, out, out->bytes.len, &f->stats.lost_port);
 }
 
 /* ChannelData: channel2 len2 data, perhaps padded (RFC 8656 §12.4). */

@@ -65,5 +65,7 @@ void forward_to_peer(struct forwarder *f, ns_t now, struct allocation *a, const 
 /* A peer's payload for the client of a relayed port. */
 void forward_to_client(struct forwarder *f, ns_t now, struct allocation *a, const struct addr *peer,
                        uint8_t *payload, size_t len, struct forward *out);
+/* A packet of FORWARD_OPEN whose port could not be opened: it is lost after all. */
+void forward_unsent(struct forwarder *f, struct forward *out);
 
 #endif

@@ -372,7 +372,7 @@ static void on_request(struct turn_server *ts, struct request *q)
         on_channel_bind(ts, q);
 }
 
-static void carry_out(struct turn_server *ts, ns_t now, const struct forward *out)
+static void carry_out(struct turn_server *ts, ns_t now, struct forward *out)
 {
     switch (out->how) {
     case FORWARD_DROP:
@@ -382,8 +382,7 @@ static void carry_out(struct turn_server *ts, ns_t now, const struct forward *ou
         return;
     case FORWARD_OPEN:
         if (open_family(ts, out->by, family_index(&out->to)) != ERR_OK) {
-            out->by->lost++;
-            ts->f.stats.lost_port++;
+            forward_unsent(&ts->f, out);
             return;
         }
         ts->ops.port_send(ts->arg, out->handle, &out->to, out->bytes);

@@ -97,13 +97,15 @@ struct turn_server_ops {
 
 struct turn_server_stats {
     uint32_t allocations, ports_open;
-    uint64_t bytes_in;       /* payload that came, lost or not */
+    uint64_t bytes_in;       /* payload that a channel or permission let in; is bytes + bytes_lost */
     uint64_t packets, bytes; /* forwarded; a packet of the inner path counts once */
-    uint64_t wire_bytes;     /* in and out with IP and UDP headers, as a provider bills */
-    uint64_t hairpins;       /* packets of the inner path */
-    uint64_t lost_rate;      /* dropped: max_kbps, or a grant's rate */
-    uint64_t lost_port;      /* dropped: no socket */
-    uint64_t no_permission;  /* dropped: RFC 8656 §9 */
+    uint64_t
+        bytes_lost; /* of lost_rate, lost_port, and of no_permission at the other end of the inner path */
+    uint64_t wire_bytes;    /* in and out with IP and UDP headers, as a provider bills */
+    uint64_t hairpins;      /* packets of the inner path */
+    uint64_t lost_rate;     /* dropped: max_kbps, or a grant's rate */
+    uint64_t lost_port;     /* dropped: no socket */
+    uint64_t no_permission; /* dropped: RFC 8656 §9 */
     uint64_t malformed, unknown_channel, too_large;
     uint64_t requests, errors_401, errors_403, errors_437, errors_438, errors_441, errors_486, errors_508;
     uint64_t unamplified; /* answers not sent since larger than the request */

@@ -74,7 +74,7 @@ static struct pair *make_pair(void)
         struct rig *r = side == 0 ? p->plain : p->fast;
 
         for (int i = 0; i < N_CLIENTS; i++) {
-            char text[32];
+            char text[48];
 
             snprintf(text, sizeof text, "203.0.113.%d:%d", i + 1, 1000 + i);
             p->t[side][i].from = at(text);
