@@ -135,6 +135,15 @@ def main():
                 x = mid(lambda r: r["ito"]["cpu_ns_per_packet"] / r[other]["cpu_ns_per_packet"])
                 say(f"{name}_to_{other}", x, "x", limit and f"<= {limit}", not limit or x <= limit)
                 missed += bool(limit) and x > limit
+        if ONLY.search("hostile"):
+            before = relays["ito"].rss()
+            rounds = [relays["ito"].load(["-m", "rate", "-c", "100", "-x"]) for _ in range(ROUNDS)]
+            loss = statistics.median(r["loss_pct"] for r in rounds)
+            say("hostile_packets", sum(r["hostile_packets"] for r in rounds) / ROUNDS / float(SECONDS), "packets/s")
+            say("hostile_100_calls_loss", loss, "%", "<= 0.1", loss <= 0.1)
+            say("hostile_100_calls_p99", statistics.median(r["p99_us"] for r in rounds), "us")
+            say("hostile_rss_growth", (relays["ito"].rss() - before) / 1e6, "MB")
+            missed += loss > 0.1
         if "coturn" not in relays:
             print("relay: coturn is not installed: no ratios to it")
         say("musts_missed", missed, "of those printed")
