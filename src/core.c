@@ -53,7 +53,8 @@ struct core {
     struct keyring keys;
     struct app *app;
     struct udp *udp;
-    struct tcp *tcp; /* a relay's */
+    struct tcp *tcp; /* a relay's, and our detours */
+    struct detour *detour;
     struct control *control;
     struct core_net *net; /* NULL: offline */
     struct echo *echo;
@@ -480,6 +481,8 @@ static void on_udp(void *arg, ns_t now, const struct addr *from, struct slice by
 {
     struct core *c = arg;
 
+    if (c->detour != NULL)
+        detour_heard(c->detour, from);
     if (c->app != NULL)
         app_input(c->app, now, from, bytes);
 }
@@ -518,22 +521,32 @@ static enum err open_socket(struct core *c, struct err_detail *detail)
     return e;
 }
 
+static void on_stream(void *arg, ns_t now, const struct addr *from, struct slice bytes)
+{
+    struct core *c = arg;
+    const struct addr *stands_for = detour_from(c->detour, from);
+
+    if (c->app != NULL)
+        app_input(c->app, now, stands_for != NULL ? stands_for : from, bytes);
+}
+
 static void on_stream_gone(void *arg, ns_t now, const struct addr *who)
 {
     struct core *c = arg;
 
-    if (c->app != NULL)
+    if (!detour_gone(c->detour, now, who) && c->app != NULL)
         app_stream_gone(c->app, now, who);
 }
 
 /* The relay's port for clients without UDP. A taken one is no reason not to relay. */
 static void open_streams(struct core *c)
 {
-    struct tcp_ops ops = {.recv = on_udp, .gone = on_stream_gone, .arg = c};
+    struct tcp_ops ops = {.recv = on_stream, .gone = on_stream_gone, .arg = c};
     struct err_detail detail;
 
     c->tcp = tcp_create(c->io, &ops);
     io_set_tcp(c->io, c->tcp);
+    c->detour = detour_create(c->io, c->tcp);
     if (is_relay(c) && tcp_listen(c->tcp, udp_port(c->udp), config_bool(c->settings, CFG_NET_IPV4),
                                   config_bool(c->settings, CFG_NET_IPV6), &detail) != ERR_OK)
         core_log(c, LOG_WARN, detail.text);
@@ -649,7 +662,7 @@ enum err core_create(const struct core_config *config, struct io *io, struct cor
         e = open_socket(c, detail);
         if (e == ERR_OK) {
             open_streams(c);
-            c->net = core_net_create(io, c->udp);
+            c->net = core_net_create(io, c->udp, c->detour);
         }
     }
     if (e == ERR_OK && config->has_control)
@@ -681,6 +694,7 @@ void core_destroy(struct core *c)
     while (c->ports != NULL)
         close_port(c, c->ports);
     io_set_tcp(c->io, NULL);
+    detour_destroy(c->detour);
     tcp_destroy(c->tcp);
     udp_close(c->udp);
     io_set_main_udp(c->io, NULL);
@@ -718,6 +732,8 @@ ns_t core_turn(struct core *c, ns_t now)
     core_net_turn(c->net, now);
     app_tick(c->app, now);
     at = app_deadline(c->app);
+    if (c->detour != NULL)
+        at = ns_min(at, detour_turn(c->detour, now));
     if (c->echo != NULL && c->echo->app != NULL) {
         app_tick(c->echo->app, now);
         at = ns_min(at, app_deadline(c->echo->app));

@@ -9,6 +9,7 @@
 struct core_net {
     struct io *io;
     struct udp *udp;
+    struct detour *detour;
     struct app *app; /* NULL: not yet, or no longer */
     struct netlink *netlink;
     struct lan *lan;
@@ -29,6 +30,7 @@ static void on_changed(void *arg, ns_t now)
 
     log_info(io_env(n->io), "the network changed");
     udp_set_link(n->udp, netlink_first_link());
+    detour_forget(n->detour);
     app_network_changed(n->app, now);
     if (n->lan != NULL)
         lan_network_changed(n->lan, now);
@@ -43,12 +45,13 @@ static void on_found(void *arg, ns_t now, const struct addr *addr)
     app_add_address(n->app, now, addr);
 }
 
-struct core_net *core_net_create(struct io *io, struct udp *udp)
+struct core_net *core_net_create(struct io *io, struct udp *udp, struct detour *detour)
 {
     struct core_net *n = mem_alloc(sizeof *n);
 
     n->io = io;
     n->udp = udp;
+    n->detour = detour;
     n->upnp = upnp_open(io, on_mapped, n);
     udp_set_link(udp, netlink_first_link());
     return n;

@@ -6,11 +6,12 @@
 #define ITO_CORE_NET_H
 
 #include "app/app.h"
+#include "core_detour.h"
 #include "io/udp.h"
 
 struct core_net;
 
-struct core_net *core_net_create(struct io *io, struct udp *udp);
+struct core_net *core_net_create(struct io *io, struct udp *udp, struct detour *detour);
 /* Word of changes, and LAN discovery as configured, for this app from now on. */
 void core_net_watch(struct core_net *n, struct app *app, const struct config *settings);
 /* Nothing more reaches the app. NULL is fine. */

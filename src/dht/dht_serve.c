@@ -680,5 +680,6 @@ void dht_serve(struct dht *d, ns_t now, const struct addr *from, struct slice pa
     }
     if (serve_method(d, now, &a, &answer, &room))
         send_reply(d, &a, &answer, &room);
-    consider(d, now, &a);
+    if (!addr_is_stream(from)) /* nobody else reaches it there */
+        consider(d, now, &a);
 }

@@ -17,9 +17,28 @@ static enum kind kind_of(uint8_t first)
     return first == 0xff ? WRAPPED : NONE;
 }
 
+/* KRPC begins with `d`, as do some channels: which it is, the length tells when it is written. */
+static bool is_wrapped(uint8_t first)
+{
+    return first >= FIRST_WRAPPED || first == 'd';
+}
+
 static size_t padded(size_t n)
 {
     return (n + 3) & ~(size_t)3;
+}
+
+/* Does this datagram say of itself how long it is, rightly? */
+static bool tells_its_length(struct slice d, enum kind kind)
+{
+    size_t len = d.len < HEADER ? 0 : (size_t)(d.data[2] << 8 | d.data[3]);
+
+    return d.len >= HEADER && d.len == len + (kind == STUN ? STUN_HEADER : HEADER);
+}
+
+static bool is_channel(struct slice d)
+{
+    return kind_of(d.data[0]) == CHANNEL && tells_its_length(d, CHANNEL);
 }
 
 enum err frame_read(struct slice stream, struct frame *out)
@@ -37,21 +56,14 @@ enum err frame_read(struct slice stream, struct frame *out)
     out->bytes = kind == STUN ? STUN_HEADER + len : HEADER + (kind == CHANNEL ? padded(len) : len);
     if (stream.len < out->bytes)
         return ERR_AGAIN;
-    if (kind == WRAPPED && stream.data[HEADER] < FIRST_WRAPPED)
-        return ERR_PARSE;
-    if (kind == WRAPPED)
+    if (kind == WRAPPED) {
         out->datagram = slice_of(stream.data + HEADER, len);
-    else
+        if (!is_wrapped(out->datagram.data[0]) || is_channel(out->datagram))
+            return ERR_PARSE;
+    } else {
         out->datagram = slice_of(stream.data, kind == STUN ? out->bytes : HEADER + len);
+    }
     return ERR_OK;
-}
-
-/* Does this datagram say of itself how long it is, rightly? */
-static bool tells_its_length(struct slice d, enum kind kind)
-{
-    size_t len = d.len < HEADER ? 0 : (size_t)(d.data[2] << 8 | d.data[3]);
-
-    return d.len >= HEADER && d.len == len + (kind == STUN ? STUN_HEADER : HEADER);
 }
 
 struct slice frame_write(uint8_t buf[static FRAME_BYTES_MAX], struct slice datagram)
@@ -61,7 +73,7 @@ struct slice frame_write(uint8_t buf[static FRAME_BYTES_MAX], struct slice datag
 
     if (n == 0 || n + STUN_HEADER > FRAME_DATAGRAM_MAX)
         return slice_of(buf, 0);
-    if (datagram.data[0] >= FIRST_WRAPPED) {
+    if (is_wrapped(datagram.data[0]) && !is_channel(datagram)) {
         buf[0] = 0xff;
         buf[1] = 0;
         buf[2] = (uint8_t)(n >> 8);

@@ -2,9 +2,9 @@
  *
  *   0-3      STUN: its own length field tells where it ends (RFC 8489 §6.2.2)
  *   64-127   ChannelData: channel2 len2 data, padded to 4 bytes on a stream (RFC 8656 §12.5)
- *   FF 00    len2 datagram: sessions and knocks, which begin with 192-255
+ *   FF 00    len2 datagram: sessions and knocks, which begin with 192-255; KRPC
  *
- *   trust  anything else (RTP and KRPC among it), or more than FRAME_DATAGRAM_MAX bytes, is no frame: the stream cannot be followed on */
+ *   trust  anything else (RTP among it), or more than FRAME_DATAGRAM_MAX bytes, is no frame: the stream cannot be followed on */
 #ifndef ITO_IO_FRAME_H
 #define ITO_IO_FRAME_H
 

@@ -45,6 +45,8 @@ struct io {
     struct env env;
     struct udp *main_udp;
     struct tcp *tcp;
+    io_detour_cb detour;
+    void *detour_arg;
     struct udp_hub *hub;
     ns_t now;                    /* of this turn, once an event has come; 0: none yet */
     ns_t turn_at, deadline;      /* the last turn; what it answered */
@@ -73,6 +75,8 @@ static void world_send(void *world, const struct addr *to, struct slice bytes)
             tcp_send(io->tcp, to, bytes);
         return;
     }
+    if (io->detour != NULL && io->detour(io->detour_arg, to, bytes))
+        return;
     if (io->main_udp != NULL)
         udp_send(io->main_udp, to, bytes);
 }
@@ -240,6 +244,12 @@ void io_set_main_udp(struct io *io, struct udp *udp)
 void io_set_tcp(struct io *io, struct tcp *tcp)
 {
     io->tcp = tcp;
+}
+
+void io_set_detour(struct io *io, io_detour_cb cb, void *arg)
+{
+    io->detour = cb;
+    io->detour_arg = arg;
 }
 
 void io_stay_loud(struct io *io)

@@ -60,6 +60,9 @@ void io_set_main_udp(struct io *io, struct udp *udp);
 /* Where datagrams to addresses of streams go; NULL: nowhere. */
 struct tcp;
 void io_set_tcp(struct io *io, struct tcp *tcp);
+/* Asked before a datagram leaves by UDP: true when it went another way (core_detour.h). NULL: none. */
+typedef bool (*io_detour_cb)(void *arg, const struct addr *to, struct slice bytes);
+void io_set_detour(struct io *io, io_detour_cb cb, void *arg);
 /* The callback now running is of a libuv handle of its owner's, and its turn is due. */
 void io_stay_loud(struct io *io);
 

@@ -45,6 +45,7 @@ struct tcp {
     uint16_t port;
     struct connection *slots[TCP_CONNECTIONS];
     uint32_t generation;
+    unsigned n_queues;
     unsigned n_open; /* handles that libuv still holds */
     bool is_dead;
     struct tls_context *server, *client;
@@ -92,6 +93,13 @@ static void maybe_free(struct tcp *t)
     mem_free(t);
 }
 
+static void free_queue(struct connection *c)
+{
+    c->owner->n_queues -= c->queue != NULL;
+    mem_free(c->queue);
+    c->queue = NULL;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     struct connection *c = handle->data;
@@ -99,7 +107,7 @@ static void on_closed(uv_handle_t *handle)
 
     tls_destroy(c->tls);
     mem_free(c->rest);
-    mem_free(c->queue);
+    free_queue(c);
     mem_free(c->early);
     mem_free(c);
     t->n_open--;
@@ -256,11 +264,15 @@ static void on_written(uv_write_t *req, int status)
     c->n_queue -= c->n_writing;
     if (c->n_queue > 0)
         write_queue(c);
+    else
+        free_queue(c);
 }
 
 /* Bytes of the stream as they go on the wire: at once when the socket takes them, else behind what waits. */
 static bool put_raw(struct connection *c, struct slice bytes)
 {
+    bool is_cut = false;
+
     if (c->n_queue == 0 && c->state == OPEN) {
         uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes.data, (unsigned)bytes.len);
         int n = uv_try_write((uv_stream_t *)&c->handle, &buf, 1);
@@ -269,11 +281,19 @@ static bool put_raw(struct connection *c, struct slice bytes)
             return true;
         if (n > 0)
             bytes = after(bytes, (size_t)n);
+        is_cut = n > 0;
     }
     if (c->n_queue + bytes.len > TCP_QUEUE_MAX)
         return false;
-    if (c->queue == NULL)
+    if (c->queue == NULL) {
+        if (c->owner->n_queues >= TCP_QUEUES) {
+            if (is_cut)
+                close_connection(c, true); /* nobody can follow the stream on */
+            return false;
+        }
+        c->owner->n_queues++;
         c->queue = mem_alloc(TCP_QUEUE_MAX);
+    }
     memcpy(c->queue + c->n_queue, bytes.data, bytes.len);
     c->n_queue += bytes.len;
     if (c->state == OPEN)

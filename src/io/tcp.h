@@ -9,7 +9,8 @@
  *   out    ops.recv for each datagram; ops.gone once for each connection that had a datagram or was asked for
  *   owner  tcp_create(); io outlives it. tcp_close() is legal in a callback
  *   trust  nobody: a stream that is not made of frames, or not of what may come this way, is closed
- *   caps   TCP_CONNECTIONS, TCP_PER_SOURCE for each /32 or /64, TCP_QUEUE_MAX waiting bytes, TCP_FIRST_NS to a first
+ *   caps   TCP_CONNECTIONS, TCP_PER_SOURCE for each /32 or /64, TCP_QUEUE_MAX waiting bytes each, TCP_QUEUES
+ *          connections that have any, TCP_FIRST_NS to a first
  *          datagram, TCP_IDLE_NS between datagrams */
 #ifndef ITO_IO_TCP_H
 #define ITO_IO_TCP_H
@@ -19,6 +20,7 @@
 #define TCP_CONNECTIONS 2048
 #define TCP_PER_SOURCE  64
 #define TCP_QUEUE_MAX   (64 * 1024)
+#define TCP_QUEUES      256
 #define TCP_FIRST_NS    (10 * NS_PER_S)
 #define TCP_IDLE_NS     (900 * NS_PER_S) /* a TURN client refreshes sooner */
 

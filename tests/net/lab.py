@@ -65,11 +65,12 @@ class Lab:
         self.run_in(host, "ip", "route", "add", "default", "via", net + ".1")
 
     def home(self, router, address, kind):
-        """A home router: `restricted` keeps port numbers, `symmetric` draws one for each destination. What
-        nobody inside asked for is dropped before it can occupy a mapping."""
+        """A home router: `restricted` keeps port numbers, `symmetric` draws one for each destination; `blocked` lets
+        no UDP out, `tls` no UDP and of TCP only what looks like TLS. What nobody inside asked for is dropped before
+        it can occupy a mapping."""
         self.public(router, address)
         how = "masquerade random,fully-random" if kind == "symmetric" else "masquerade"
-        self.run_in(router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        self.run_in(router, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_acct=1")
         self.run_in(router, "ip", "link", "add", "lan", "type", "bridge")
         self.run_in(router, "ip", "addr", "add", "192.168.1.1/24", "dev", "lan")
         self.run_in(router, "ip", "link", "set", "lan", "up")
@@ -78,6 +79,7 @@ class Lab:
                 chain out {{ type nat hook postrouting priority srcnat; oifname "eth0" {how}; }}
                 chain through {{
                     type filter hook forward priority filter;
+                    {self.refused(kind)}
                     iifname "eth0" ct state established,related accept; iifname "eth0" drop;
                 }}
                 chain to_us {{
@@ -85,6 +87,16 @@ class Lab:
                     iifname "eth0" ct state established,related accept; iifname "eth0" drop;
                 }}
             }}""")
+
+    @staticmethod
+    def refused(kind):
+        if kind not in ("blocked", "tls"):
+            return ""
+        # The first data of a connection begins a record (RFC 8446 §5.1: 20 to 23); it lies behind the header of TCP,
+        # which is 5 or, with time stamps, 8 words.
+        looks = "".join(f'iifname "lan" ct original packets < 5 tcp flags & psh == psh tcp doff {n} @th,{n * 32},8 {what} ct mark set 1; '
+                        for n in (5, 8) for what in ("< 20", "> 23"))
+        return 'iifname "lan" meta l4proto udp drop; ' + (looks + "ct mark 1 drop;" if kind == "tls" else "")
 
     def inside(self, host, address, router):
         self.n_links += 1

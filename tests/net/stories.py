@@ -234,7 +234,56 @@ def stranger():
         finish(lab)
 
 
-STORIES = [punched, symmetric, stranger]
+def blocked(kind="blocked", way="TCP"):
+    """Alice's office lets no UDP out: she reaches the relays by TCP, and bob through them."""
+    lab = Lab(f"ito{secrets.token_hex(2)}-")
+    try:
+        lab.public("relay", "203.0.113.30")
+        lab.public("boot", "203.0.113.40")
+        lab.home("office", "203.0.113.10", kind)
+        lab.home("home-b", "198.51.100.20", "restricted")
+        lab.inside("alice", "192.168.1.2", "office")
+        lab.inside("bob", "192.168.1.3", "home-b")
+        people = {}
+        relays = [BOOT, f"203.0.113.30:{PORT}"]
+        for name in ("boot", "relay"):
+            people[name] = Phone(lab, ITO, name, **settings(**({"net__peers": []} if name == "boot" else {})))
+        for name in ("alice", "bob"):
+            people[name] = Phone(lab, ITO, name, **settings(
+                net__peers=relays, audio__input="wav:" + SPEECH, audio__output=f"wav:{lab.folder}/{name}-heard.wav"))
+        alice, bob = people["alice"], people["bob"]
+        alice.ito("contacts", "add", bob.id, "Bob")
+        bob.ito("contacts", "add", alice.id, "Alice")
+        for phone in (alice, bob):
+            phone.ito("config", "set", "call.auto_answer", '["Alice", "Bob"]')
+        people["boot"].up("relay")
+        time.sleep(0.3)
+        people["relay"].up("relay")
+        for name in ("alice", "bob"):
+            people[name].up()
+        everybody_joined(people, ("relay", "alice", "bob"))
+        with open(os.path.join(alice.folder, "ito.log"), encoding="utf-8") as f:
+            said = [line for line in f if "no UDP here" in line]
+        check(bool(said) and said[0].rstrip().endswith("by " + way), f"alice's phone goes by {way}", "".join(said[:1]).strip())
+        out = os.path.join(lab.folder, "out.wav")
+        done = call(alice, "Bob", 2, out)  # a first look-up may come before his record
+        done = call(alice, "Bob", 8, out)
+        said = check_call(done)
+        check(any(line.startswith("In call, relayed") for line in said), "the call is relayed", tell(done))
+        heard(out, "alice hears what bob says")
+        heard(os.path.join(lab.folder, "bob-heard.wav"), "bob hears what alice says")
+        done = bob.ito("call", "Alice", "--for", "3", code=None, seconds=60)
+        check(done.returncode == 0 and "Ringing" in done.stdout, "bob's call reaches her, too", tell(done))
+    finally:
+        finish(lab)
+
+
+def blocked_but_tls():
+    """Only what looks like TLS gets out of her office: a call goes by TLS."""
+    blocked("tls", "TLS")
+
+
+STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls]
 
 
 def finish(lab):

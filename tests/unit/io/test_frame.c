@@ -15,8 +15,9 @@ static void there_and_back(void **state)
     static const struct {
         uint8_t first;
         size_t bytes, on_stream;
-    } cases[] = {{0, 20, 20},    {1, 108, 108},    {0x40, 4, 4}, {0x40, 5, 8},       {0x4f, 92, 92},
-                 {0x7f, 91, 92}, {0xc0, 488, 492}, {0xc3, 1, 5}, {0xff, 1200, 1204}, {0x40, 1600, 1600}};
+    } cases[] = {{0, 20, 20},        {1, 108, 108},   {0x40, 4, 4},      {0x40, 5, 8},
+                 {0x4f, 92, 92},     {0x7f, 91, 92},  {0xc0, 488, 492},  {0xc3, 1, 5},
+                 {0xff, 1200, 1204}, {'d', 300, 304}, {0x40, 1600, 1600}};
     uint8_t datagram[FRAME_DATAGRAM_MAX], buf[FRAME_BYTES_MAX];
     struct frame f;
 
@@ -26,7 +27,7 @@ static void there_and_back(void **state)
 
         memset(datagram, 0xa5, sizeof datagram);
         datagram[0] = cases[i].first;
-        if (cases[i].first < 192)
+        if (cases[i].first < 192 && cases[i].first != 'd')
             put_length(datagram, cases[i].bytes - (cases[i].first < 4 ? 20 : 4));
         frame = frame_write(buf, slice_of(datagram, cases[i].bytes));
         assert_int_equal(frame.len, cases[i].on_stream);
@@ -58,8 +59,6 @@ static void no_frames(void **state)
     bytes[0] = 0;
     put_length(bytes, FRAME_DATAGRAM_MAX);
     assert_int_equal(frame_read(slice_of(bytes, 4), &f), ERR_PARSE); /* no waiting for what is too long */
-    bytes[0] = 'd';
-    assert_int_equal(frame_write(buf, slice_of(bytes, 30)).len, 0);
     bytes[0] = 0;
     put_length(bytes, 11);
     assert_int_equal(frame_write(buf, slice_of(bytes, 30)).len, 0); /* would end elsewhere on a stream */

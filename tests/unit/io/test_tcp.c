@@ -221,7 +221,7 @@ static void garbage(void **state)
                  {"d1:ad2:id20:", 12},
                  {"\x80\x6f\0\1....", 8},
                  {"\xff\0\0\x05"
-                  "d1:ad",
+                  "x1:ad",
                   9}};
     struct ends e;
     int fds[5];
