@@ -178,6 +178,18 @@ PPS   ?= 1
 sim-relay: build/release/sim-relay ## HOURS=72 of a relay with CALLS=500 at PPS=1 in virtual time: memory, lost bytes
 	$(Q)$< $(HOURS) $(CALLS) $(PPS) $(SEED)
 
+# The ledger's simulator: the shipped objects in a world of callers and relays.
+SEEDS ?= 5
+DAYS ?= 10
+WHAT ?= all
+SIM_LEDGER_LIBS := $(call libs,sim relay $(LOW))
+$(B)/sim-ledger: $(B)/tests/sim/run/ledger.o $(SIM_LEDGER_LIBS)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(SIM_LEDGER_LIBS) -Wl,--end-group $(LDLIBS)
+.PHONY: sim-ledger
+sim-ledger: $(B)/sim-ledger ## the ledger's figures and the table of policies: N=1000 SEED=1 SEEDS=5 DAYS=10 WHAT=all
+	$(Q)$< n=$(N) seed=$(SEED) seeds=$(SEEDS) days=$(DAYS) what=$(WHAT)
+
 bench: all ## numbers as `name value unit`
 	$(Q)tests/bench/run.sh
 

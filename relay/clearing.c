@@ -89,14 +89,15 @@ enum clearing_verdict clearing_clear(struct clearing_state *state, const struct 
 }
 
 enum clearing_verdict clearing_may_take(const struct cheque *c, double waits_of_drawer_s,
-                                        double waits_of_drawee_s, double room_s, int32_t today)
+                                        double waits_of_drawee_s, double room_s, bool is_sponsored,
+                                        int32_t today)
 {
+    double per_drawer_s = is_sponsored ? CLEARING_PER_DRAWEE_S : CLEARING_PER_DRAWER_S;
     enum clearing_verdict v = clearing_check_day(c, today);
 
     if (v != CLEARING_OK)
         return v;
-    if (waits_of_drawer_s + c->amount > CLEARING_PER_DRAWER_S ||
-        waits_of_drawee_s + c->amount > CLEARING_PER_DRAWEE_S)
+    if (waits_of_drawer_s + c->amount > per_drawer_s || waits_of_drawee_s + c->amount > CLEARING_PER_DRAWEE_S)
         return CLEARING_AT_RISK;
     return room_s - waits_of_drawee_s < c->amount ? CLEARING_NO_FUND : CLEARING_OK;
 }

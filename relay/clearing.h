@@ -57,9 +57,10 @@ enum clearing_verdict clearing_check_day(const struct cheque *c, int32_t today);
 enum clearing_verdict clearing_clear(struct clearing_state *state, const struct cheque *c,
                                      const struct ledger_account *drawer, double avail_s, int32_t today);
 /* At the payee, without asking the drawee: what waits already, of this drawer and of this drawee. `room_s` is what we
- * can collect from the drawee. */
+ * can collect from the drawee; is_sponsored: the drawee's sponsor line for the drawer was shown, it answers for it. */
 enum clearing_verdict clearing_may_take(const struct cheque *c, double waits_of_drawer_s,
-                                        double waits_of_drawee_s, double room_s, int32_t today);
+                                        double waits_of_drawee_s, double room_s, bool is_sponsored,
+                                        int32_t today);
 /* The three accounts of one cleared cheque, each at its holder: what the peer owes us moves. */
 void clearing_book_drawee(struct ledger_account *drawer, struct ledger_account *payee, double amount_s,
                           int32_t today);

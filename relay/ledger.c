@@ -171,9 +171,14 @@ void ledger_load_init(struct ledger_load *l, ns_t now, uint32_t slots, double st
     memset(l, 0, sizeof *l);
     l->slots = slots;
     l->strangers_pct = strangers_pct;
-    l->mean_call_s = LEDGER_MEAN_CALL_S;
+    l->mean_call_s = l->creditor_call_s = LEDGER_MEAN_CALL_S;
     l->at = now;
     l->pool_s = strangers_pct > 0 ? 2 * LEDGER_MEAN_CALL_S : 0; /* full */
+}
+
+void ledger_load_resume(struct ledger_load *l, ns_t now)
+{
+    l->at = now;
 }
 
 uint64_t ledger_prefix_of(const struct addr *a)
@@ -195,6 +200,7 @@ static void decay(struct ledger_load *l, ns_t now)
     l->at = now;
     slow = exp(-dt / LEDGER_LOAD_TAU_S);
     l->creditor_load *= slow;
+    l->creditor_missed *= slow;
     l->stranger_load *= slow;
     l->stranger_requests *= slow;
     slow = exp(-dt / LEDGER_KAPPA_TAU_S);
@@ -208,7 +214,8 @@ double ledger_load_share(struct ledger_load *l, ns_t now)
     decay(l, now);
     if (l->slots == 0)
         return 1;
-    return (l->creditor_load + at_least(l->stranger_load, l->stranger_requests / LEDGER_REQUEST_WEIGHT)) /
+    return (l->creditor_load + l->creditor_missed / LEDGER_MISSED_WEIGHT +
+            at_least(l->stranger_load, l->stranger_requests / LEDGER_REQUEST_WEIGHT)) /
            l->slots;
 }
 
@@ -236,9 +243,9 @@ static struct ledger_prefix *prefix_row(struct ledger_load *l, uint64_t net)
 }
 
 /* What one request adds to a load: a mean call, seen over the time constant. */
-static double worth(const struct ledger_load *l, uint32_t slots)
+static double worth(double mean_s, uint32_t slots)
 {
-    return slots * l->mean_call_s / LEDGER_LOAD_TAU_S;
+    return slots * mean_s / LEDGER_LOAD_TAU_S;
 }
 
 static uint32_t retry_for(double seconds)
@@ -255,7 +262,7 @@ static enum ledger_verdict admit_stranger(struct ledger_load *l, ns_t now, uint3
 
     if (row->counted_at == 0 || now >= row->counted_at + LEDGER_REQUEST_GAP_S * NS_PER_S) {
         row->counted_at = now > 0 ? now : 1;
-        l->stranger_requests += worth(l, slots);
+        l->stranger_requests += worth(l->mean_call_s, slots);
     }
     if (!contended)
         return LEDGER_ADMIT;
@@ -284,10 +291,16 @@ enum ledger_verdict ledger_admit(struct ledger_load *l, ns_t now, enum ledger_cl
         verdict = admit_stranger(l, now, slots, prefix, retry_ms);
     if (verdict != LEDGER_ADMIT)
         return verdict;
-    if (l->used + slots + reserved <= l->slots)
+    if (l->used + slots + reserved <= l->slots && (cls != LEDGER_AUDIT || l->audits == 0))
         return LEDGER_ADMIT;
     *retry_ms = retry_for(15);
-    return cls == LEDGER_STRANGER ? LEDGER_BUSY : LEDGER_QUEUE;
+    return cls == LEDGER_GUEST || cls == LEDGER_CREDITOR ? LEDGER_QUEUE : LEDGER_BUSY;
+}
+
+void ledger_missed(struct ledger_load *l, ns_t now, uint32_t slots)
+{
+    decay(l, now);
+    l->creditor_missed += worth(l->creditor_call_s, slots);
 }
 
 void ledger_began(struct ledger_load *l, ns_t now, enum ledger_class cls, uint32_t slots, uint64_t prefix)
@@ -295,23 +308,38 @@ void ledger_began(struct ledger_load *l, ns_t now, enum ledger_class cls, uint32
     bool contended = ledger_load_share(l, now) > LEDGER_CONTENDED;
 
     l->used += slots;
-    if (cls != LEDGER_STRANGER) {
-        l->creditor_used += slots;
-        l->creditor_load += worth(l, slots);
+    if (cls == LEDGER_AUDIT) {
+        l->audits++;
         return;
     }
-    l->stranger_load += worth(l, slots);
+    if (cls != LEDGER_STRANGER) {
+        l->creditor_used += slots;
+        l->creditor_load += worth(l->creditor_call_s, slots);
+        return;
+    }
+    l->stranger_load += worth(l->mean_call_s, slots);
     prefix_row(l, prefix)->admitted_at = now > 0 ? now : 1;
     if (contended)
         l->pool_s -= slots * l->mean_call_s;
+}
+
+/* One in 32 calls' worth of memory. */
+static void learn(double *mean_s, double seconds)
+{
+    if (seconds > 0)
+        *mean_s = at_least(at_most(*mean_s + (seconds - *mean_s) / 32, 3600), 60);
 }
 
 void ledger_ended(struct ledger_load *l, ns_t now, enum ledger_class cls, uint32_t slots, double seconds)
 {
     decay(l, now);
     l->used -= l->used < slots ? l->used : slots;
-    if (cls != LEDGER_STRANGER)
+    if (cls == LEDGER_AUDIT) {
+        l->audits -= l->audits > 0;
+    } else if (cls == LEDGER_STRANGER) {
+        learn(&l->mean_call_s, seconds);
+    } else {
         l->creditor_used -= l->creditor_used < slots ? l->creditor_used : slots;
-    if (seconds > 0) /* one in 32 calls' worth of memory */
-        l->mean_call_s = at_least(at_most(l->mean_call_s + (seconds - l->mean_call_s) / 32, 3600), 60);
+        learn(&l->creditor_call_s, seconds);
+    }
 }

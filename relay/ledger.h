@@ -82,12 +82,18 @@ struct ledger_score {
 struct ledger_score ledger_score(const struct ledger_quality *q);
 
 /* Admission at a relay (LEDGER.md §7). */
-enum ledger_class { LEDGER_GUEST = 0, LEDGER_CREDITOR = 1, LEDGER_STRANGER = 2 };
+enum ledger_class {
+    LEDGER_GUEST = 0,
+    LEDGER_CREDITOR = 1,
+    LEDGER_STRANGER = 2,
+    LEDGER_AUDIT = 3 /* a minute that another relay will owe us: one at a time, in no estimate */
+};
 enum ledger_verdict { LEDGER_ADMIT, LEDGER_QUEUE, LEDGER_BUSY, LEDGER_POOL_EMPTY };
 
 #define LEDGER_LOAD_TAU_S       7200.0 /* EWMA 2 h */
 #define LEDGER_KAPPA_TAU_S      14400.0
 #define LEDGER_REQUEST_WEIGHT   48.0 /* 16 tries x 3 attempts of an honest client */
+#define LEDGER_MISSED_WEIGHT    8.0  /* relays that a creditor may have asked besides us */
 #define LEDGER_CONTENDED        0.8  /* of the slots */
 #define LEDGER_QUEUE_S          10
 #define LEDGER_PREFIXES_MAX     256
@@ -106,20 +112,28 @@ struct ledger_load {
     uint32_t used;                                          /* slots in use now */
     double strangers_pct;                                   /* phi, 0..100 */
     double creditor_load, stranger_load, stranger_requests; /* EWMA, erlang */
+    double creditor_missed;                                 /* creditors who found no slot, EWMA, erlang */
     double creditor_used_ewma;                              /* of slots used by creditors, for kappa */
     uint32_t creditor_used;
-    double pool_s; /* strangers' bucket, slot-seconds */
-    double mean_call_s;
-    ns_t at; /* of the last decay */
+    double pool_s;          /* strangers' bucket, slot-seconds */
+    double mean_call_s;     /* of strangers: what the pool pays for one */
+    double creditor_call_s; /* of creditors, whose calls move from relay to relay */
+    uint32_t audits;        /* running */
+    ns_t at;                /* of the last decay */
     struct ledger_prefix prefixes[LEDGER_PREFIXES_MAX];
 };
 
 void ledger_load_init(struct ledger_load *l, ns_t now, uint32_t slots, double strangers_pct);
+/* We were offline since the last call: nothing of the load decayed meanwhile, nothing was in use. */
+void ledger_load_resume(struct ledger_load *l, ns_t now);
 /* A number for the /24 or /48 of an address; strangers are counted and served fairly by it. */
 uint64_t ledger_prefix_of(const struct addr *a);
 /* Decide on one request and count it (each identity and prefix once a minute). */
 enum ledger_verdict ledger_admit(struct ledger_load *l, ns_t now, enum ledger_class cls, uint32_t slots,
                                  uint64_t prefix, uint32_t *retry_ms);
+/* A creditor went away unserved. It could have been here: strangers who filled the relay did crowd it out, which no
+ * count of theirs shows when each asks few relays. */
+void ledger_missed(struct ledger_load *l, ns_t now, uint32_t slots);
 /* A grant began to use slots; its end, after so many seconds of them. */
 void ledger_began(struct ledger_load *l, ns_t now, enum ledger_class cls, uint32_t slots, uint64_t prefix);
 void ledger_ended(struct ledger_load *l, ns_t now, enum ledger_class cls, uint32_t slots, double seconds);

@@ -178,12 +178,15 @@ static void at_risk(void **state)
     struct cheque c = {.amount = 300, .cum = 300, .day = TODAY, .ttl_days = 7};
 
     (void)state;
-    assert_int_equal(clearing_may_take(&c, 0, 0, 9000, TODAY), CLEARING_OK);
-    assert_int_equal(clearing_may_take(&c, 30, 0, 9000, TODAY), CLEARING_AT_RISK); /* 1 a drawer */
-    assert_int_equal(clearing_may_take(&c, 0, 900, 9000, TODAY), CLEARING_OK);     /* 4 a drawee */
-    assert_int_equal(clearing_may_take(&c, 0, 1200, 9000, TODAY), CLEARING_AT_RISK);
-    assert_int_equal(clearing_may_take(&c, 0, 900, 1100, TODAY),
+    assert_int_equal(clearing_may_take(&c, 0, 0, 9000, false, TODAY), CLEARING_OK);
+    assert_int_equal(clearing_may_take(&c, 30, 0, 9000, false, TODAY), CLEARING_AT_RISK); /* 1 a drawer */
+    assert_int_equal(clearing_may_take(&c, 0, 900, 9000, false, TODAY), CLEARING_OK);     /* 4 a drawee */
+    assert_int_equal(clearing_may_take(&c, 0, 1200, 9000, false, TODAY), CLEARING_AT_RISK);
+    assert_int_equal(clearing_may_take(&c, 0, 900, 1100, false, TODAY),
                      CLEARING_NO_FUND); /* of what we can collect */
+    assert_int_equal(clearing_may_take(&c, 900, 900, 9000, true, TODAY),
+                     CLEARING_OK); /* its sponsor signed */
+    assert_int_equal(clearing_may_take(&c, 1200, 1200, 9000, true, TODAY), CLEARING_AT_RISK);
 }
 
 static void sum_is_kept(void **state)
