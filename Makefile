@@ -190,6 +190,11 @@ $(B)/sim-ledger: $(B)/tests/sim/run/ledger.o $(SIM_LEDGER_LIBS)
 sim-ledger: $(B)/sim-ledger ## the ledger's figures and the table of policies: N=1000 SEED=1 SEEDS=5 DAYS=10 WHAT=all
 	$(Q)$< n=$(N) seed=$(SEED) seeds=$(SEEDS) days=$(DAYS) what=$(WHAT)
 
+crash: ## kill -9 the ledger at N random moments (CRASHES=1000)
+	$(Q)$(MAKE) --no-print-directory $(B)/unit/relay/test_ledger_crash
+	$(Q)CRASHES=$(or $(CRASHES),1000) $(B)/unit/relay/test_ledger_crash
+.PHONY: crash
+
 bench: all ## numbers as `name value unit`
 	$(Q)tests/bench/run.sh
 
