@@ -24,6 +24,15 @@ struct lease {
     double since_report_s; /* slot-seconds not yet judged good or bad */
 };
 
+/* One paper under way: a cheque we pay with, or present, or a question. type 0: none. */
+struct errand {
+    enum wire_type type;
+    uint32_t req;
+    uint8_t tries;
+    ns_t at;
+    struct cheque cheque;
+};
+
 struct relay_client {
     struct relay_client_config config;
     struct relay_client_ops ops;
@@ -42,6 +51,7 @@ struct relay_client {
     uint32_t generation, register_req;
     uint8_t register_tries;
     ns_t register_at;
+    struct errand paying, clearing;
     struct relay_client_stats stats;
 };
 
@@ -437,6 +447,150 @@ static void on_sync(struct relay_client *rc, const struct wire_msg *m)
     settle(rc, &s, seconds, 0);
 }
 
+/* --- cheques --- */
+
+static void run_errand(struct relay_client *rc, ns_t now, struct errand *e)
+{
+    struct wire_msg m = {.type = e->type, .req = e->req};
+
+    if (e->tries >= CLIENT_TRIES) {
+        *e = (struct errand){0};
+        return;
+    }
+    if (e->type != WIRE_DIGEST_ASK)
+        cheque_write(&e->cheque, m.cheque);
+    e->at = now + ((ns_t)CLIENT_RTO_MS * NS_PER_MS << e->tries);
+    e->tries++;
+    say(rc, &m);
+}
+
+static void begin_errand(struct relay_client *rc, ns_t now, struct errand *e, enum wire_type type,
+                         const struct cheque *c)
+{
+    *e = (struct errand){.type = type, .req = ++rc->next_request};
+    if (c != NULL)
+        e->cheque = *c;
+    run_errand(rc, now, e);
+}
+
+enum err relay_client_pay(struct relay_client *rc, ns_t now, const uint8_t drawee[static 32],
+                          uint32_t amount_s)
+{
+    struct clearing_book book;
+    struct cheque c = {0};
+    enum err e;
+
+    if (!rc->config.is_open || rc->paying.type != 0)
+        return ERR_STATE;
+    e = ledger_db_book(rc->config.db, drawee, &book);
+    if (e != ERR_OK)
+        return e;
+    memcpy(c.net_id, rc->config.net_id, sizeof c.net_id);
+    memcpy(c.drawer, rc->account.pub, 32);
+    memcpy(c.drawee, drawee, 32);
+    memcpy(c.payee, rc->config.relay, 32);
+    clearing_draw(&book, amount_s, (uint16_t)today(rc), &c);
+    e = cheque_sign(&c, rc->account.seed);
+    if (e == ERR_OK)
+        e = ledger_db_put_drawn(rc->config.db, &c);
+    if (e == ERR_OK)
+        begin_errand(rc, now, &rc->paying, WIRE_CHEQUE, &c);
+    return e;
+}
+
+enum err relay_client_clear(struct relay_client *rc, ns_t now, const struct cheque *c)
+{
+    if (rc->clearing.type != 0)
+        return ERR_STATE;
+    begin_errand(rc, now, &rc->clearing, WIRE_CLEAR, c);
+    return ERR_OK;
+}
+
+void relay_client_fund(struct relay_client *rc, ns_t now)
+{
+    struct ledger_row row;
+
+    if (!rc->config.is_open || rc->paying.type != 0)
+        return;
+    ledger_db_get(rc->config.db, rc->account.pub, rc->config.relay, &row);
+    ledger_age(&row.account, today(rc));
+    if (row.account.debt_s < CLIENT_FUNDS_S) /* what the relay owes us */
+        begin_errand(rc, now, &rc->paying, WIRE_DIGEST_ASK, NULL);
+}
+
+static void on_credited(struct relay_client *rc, ns_t now, const struct wire_msg *m)
+{
+    struct cheque c = rc->paying.cheque;
+
+    if (rc->paying.type != WIRE_CHEQUE || rc->paying.req != m->req)
+        return;
+    rc->paying = (struct errand){0};
+    if (m->verdict == CLEARING_OK && ledger_db_begin(rc->config.db) == ERR_OK) {
+        ledger_db_owe(rc->config.db, rc->account.pub, c.drawee, -(double)c.amount, today(rc));
+        ledger_db_owe(rc->config.db, rc->account.pub, c.payee, c.amount, today(rc));
+        ledger_db_commit(rc->config.db);
+    }
+    if (rc->ops.paid != NULL)
+        rc->ops.paid(rc->arg, now, (enum clearing_verdict)m->verdict, m->credit_s);
+}
+
+static void on_cleared(struct relay_client *rc, ns_t now, const struct wire_msg *m)
+{
+    struct cleared answer;
+    struct cheque other;
+    bool has_other = (m->flags & WIRE_FLAG_OTHER) != 0;
+
+    if (rc->clearing.type != WIRE_CLEAR || rc->clearing.req != m->req)
+        return;
+    if (cleared_parse(slice_of(m->cleared, sizeof m->cleared), &answer) != ERR_OK ||
+        memcmp(answer.drawee, rc->config.relay, 32) != 0 ||
+        (has_other && cheque_parse(slice_of(m->cheque, sizeof m->cheque), &other) != ERR_OK)) {
+        rc->stats.malformed++;
+        return;
+    }
+    rc->clearing = (struct errand){0};
+    if (rc->ops.cleared != NULL)
+        rc->ops.cleared(rc->arg, now, &answer, has_other ? &other : NULL);
+}
+
+struct richest {
+    struct relay_client *rc;
+    struct digest digest;
+    double owes_s;
+    uint8_t who[32];
+};
+
+static void weigh_row(void *arg, const struct ledger_row *row)
+{
+    struct richest *r = arg;
+    struct ledger_account a = row->account;
+
+    if (memcmp(row->me, r->rc->account.pub, 32) != 0)
+        return;
+    ledger_age(&a, today(r->rc));
+    if (a.debt_s <= r->owes_s || digest_find(&r->digest, row->peer) < LEDGER_TRANCHE_S)
+        return;
+    r->owes_s = a.debt_s;
+    memcpy(r->who, row->peer, 32);
+}
+
+static void on_digest(struct relay_client *rc, ns_t now, const struct wire_msg *m)
+{
+    struct richest best = {.rc = rc, .owes_s = LEDGER_TRANCHE_S - 1};
+
+    if (rc->paying.type != WIRE_DIGEST_ASK || rc->paying.req != m->req)
+        return;
+    rc->paying = (struct errand){0};
+    if (digest_parse(slice_of(m->digest, m->digest_len), &best.digest) != ERR_OK ||
+        memcmp(best.digest.net_id, rc->config.net_id, sizeof rc->config.net_id) != 0) {
+        rc->stats.malformed++;
+        return;
+    }
+    ledger_db_each(rc->config.db, weigh_row, &best);
+    if (best.owes_s >= LEDGER_TRANCHE_S)
+        relay_client_pay(rc, now, best.who, (uint32_t)LEDGER_TRANCHE_S);
+}
+
 /* --- knocks --- */
 
 static void ask_registration(struct relay_client *rc, ns_t now)
@@ -550,6 +704,15 @@ void relay_client_message(struct relay_client *rc, ns_t now, uint8_t chan, struc
     case WIRE_REGISTERED:
         on_registered(rc, now, &m);
         break;
+    case WIRE_CREDITED:
+        on_credited(rc, now, &m);
+        break;
+    case WIRE_CLEARED:
+        on_cleared(rc, now, &m);
+        break;
+    case WIRE_DIGEST:
+        on_digest(rc, now, &m);
+        break;
     default: /* what only clients say */
         rc->stats.malformed++;
         break;
@@ -573,6 +736,10 @@ void relay_client_tick(struct relay_client *rc, ns_t now)
 {
     if (rc->wants_registration && !rc->is_registered && now >= rc->register_at)
         ask_registration(rc, now);
+    if (rc->paying.type != 0 && now >= rc->paying.at)
+        run_errand(rc, now, &rc->paying);
+    if (rc->clearing.type != 0 && now >= rc->clearing.at)
+        run_errand(rc, now, &rc->clearing);
     for (size_t i = 0; i < CLIENT_ALLOCATIONS; i++) {
         struct lease *l = &rc->leases[i];
         uint32_t request = l->request;
@@ -596,6 +763,8 @@ ns_t relay_client_deadline(const struct relay_client *rc)
 {
     ns_t at = rc->wants_registration && !rc->is_registered ? rc->register_at : NS_NEVER;
 
+    at = rc->paying.type != 0 ? ns_min(at, rc->paying.at) : at;
+    at = rc->clearing.type != 0 ? ns_min(at, rc->clearing.at) : at;
     for (size_t i = 0; i < CLIENT_ALLOCATIONS; i++) {
         if (rc->leases[i].state == LEASE_ASKING)
             at = ns_min(at, rc->leases[i].ask_at);

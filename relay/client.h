@@ -18,7 +18,8 @@
 
 #define CLIENT_ALLOCATIONS   4
 #define CLIENT_TRIES         4
-#define CLIENT_RTO_MS        500 /* doubles */
+#define CLIENT_RTO_MS        500                    /* doubles */
+#define CLIENT_FUNDS_S       (2 * LEDGER_TRANCHE_S) /* kept at a relay, LEDGER.md §4 */
 #define CLIENT_TOLERANCE     0.05
 #define CLIENT_SLACK_BYTES   4096 /* what was on its way when the relay counted */
 #define CLIENT_LOSS_BAD      0.03 /* relay-caused, LEDGER.md §4 */
@@ -47,6 +48,7 @@ struct relay_client_config {
     uint8_t account_seed[32]; /* Ed25519 seed of our account there (THREATS.md §4.12), or of our node key */
     uint8_t net_id[4];
     struct ledger_db *db;
+    bool is_open; /* the account is our node key: others may owe it, so it can pay by cheque */
 };
 
 struct relay_client_ops {
@@ -59,6 +61,11 @@ struct relay_client_ops {
     void (*knock)(void *arg, ns_t now, uint32_t flow, struct slice body);
     /* A statement became doubly signed. May be NULL. */
     void (*settled)(void *arg, const struct statement *s);
+    /* What became of our cheque at this relay, and what we can spend there now. May be NULL. */
+    void (*paid)(void *arg, ns_t now, enum clearing_verdict verdict, uint32_t credit_s);
+    /* What this relay, as drawee, says of a cheque that we presented; other: the one it paid before over the same
+     * range, or NULL. Not verified: service_cleared() does. May be NULL. */
+    void (*cleared)(void *arg, ns_t now, const struct cleared *answer, const struct cheque *other);
 };
 
 struct relay_client_stats {
@@ -88,6 +95,15 @@ void relay_client_quality(struct relay_client *rc, ns_t now, const uint8_t alloc
                           double jitter_ms);
 /* The relay died under this allocation, or TURN refused its ticket: lowers the score, frees the lease. */
 void relay_client_broke(struct relay_client *rc, const uint8_t alloc_id[static 8]);
+/* Draw on `drawee` for this relay: the cheque is on disk before it leaves. ERR_STATE: one is under way, or our account
+ * is a closed one. ops.paid says what came of it. */
+enum err relay_client_pay(struct relay_client *rc, ns_t now, const uint8_t drawee[static 32],
+                          uint32_t amount_s);
+/* Present a cheque that is payable to us to this relay, its drawee. ERR_STATE: one is under way. */
+enum err relay_client_clear(struct relay_client *rc, ns_t now, const struct cheque *c);
+/* With credit for less than CLIENT_FUNDS_S here: ask on whom we may draw, and draw on the one of them who owes us
+ * most. Once a session, in the background, before any call. */
+void relay_client_fund(struct relay_client *rc, ns_t now);
 void relay_client_tick(struct relay_client *rc, ns_t now);
 ns_t relay_client_deadline(const struct relay_client *rc);
 const struct relay_client_stats *relay_client_stats(const struct relay_client *rc);

@@ -23,8 +23,9 @@ static const char schema[] =
     " seq INT NOT NULL, stmt_half BLOB NOT NULL, ts INT NOT NULL, PRIMARY KEY(me, peer)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS cheque_in(hash BLOB PRIMARY KEY, drawer BLOB, drawee BLOB, amount INT,"
     " cum INT, day INT, state INT, blob BLOB) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS cheque_out(drawee BLOB, serial INT, cum INT, payee BLOB, amount INT,"
-    " blob BLOB, PRIMARY KEY(drawee, serial)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS drawn(drawee BLOB NOT NULL, serial INT NOT NULL, cum INT NOT NULL, payee BLOB"
+    " NOT NULL, amount INT NOT NULL, blob BLOB NOT NULL, day INT NOT NULL, PRIMARY KEY(drawee, serial))"
+    " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS proof(culprit BLOB PRIMARY KEY, kind INT NOT NULL, blob BLOB NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS sponsor(peer BLOB PRIMARY KEY, line INT, per_days INT, expiry INT,"
@@ -51,6 +52,16 @@ enum query {
     Q_EVICT_OLD,
     Q_EVICT_MANY,
     Q_EVICT_QUAL,
+    Q_EVICT_IN,
+    Q_EVICT_OUT,
+    Q_BOOK,
+    Q_DRAWN_PUT,
+    Q_CHEQUE_PUT,
+    Q_CHEQUE_GET,
+    Q_CHEQUE_OVERLAP,
+    Q_WAITS_DRAWER,
+    Q_WAITS_DRAWEE,
+    Q_NEXT_WAITING,
     Q_COUNT
 };
 
@@ -79,6 +90,22 @@ static const char *const query_sql[Q_COUNT] = {
                      " ORDER BY abs(debt)+s_recv DESC LIMIT -1 OFFSET ?1)",
     [Q_EVICT_QUAL] = "DELETE FROM qual WHERE relay IN (SELECT relay FROM qual ORDER BY upd_day DESC"
                      " LIMIT -1 OFFSET ?1)",
+    /* Not the last of a drawee: it holds where the next range begins. */
+    [Q_EVICT_IN] = "DELETE FROM cheque_in WHERE day < ?1",
+    [Q_EVICT_OUT] = "DELETE FROM drawn WHERE day < ?1 AND serial < (SELECT max(serial) FROM drawn"
+                    " AS o WHERE o.drawee = drawn.drawee)",
+    [Q_BOOK] = "SELECT max(cum), max(serial) FROM drawn WHERE drawee=?1",
+    [Q_DRAWN_PUT] = "INSERT INTO drawn(drawee, serial, cum, payee, amount, blob, day)"
+                    " VALUES(?1,?2,?3,?4,?5,?6,?7)",
+    [Q_CHEQUE_PUT] = "INSERT OR REPLACE INTO cheque_in SELECT ?1,?2,?3,?4,?5,?6,?7,?8"
+                     " WHERE (SELECT count(*) FROM cheque_in) < ?9 OR EXISTS(SELECT 1 FROM cheque_in WHERE"
+                     " hash=?1)",
+    [Q_CHEQUE_GET] = "SELECT blob, state FROM cheque_in WHERE hash=?1",
+    [Q_CHEQUE_OVERLAP] = "SELECT blob FROM cheque_in WHERE drawer=?1 AND drawee=?2 AND state=?3"
+                         " AND cum-amount < ?5 AND cum > ?4 LIMIT 1",
+    [Q_WAITS_DRAWER] = "SELECT total(amount) FROM cheque_in WHERE drawer=?1 AND state=0",
+    [Q_WAITS_DRAWEE] = "SELECT total(amount) FROM cheque_in WHERE drawee=?1 AND state=0",
+    [Q_NEXT_WAITING] = "SELECT blob FROM cheque_in WHERE drawee=?1 AND state=0 ORDER BY day, cum LIMIT 1",
 };
 
 struct ledger_db {
@@ -294,6 +321,12 @@ enum err ledger_db_commit(struct ledger_db *db)
     return e;
 }
 
+void ledger_db_abort(struct ledger_db *db)
+{
+    db->in_batch = false;
+    sqlite3_exec(db->sql, "ROLLBACK", NULL, NULL, NULL);
+}
+
 /* --- accounts --- */
 
 static void read_row(sqlite3_stmt *q, struct ledger_row *row)
@@ -507,6 +540,143 @@ bool ledger_db_has_proof(struct ledger_db *db, const uint8_t culprit[static 32])
     return has;
 }
 
+/* --- cheques --- */
+
+enum err ledger_db_owe(struct ledger_db *db, const uint8_t me[static 32], const uint8_t peer[static 32],
+                       double slot_s, int32_t today)
+{
+    struct ledger_row row;
+    enum err e = ledger_db_get(db, me, peer, &row);
+
+    if (e != ERR_OK && e != ERR_NOT_FOUND)
+        return e;
+    if (row.account.day == 0)
+        row.account.day = today;
+    ledger_owe(&row.account, slot_s, today);
+    return put_row(db, &row);
+}
+
+enum err ledger_db_book(struct ledger_db *db, const uint8_t drawee[static 32], struct clearing_book *out)
+{
+    sqlite3_stmt *q = db->queries[Q_BOOK];
+    int rc;
+
+    memset(out, 0, sizeof *out);
+    bind_blob(q, 1, drawee, 32);
+    rc = sqlite3_step(q);
+    if (rc == SQLITE_ROW) {
+        out->cum = (uint64_t)sqlite3_column_int64(q, 0);
+        out->serial = (uint32_t)sqlite3_column_int64(q, 1);
+    }
+    sqlite3_reset(q);
+    return rc == SQLITE_ROW ? ERR_OK : result(rc);
+}
+
+enum err ledger_db_put_drawn(struct ledger_db *db, const struct cheque *c)
+{
+    sqlite3_stmt *q = db->queries[Q_DRAWN_PUT];
+    uint8_t bytes[RECEIPT_RLC1_BYTES];
+
+    cheque_write(c, bytes);
+    bind_blob(q, 1, c->drawee, 32);
+    sqlite3_bind_int64(q, 2, c->serial);
+    sqlite3_bind_int64(q, 3, (int64_t)c->cum);
+    bind_blob(q, 4, c->payee, 32);
+    sqlite3_bind_int64(q, 5, c->amount);
+    bind_blob(q, 6, bytes, sizeof bytes);
+    sqlite3_bind_int(q, 7, c->day);
+    return run(q);
+}
+
+enum err ledger_db_put_cheque(struct ledger_db *db, const struct cheque *c, enum ledger_cheque_state state)
+{
+    sqlite3_stmt *q = db->queries[Q_CHEQUE_PUT];
+    uint8_t bytes[RECEIPT_RLC1_BYTES], hash[16];
+    enum err e;
+
+    cheque_write(c, bytes);
+    cheque_hash(c, hash);
+    bind_blob(q, 1, hash, sizeof hash);
+    bind_blob(q, 2, c->drawer, 32);
+    bind_blob(q, 3, c->drawee, 32);
+    sqlite3_bind_int64(q, 4, c->amount);
+    sqlite3_bind_int64(q, 5, (int64_t)c->cum);
+    sqlite3_bind_int(q, 6, c->day);
+    sqlite3_bind_int(q, 7, (int)state);
+    bind_blob(q, 8, bytes, sizeof bytes);
+    sqlite3_bind_int(q, 9, LEDGER_DB_CHEQUES);
+    e = run(q);
+    return e == ERR_OK && sqlite3_changes(db->sql) == 0 ? ERR_FULL : e;
+}
+
+static enum err one_cheque(sqlite3_stmt *q, struct cheque *out, int *state)
+{
+    enum err e = ERR_NOT_FOUND;
+
+    memset(out, 0, sizeof *out);
+    if (sqlite3_step(q) == SQLITE_ROW) {
+        e = cheque_parse(slice_of(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0)), out);
+        if (state != NULL)
+            *state = sqlite3_column_int(q, 1);
+    }
+    sqlite3_reset(q);
+    return e;
+}
+
+enum err ledger_db_get_cheque(struct ledger_db *db, const uint8_t hash[static 16], struct cheque *out,
+                              enum ledger_cheque_state *state)
+{
+    sqlite3_stmt *q = db->queries[Q_CHEQUE_GET];
+    int number = 0;
+    enum err e;
+
+    bind_blob(q, 1, hash, 16);
+    e = one_cheque(q, out, &number);
+    *state = (enum ledger_cheque_state)number;
+    return e;
+}
+
+enum err ledger_db_overlap(struct ledger_db *db, const struct cheque *c, struct cheque *out)
+{
+    sqlite3_stmt *q = db->queries[Q_CHEQUE_OVERLAP];
+
+    bind_blob(q, 1, c->drawer, 32);
+    bind_blob(q, 2, c->drawee, 32);
+    sqlite3_bind_int(q, 3, LEDGER_CHEQUE_PAID);
+    sqlite3_bind_int64(q, 4, (int64_t)(c->cum - c->amount));
+    sqlite3_bind_int64(q, 5, (int64_t)c->cum);
+    return one_cheque(q, out, NULL);
+}
+
+static double total_of(sqlite3_stmt *q, const uint8_t *key)
+{
+    double sum = 0;
+
+    bind_blob(q, 1, key, 32);
+    if (sqlite3_step(q) == SQLITE_ROW)
+        sum = sqlite3_column_double(q, 0);
+    sqlite3_reset(q);
+    return sum;
+}
+
+double ledger_db_waits_of_drawer(struct ledger_db *db, const uint8_t key[static 32])
+{
+    return total_of(db->queries[Q_WAITS_DRAWER], key);
+}
+
+double ledger_db_waits_of_drawee(struct ledger_db *db, const uint8_t key[static 32])
+{
+    return total_of(db->queries[Q_WAITS_DRAWEE], key);
+}
+
+enum err ledger_db_next_waiting(struct ledger_db *db, const uint8_t drawee[static 32], struct cheque *out)
+{
+    sqlite3_stmt *q = db->queries[Q_NEXT_WAITING];
+
+    bind_blob(q, 1, drawee, 32);
+    return one_cheque(q, out, NULL);
+}
+
 /* --- quality, settings --- */
 
 enum err ledger_db_get_quality(struct ledger_db *db, const uint8_t relay[static 32],
@@ -621,6 +791,11 @@ enum err ledger_db_evict(struct ledger_db *db, int32_t today)
     sqlite3_bind_int(db->queries[Q_EVICT_MANY], 1, LEDGER_DB_ACCOUNTS);
     if (e == ERR_OK)
         e = run(db->queries[Q_EVICT_MANY]);
+    /* A cheque that old is not taken any more, so nobody needs to know that it was. */
+    for (int i = Q_EVICT_IN; i <= Q_EVICT_OUT && e == ERR_OK; i++) {
+        sqlite3_bind_int(db->queries[i], 1, today - CLEARING_TTL_DAYS - 2 * CLEARING_SKEW_DAYS);
+        e = run(db->queries[i]);
+    }
     sqlite3_bind_int(db->queries[Q_EVICT_QUAL], 1, LEDGER_DB_QUALS);
     return e == ERR_OK ? run(db->queries[Q_EVICT_QUAL]) : e;
 }

@@ -10,13 +10,14 @@
 #ifndef ITO_RELAY_LEDGER_DB_H
 #define ITO_RELAY_LEDGER_DB_H
 
-#include "relay/ledger.h"
+#include "relay/clearing.h"
 #include "relay/receipt.h"
 
 #define LEDGER_DB_ACCOUNTS  4096
 #define LEDGER_DB_PROOFS    1024
 #define LEDGER_DB_QUALS     1024
-#define LEDGER_DB_KEEP_DAYS 60 /* a zero balance is forgotten after that */
+#define LEDGER_DB_CHEQUES   4096 /* in, and as many out */
+#define LEDGER_DB_KEEP_DAYS 60   /* a zero balance is forgotten after that */
 
 struct ledger_db;
 
@@ -36,6 +37,7 @@ void ledger_db_close(struct ledger_db *db); /* accepts NULL */
 /* Writes between begin and commit become durable together (one tick). Not nested. */
 enum err ledger_db_begin(struct ledger_db *db);
 enum err ledger_db_commit(struct ledger_db *db);
+void ledger_db_abort(struct ledger_db *db); /* nothing since begin happened */
 
 /* The account of peer under our key me. ERR_NOT_FOUND: *out is an empty row with its keys set. */
 enum err ledger_db_get(struct ledger_db *db, const uint8_t me[static 32], const uint8_t peer[static 32],
@@ -58,6 +60,31 @@ enum err ledger_db_get_pending(struct ledger_db *db, const uint8_t me[static 32]
 enum err ledger_db_put_proof(struct ledger_db *db, const uint8_t culprit[static 32], int kind,
                              struct slice blob);
 bool ledger_db_has_proof(struct ledger_db *db, const uint8_t culprit[static 32]);
+
+/* A cheque moved what the peer owes us (clearing_book_*): no statement, no service. */
+enum err ledger_db_owe(struct ledger_db *db, const uint8_t me[static 32], const uint8_t peer[static 32],
+                       double slot_s, int32_t today);
+
+/* Cheques we drew: the next range on a drawee, and the cheque that took it, on disk before it leaves. */
+enum err ledger_db_book(struct ledger_db *db, const uint8_t drawee[static 32], struct clearing_book *out);
+enum err ledger_db_put_drawn(struct ledger_db *db, const struct cheque *c);
+/* Cheques that came to us. ERR_FULL: LEDGER_DB_CHEQUES are there. */
+enum ledger_cheque_state {
+    LEDGER_CHEQUE_WAITS,   /* we are the payee and took it at risk */
+    LEDGER_CHEQUE_CLEARED, /* the drawee paid */
+    LEDGER_CHEQUE_BOUNCED, /* or would not */
+    LEDGER_CHEQUE_PAID     /* we are the drawee and paid */
+};
+enum err ledger_db_put_cheque(struct ledger_db *db, const struct cheque *c, enum ledger_cheque_state state);
+enum err ledger_db_get_cheque(struct ledger_db *db, const uint8_t hash[static 16], struct cheque *out,
+                              enum ledger_cheque_state *state);
+/* A paid cheque of the same drawer over part of the same range. ERR_NOT_FOUND: none. */
+enum err ledger_db_overlap(struct ledger_db *db, const struct cheque *c, struct cheque *out);
+/* What waits of a drawer, or of a drawee, in slot-seconds. */
+double ledger_db_waits_of_drawer(struct ledger_db *db, const uint8_t key[static 32]);
+double ledger_db_waits_of_drawee(struct ledger_db *db, const uint8_t key[static 32]);
+/* The oldest that waits for this drawee. ERR_NOT_FOUND: none. */
+enum err ledger_db_next_waiting(struct ledger_db *db, const uint8_t drawee[static 32], struct cheque *out);
 
 enum err ledger_db_get_quality(struct ledger_db *db, const uint8_t relay[static 32],
                                struct ledger_quality *out);

@@ -546,6 +546,15 @@ void service_session_message(struct service *svc, ns_t now, uint64_t session_ref
     case WIRE_REGISTER:
         say_registered(svc, c, m.req, m.generation);
         break;
+    case WIRE_CHEQUE:
+        pay_on_cheque(svc, c, &m);
+        break;
+    case WIRE_CLEAR:
+        pay_on_clear(svc, c, &m);
+        break;
+    case WIRE_DIGEST_ASK:
+        pay_on_digest_ask(svc, c, &m);
+        break;
     default: /* what only relays say */
         svc->malformed++;
         break;

@@ -59,6 +59,9 @@ struct service_ops {
     void (*port_send)(void *arg, uint32_t handle, const struct addr *to, struct slice bytes);
     void (*close_port)(void *arg, uint32_t handle);
     void (*session_send)(void *arg, uint64_t session_ref, uint8_t chan, struct slice bytes);
+    /* A cheque was taken at risk: present it to its drawee when there is a session with it, by
+     * relay_client_clear(); then service_cleared(). May be NULL: it waits, service_waiting(). */
+    void (*present)(void *arg, const struct cheque *c);
     /* Something on the relay screen changed (a call began, ended, was refused). May be NULL. */
     void (*changed)(void *arg);
 };
@@ -110,6 +113,10 @@ void service_stream_gone(struct service *svc, ns_t now, const struct addr *who);
 bool service_fast(struct service *svc, ns_t now, const struct addr *from, uint8_t *bytes, size_t len);
 void service_port_fast(struct service *svc, ns_t now, uint32_t handle, const struct addr *from,
                        uint8_t *bytes, size_t len);
+/* The oldest cheque that waits for this drawee, who can be asked now. ERR_NOT_FOUND. */
+enum err service_waiting(struct service *svc, const uint8_t drawee[static 32], struct cheque *out);
+/* What a drawee answered; other: the cheque over the same range that it paid before, or NULL. */
+void service_cleared(struct service *svc, ns_t now, const struct cleared *answer, const struct cheque *other);
 void service_tick(struct service *svc, ns_t now);
 ns_t service_deadline(const struct service *svc);
 

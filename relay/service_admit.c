@@ -210,6 +210,7 @@ void admit_step_queue(struct service *svc)
 
         if (svc->now >= c->queued_until) {
             admit_leave_queue(c);
+            ledger_missed(&svc->load, svc->now, m.slots); /* only those with credit, and guests, wait here */
             refuse(svc, c, &m, WIRE_BUSY, WIRE_WHY_FULL, 15000);
         } else if (was_served) { /* first come, first served: nobody overtakes the one who waits */
             was_served = decide(svc, c, &m);

@@ -63,6 +63,7 @@ struct client {
     ns_t next_propose_at, unsigned_since, stop_at;
     uint8_t reminders;
     bool was_told_to_move, last_wanted;
+    int32_t digest_day; /* of the last digest it was told */
     /* A request that waits for a slot */
     struct list queue;
     bool is_queued;
@@ -129,5 +130,10 @@ void bill_step(struct service *svc, struct client *c);
 void bill_on_sign(struct service *svc, struct client *c, const struct wire_msg *m);
 void bill_on_sync(struct service *svc, struct client *c, const struct wire_msg *m);
 void bill_send_head(struct service *svc, struct client *c);
+
+/* service_pay.c */
+void pay_on_cheque(struct service *svc, struct client *c, const struct wire_msg *m);
+void pay_on_clear(struct service *svc, struct client *c, const struct wire_msg *m);
+void pay_on_digest_ask(struct service *svc, struct client *c, const struct wire_msg *m);
 
 #endif

@@ -15,7 +15,13 @@
  *   SYNC           rsv2 statement256
  *   RELEASE        rsv2 alloc_id8
  *   REGISTER       rsv2 req4 generation4
- *   REGISTERED     rsv2 req4 generation4 token8 token_old8 valid_s4 */
+ *   REGISTERED     rsv2 req4 generation4 token8 token_old8 valid_s4
+ *   CHEQUE         rsv2 req4 cheque188
+ *   CREDITED       verdict1 rsv1 req4 credit_s4
+ *   CLEAR          rsv2 req4 cheque188
+ *   CLEARED        verdict1 rsv1 req4 cleared124 [cheque188 with WIRE_FLAG_OTHER]
+ *   DIGEST_ASK     rsv2 req4
+ *   DIGEST         rsv2 req4 digest, to the end */
 
 static void rsv(struct rd *r, size_t n)
 {
@@ -137,6 +143,34 @@ static void read_register(struct rd *r, struct wire_msg *m)
         rd_fail(r);
 }
 
+static void read_paper(struct rd *r, struct wire_msg *m)
+{
+    uint8_t flags = m->type == WIRE_CLEARED ? WIRE_FLAG_OTHER : 0;
+    bool has_verdict = m->type == WIRE_CREDITED || m->type == WIRE_CLEARED;
+    struct slice rest;
+
+    m->verdict = has_verdict ? rd_u8(r) : 0;
+    rsv(r, has_verdict ? 1 : 2);
+    m->req = rd_u32(r);
+    if (m->type == WIRE_CREDITED)
+        m->credit_s = rd_u32(r);
+    if (m->type == WIRE_CLEARED)
+        rd_copy(r, m->cleared, sizeof m->cleared);
+    if (m->type == WIRE_CHEQUE || m->type == WIRE_CLEAR || (m->flags & WIRE_FLAG_OTHER) != 0)
+        rd_copy(r, m->cheque, sizeof m->cheque);
+    if (m->type == WIRE_DIGEST) {
+        rest = rd_rest(r);
+        if (rest.len == 0 || rest.len > sizeof m->digest) {
+            rd_fail(r);
+        } else {
+            memcpy(m->digest, rest.data, rest.len);
+            m->digest_len = (uint16_t)rest.len;
+        }
+    }
+    if ((m->flags & ~flags) != 0)
+        rd_fail(r);
+}
+
 enum err wire_parse(struct slice bytes, struct wire_msg *m)
 {
     struct rd r;
@@ -173,6 +207,14 @@ enum err wire_parse(struct slice bytes, struct wire_msg *m)
     case WIRE_REGISTER:
     case WIRE_REGISTERED:
         read_register(&r, m);
+        break;
+    case WIRE_CHEQUE:
+    case WIRE_CREDITED:
+    case WIRE_CLEAR:
+    case WIRE_CLEARED:
+    case WIRE_DIGEST_ASK:
+    case WIRE_DIGEST:
+        read_paper(&r, m);
         break;
     default:
         memset(m, 0, sizeof *m);
@@ -244,6 +286,23 @@ static void put_receipt(struct wr *w, const struct wire_msg *m)
         wr_u32(w, m->within_s);
 }
 
+static void put_paper(struct wr *w, const struct wire_msg *m)
+{
+    bool has_verdict = m->type == WIRE_CREDITED || m->type == WIRE_CLEARED;
+
+    wr_u8(w, has_verdict ? m->verdict : 0);
+    wr_u8(w, 0);
+    wr_u32(w, m->req);
+    if (m->type == WIRE_CREDITED)
+        wr_u32(w, m->credit_s);
+    if (m->type == WIRE_CLEARED)
+        wr_bytes(w, m->cleared, sizeof m->cleared);
+    if (m->type == WIRE_CHEQUE || m->type == WIRE_CLEAR || (m->flags & WIRE_FLAG_OTHER) != 0)
+        wr_bytes(w, m->cheque, sizeof m->cheque);
+    if (m->type == WIRE_DIGEST)
+        wr_bytes(w, m->digest, m->digest_len);
+}
+
 struct slice wire_write(void *buf, size_t size, const struct wire_msg *m)
 {
     struct wr w;
@@ -279,6 +338,14 @@ struct slice wire_write(void *buf, size_t size, const struct wire_msg *m)
             wr_bytes(&w, m->token_old, sizeof m->token_old);
             wr_u32(&w, m->valid_s);
         }
+        break;
+    case WIRE_CHEQUE:
+    case WIRE_CREDITED:
+    case WIRE_CLEAR:
+    case WIRE_CLEARED:
+    case WIRE_DIGEST_ASK:
+    case WIRE_DIGEST:
+        put_paper(&w, m);
         break;
     default:
         put_receipt(&w, m);

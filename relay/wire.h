@@ -3,8 +3,9 @@
  * The session (class node, the client's static is its account key) proves who speaks; these are only bytes.
  * One struct holds any message; wire_parse() fills the fields of its type and zeroes the rest.
  *
- *   client to relay   ALLOCATE, SIGN, SYNC, REGISTER, RELEASE
- *   relay to client   OK, BUSY, POOL_EMPTY, PROPOSE, DONE, SIGN_REQUIRED, MIGRATE, SYNC, REGISTERED
+ *   client to relay   ALLOCATE, SIGN, SYNC, REGISTER, RELEASE, CHEQUE, CLEAR, DIGEST_ASK
+ *   relay to client   OK, BUSY, POOL_EMPTY, PROPOSE, DONE, SIGN_REQUIRED, MIGRATE, SYNC, REGISTERED, CREDITED,
+ *                     CLEARED, DIGEST
  *
  *   trust  hearsay until relay/receipt has checked the signatures; requests are idempotent by `req`
  *   caps   WIRE_MESSAGE_MAX bytes */
@@ -14,11 +15,12 @@
 #include "base/cursor.h"
 #include "base/err.h"
 #include "crypto/zone.h"
+#include "relay/digest.h"
 #include "relay/receipt.h"
 
 #define WIRE_CHAN_LEDGER 2
 #define WIRE_CHAN_KNOCK  4
-#define WIRE_MESSAGE_MAX 320 /* OK with four texts of WIRE_TEXT_MAX is 296 */
+#define WIRE_MESSAGE_MAX 640 /* DIGEST with DIGEST_ENTRIES is 604 */
 #define WIRE_TEXT_MAX    64
 
 enum wire_type {
@@ -34,7 +36,13 @@ enum wire_type {
     WIRE_SYNC,
     WIRE_RELEASE,
     WIRE_REGISTER,
-    WIRE_REGISTERED
+    WIRE_REGISTERED,
+    WIRE_CHEQUE,     /* paid to the relay */
+    WIRE_CREDITED,   /* what it did with it */
+    WIRE_CLEAR,      /* presented to its drawee, by its payee */
+    WIRE_CLEARED,    /* what the drawee says, signed */
+    WIRE_DIGEST_ASK, /* on whom may I draw? */
+    WIRE_DIGEST
 };
 
 enum wire_why {                       /* of BUSY and MIGRATE */
@@ -50,6 +58,7 @@ enum wire_why {                       /* of BUSY and MIGRATE */
 #define WIRE_FLAG_PASS      1 /* ALLOCATE: `pass` is there */
 #define WIRE_FLAG_EMERGENCY 2 /* ALLOCATE */
 #define WIRE_FLAG_LAST      1 /* PROPOSE: the allocation is over */
+#define WIRE_FLAG_OTHER     1 /* CLEARED: `cheque` is there, the other one over the same range */
 
 struct wire_msg {
     enum wire_type type;
@@ -85,6 +94,13 @@ struct wire_msg {
     uint8_t token[KNOCK_TOKEN_BYTES]; /* REGISTERED: put this into the record */
     uint8_t token_old[KNOCK_TOKEN_BYTES]; /* REGISTERED: still heard */
     uint32_t valid_s;                     /* REGISTERED: until `token` becomes the old one */
+
+    uint8_t verdict;                     /* CREDITED, CLEARED: enum clearing_verdict */
+    uint32_t credit_s;                   /* CREDITED: what the account can spend at the relay now */
+    uint8_t cheque[RECEIPT_RLC1_BYTES];  /* CHEQUE, CLEAR, CLEARED with WIRE_FLAG_OTHER */
+    uint8_t cleared[RECEIPT_RLD1_BYTES]; /* CLEARED */
+    uint8_t digest[DIGEST_BYTES_MAX];    /* DIGEST */
+    uint16_t digest_len;
 };
 
 /* One whole message. ERR_PARSE, or ERR_VERSION for a type we do not know. */

@@ -351,7 +351,16 @@ static void service_session_send(void *arg, uint64_t ref, uint8_t chan, struct s
     session_send((struct session *)(uintptr_t)ref, a->now, chan, bytes);
 }
 
-static const struct service_ops service_callbacks = {.send = service_send,
+static void service_present(void *arg, const struct cheque *c)
+{
+    struct app *a = arg;
+
+    if (a->relays != NULL)
+        relays_present(a->relays, a->now, c);
+}
+
+static const struct service_ops service_callbacks = {.present = service_present,
+                                                     .send = service_send,
                                                      .open_port = service_open_port,
                                                      .port_send = service_port_send,
                                                      .close_port = service_close_port,
@@ -466,6 +475,21 @@ static void on_alloc_data(void *arg, ns_t now, uint16_t slot, const struct addr 
     app_self_input(arg, now, &p, bytes);
 }
 
+static bool on_waiting(void *arg, const uint8_t drawee[static 32], struct cheque *out)
+{
+    struct app *a = arg;
+
+    return a->service != NULL && service_waiting(a->service, drawee, out) == ERR_OK;
+}
+
+static void on_cleared(void *arg, ns_t now, const struct cleared *answer, const struct cheque *other)
+{
+    struct app *a = arg;
+
+    if (a->service != NULL)
+        service_cleared(a->service, now, answer, other);
+}
+
 static void start_relays(struct app *a)
 {
     struct relays_config config = {.sessions = a->sessions,
@@ -474,6 +498,8 @@ static void start_relays(struct app *a)
                                    .min_score = (int)config_int(a->settings, CFG_RELAYS_MIN_SCORE),
                                    .allow_nodes = true};
     struct relays_ops ops = {.arg = a,
+                             .waiting = on_waiting,
+                             .cleared = on_cleared,
                              .send = relays_send,
                              .changed = on_relays_changed,
                              .knock = reach_knock_in,

@@ -408,7 +408,38 @@ static void on_knock(void *arg, ns_t now, uint32_t flow, struct slice body)
     l->owner->ops.knock(l->owner->ops.arg, now, l->slot, flow, body);
 }
 
-static const struct relay_client_ops client_callbacks = {.session_send = client_send,
+/* What waits for this drawee, one after the other. */
+static void present_next(struct link *l, ns_t now)
+{
+    struct relays *r = l->owner;
+    struct cheque c;
+
+    if (r->ops.waiting != NULL && r->ops.waiting(r->ops.arg, l->known->node, &c))
+        relay_client_clear(l->client, now, &c);
+}
+
+static void on_cleared(void *arg, ns_t now, const struct cleared *answer, const struct cheque *other)
+{
+    struct link *l = arg;
+    struct relays *r = l->owner;
+
+    if (r->ops.cleared == NULL)
+        return;
+    r->ops.cleared(r->ops.arg, now, answer, other);
+    present_next(l, now);
+}
+
+static void on_paid(void *arg, ns_t now, enum clearing_verdict verdict, uint32_t credit_s)
+{
+    struct link *l = arg;
+
+    (void)now;
+    log_debug(l->owner->env, "cheque: verdict %d, credit %u s", (int)verdict, credit_s);
+}
+
+static const struct relay_client_ops client_callbacks = {.paid = on_paid,
+                                                         .cleared = on_cleared,
+                                                         .session_send = client_send,
                                                          .allocated = on_allocated,
                                                          .refused = on_refused,
                                                          .migrate = on_migrate,
@@ -487,7 +518,7 @@ bool relays_owns(const struct relays *r, const void *session_user)
 void relays_session_up(struct relays *r, ns_t now, struct session *s)
 {
     struct link *l = session_user(s);
-    struct relay_client_config config = {.db = r->config.db};
+    struct relay_client_config config = {.db = r->config.db, .is_open = r->config.node_seed != NULL};
 
     if (l->known == NULL || l->session != s)
         return;
@@ -502,6 +533,21 @@ void relays_session_up(struct relays *r, ns_t now, struct session *s)
     l->client = relay_client_create(&config, &client_callbacks, l, r->env);
     secret_wipe(&config, sizeof config);
     relay_client_register(l->client, now, r->generation);
+    if (l->known->is_node)
+        return;
+    relay_client_fund(l->client, now); /* before any call, so that its set-up costs no round trip more */
+    present_next(l, now);
+}
+
+void relays_present(struct relays *r, ns_t now, const struct cheque *c)
+{
+    r->now = now;
+    for (int i = 0; i < RELAYS_LINKS; i++) {
+        struct link *l = &r->links[i];
+
+        if (l->known != NULL && l->client != NULL && l->is_up && memcmp(l->known->node, c->drawee, 32) == 0)
+            relay_client_clear(l->client, now, c);
+    }
 }
 
 void relays_session_message(struct relays *r, ns_t now, struct session *s, uint8_t chan, struct slice msg)

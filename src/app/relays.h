@@ -51,6 +51,10 @@ struct relays_ops {
                         const struct addr *mapped);
     void (*alloc_gone)(void *arg, ns_t now, uint16_t slot);
     void (*alloc_data)(void *arg, ns_t now, uint16_t slot, const struct addr *from, struct slice bytes);
+    /* As a relay we hold a cheque on `drawee`, whom a link reaches now: which? False: none. May be NULL. */
+    bool (*waiting)(void *arg, const uint8_t drawee[static 32], struct cheque *out);
+    /* What the drawee said of it (relay/service: service_cleared). May be NULL with `waiting`. */
+    void (*cleared)(void *arg, ns_t now, const struct cleared *answer, const struct cheque *other);
 };
 
 /* One line of the relays list (UX.md §6). */
@@ -99,6 +103,8 @@ bool relays_alloc_is_up(const struct relays *r, uint16_t slot, struct addr *rela
 const uint8_t *relays_at(const struct relays *r, const struct addr *ip);
 /* Is there a relay that carries sound (not merely knocks)? */
 bool relays_has_relay(const struct relays *r);
+/* A cheque on that relay came: present it if a link reaches its drawee; else it is presented when one does. */
+void relays_present(struct relays *r, ns_t now, const struct cheque *c);
 size_t relays_rows(struct relays *r, struct relays_row *out, size_t max);
 int relays_score(struct relays *r, const uint8_t node[static 32]);
 /* A relay told by a person, a cache or a record: N and address. */

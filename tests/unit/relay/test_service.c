@@ -167,8 +167,13 @@ static void make_service(struct rig *r, const struct service_config *template)
 
 static void make_client(struct rig *r, struct phone *p)
 {
-    static const struct relay_client_ops ops = {to_relay,      on_allocated, on_refused, on_migrate,
-                                                on_registered, on_knock,     on_settled};
+    static const struct relay_client_ops ops = {.session_send = to_relay,
+                                                .allocated = on_allocated,
+                                                .refused = on_refused,
+                                                .migrate = on_migrate,
+                                                .registered = on_registered,
+                                                .knock = on_knock,
+                                                .settled = on_settled};
     struct relay_client_config config = {.db = p->db};
 
     memcpy(config.relay, r->node.pub, 32);
