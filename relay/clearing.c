@@ -15,8 +15,8 @@ enum clearing_verdict clearing_check_day(const struct cheque *c, int32_t today)
 {
     int32_t ttl = c->ttl_days < CLEARING_TTL_DAYS ? c->ttl_days : CLEARING_TTL_DAYS;
 
-    if (c->amount == 0 || c->amount > CLEARING_AMOUNT_MAX_S)
-        return CLEARING_TOO_MUCH;
+    if (c->amount < LEDGER_TRANCHE_S || c->amount > CLEARING_AMOUNT_MAX_S)
+        return CLEARING_AMOUNT;
     if (today > c->day + ttl + CLEARING_SKEW_DAYS || today < c->day - CLEARING_SKEW_DAYS)
         return CLEARING_EXPIRED;
     return CLEARING_OK;

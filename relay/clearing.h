@@ -44,9 +44,9 @@ enum clearing_verdict {
     CLEARING_TWICE, /* part of the range was presented before: look for the other cheque, it may be a proof */
     CLEARING_NO_FUND, /* the drawer's account does not cover it */
     CLEARING_EXPIRED,
-    CLEARING_TOO_MUCH, /* over CLEARING_AMOUNT_MAX_S, or nothing */
-    CLEARING_AT_RISK,  /* the payee already waits for as much as it may */
-    CLEARING_VOID      /* a proof exists against one of them */
+    CLEARING_AMOUNT,  /* under a tranche, so that few rows hold much, or over CLEARING_AMOUNT_MAX_S */
+    CLEARING_AT_RISK, /* the payee already waits for as much as it may */
+    CLEARING_VOID     /* a proof exists against one of them */
 };
 
 /* Take the next range of the book. Unsigned; the book must be on disk before the cheque leaves. */

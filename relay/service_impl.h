@@ -13,6 +13,7 @@
 #define GRANT_LIFE_S       7200 /* a ticket opens allocations so long */
 #define STEP_NS            NS_PER_S
 #define EMERGENCY_PREFIXES 256
+#define PAPERS_MAX         16 /* cheques a client may send in a minute: each costs a signature to check */
 #define SAVE_S             60
 #define PEER_KEY_BYTES     19
 
@@ -64,6 +65,8 @@ struct client {
     uint8_t reminders;
     bool was_told_to_move, last_wanted;
     int32_t digest_day; /* of the last digest it was told */
+    ns_t papers_since;  /* a minute in which it sent n_papers cheques */
+    uint32_t n_papers;
     /* A request that waits for a slot */
     struct list queue;
     bool is_queued;

@@ -16,6 +16,18 @@ static double avail_of(struct service *svc, const uint8_t peer[static 32], struc
     return ledger_avail(&row.account, ledger_load_kappa(&svc->load, svc->now));
 }
 
+static bool is_too_often(struct service *svc, struct client *c)
+{
+    if (c->papers_since == 0 || svc->now >= c->papers_since + 60 * NS_PER_S) {
+        c->papers_since = svc->now > 0 ? svc->now : 1;
+        c->n_papers = 0;
+    }
+    if (++c->n_papers <= PAPERS_MAX)
+        return false;
+    svc->malformed++;
+    return true;
+}
+
 /* --- payee --- */
 
 static void say_credited(struct service *svc, struct client *c, uint32_t req, enum clearing_verdict verdict)
@@ -58,6 +70,8 @@ void pay_on_cheque(struct service *svc, struct client *c, const struct wire_msg 
     uint8_t hash[16];
     double waits;
 
+    if (is_too_often(svc, c))
+        return;
     if (cheque_parse(slice_of(m->cheque, sizeof m->cheque), &q) != ERR_OK || !is_of_net(svc, &q) ||
         memcmp(q.payee, svc->node.pub, 32) != 0 || memcmp(q.drawer, c->account, 32) != 0 ||
         memcmp(q.drawee, svc->node.pub, 32) == 0 || memcmp(q.drawee, q.drawer, 32) == 0 ||
@@ -160,6 +174,8 @@ void pay_on_clear(struct service *svc, struct client *c, const struct wire_msg *
     struct cheque q, other;
     bool has_other = false;
 
+    if (is_too_often(svc, c))
+        return;
     if (cheque_parse(slice_of(m->cheque, sizeof m->cheque), &q) != ERR_OK || !is_of_net(svc, &q) ||
         memcmp(q.drawee, svc->node.pub, 32) != 0 || memcmp(q.payee, c->account, 32) != 0 ||
         cheque_verify(&q) != ERR_OK) {

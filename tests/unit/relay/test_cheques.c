@@ -401,6 +401,26 @@ static void nobody_elses(void **state)
     town_free(t);
 }
 
+static void flood(void **state)
+{
+    struct town *t = town_with();
+    struct wire_msg m = {.type = WIRE_CHEQUE, .req = 1};
+    struct service_stats stats;
+    uint8_t buf[WIRE_MESSAGE_MAX];
+    struct slice bytes = wire_write(buf, sizeof buf, &m);
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        service_session_message(t->relay.svc, t->w.now, 2, WIRE_CHAN_LEDGER, bytes);
+    service_stats(t->relay.svc, t->w.now, &stats);
+    assert_int_equal(stats.malformed, 1000);
+    relay_client_pay(t->payer_at_relay.rc, t->w.now, t->drawee.key.pub, 300); /* others are heard */
+    assert_int_equal(t->payer_at_relay.verdict, CLEARING_OK);
+    relay_client_pay(t->payer_at_relay.rc, t->w.now, t->drawee.key.pub, 30); /* and crumbs are not taken */
+    assert_int_equal(t->payer_at_relay.verdict, CLEARING_AMOUNT);
+    town_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +432,7 @@ int main(void)
         sentence("one tranche a drawer waits, no more", at_risk),
         sentence("attack, a claim spent twice: paid once, proven, the name is dead", drawn_twice),
         sentence("a cheque that bounces is owed again, and the drawee's room stays taken", bounced),
+        sentence("sixteen cheques a minute are looked at, crumbs are refused", flood),
         sentence("cheques of others and forged ones are counted and dropped", nobody_elses),
     };
     return run_sentences("cheques", tests);
