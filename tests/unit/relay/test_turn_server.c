@@ -682,6 +682,39 @@ static void many_allocations(void **state)
     rig_free(r);
 }
 
+/* A connection is a client of its own, though its address and port are those of another. */
+static void by_stream(void **state)
+{
+    struct turn_server_config config = default_config();
+    struct turner stream = {.id = {3}};
+    struct rig *r;
+
+    (void)state;
+    config.is_ordinary = false;
+    r = rig_with(&config);
+    stream.from = r->a.from;
+    stream.from.scope = ADDR_STREAM | 7;
+    /* its address is proven: an answer larger than the request may come */
+    assert_int_equal(allocate_as(r, &stream).error_code, STUN_UNAUTHENTICATED);
+    rig_free(r);
+    r = rig_new();
+    set_up(r, &r->a);
+    set_up(r, &stream);
+    assert_int_not_equal(r->a.relayed.port, stream.relayed.port);
+    assert_int_equal(turn_server_stats(r->ts)->allocations, 2);
+    assert_int_equal(bind_channel(r, &r->a, 0x4001, &stream.relayed).cls, STUN_SUCCESS);
+    assert_int_equal(bind_channel(r, &stream, 0x4002, &r->a.relayed).cls, STUN_SUCCESS);
+    send_channel(r, &r->a, 0x4001, HELLO);
+    assert_int_equal(world_last(&r->w)->to.scope, stream.from.scope);
+    send_channel(r, &stream, 0x4002, HELLO);
+    assert_int_equal(world_last(&r->w)->to.scope, 0);
+    turn_server_client_gone(r->ts, r->w.now, &stream.from);
+    assert_int_equal(turn_server_stats(r->ts)->allocations, 1);
+    assert_int_equal(r->ended.client.scope, stream.from.scope);
+    assert_int_equal(refresh(r, &r->a, 600).cls, STUN_SUCCESS);
+    rig_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -714,6 +747,7 @@ int main(void)
         sentence("a ticket opens an allocation without a 401 round, until its end or two weeks", tickets),
         sentence("an even port reserves the next one", even_ports),
         sentence("a port that cannot be opened is refused with 508", port_in_use),
+        sentence("a client by TCP is another one than by UDP, and ends with its connection", by_stream),
         sentence("malformed packets are counted and not answered", malformed),
         sentence("a thousand allocations come and go twice", many_allocations),
     };
