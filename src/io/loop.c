@@ -16,6 +16,7 @@
 #include "io/udp.h"
 
 #define DEFER_MAX   4096
+#define LOUD_NS     (20 * NS_PER_MS)
 #define SIGNALS_MAX 8
 #define RESOLVE_MAX 8 /* addresses taken of one name */
 
@@ -49,6 +50,7 @@ struct io {
     void *detour_arg;
     struct udp_hub *hub;
     ns_t now;                    /* of this turn, once an event has come; 0: none yet */
+    ns_t loud_at;                /* something else than packets to pass on came */
     ns_t turn_at, deadline;      /* the last turn; what it answered */
     bool is_quiet, is_all_quiet; /* the callback running; all since the last check, and there was one */
     bool is_loud, owes_turn;
@@ -186,6 +188,13 @@ static void nap(void)
     nanosleep(&ts, NULL);
 }
 
+/* After a nap the loop need not be asked what there is, as long as only packets came of late, for a short while. */
+static bool may_read_on(const struct io *io, ns_t now)
+{
+    return now < io->deadline && now - io->turn_at < IO_TURN_OFF_NS && now - io->loud_at > LOUD_NS &&
+           udp_hub_can_read_on(io->hub, now);
+}
+
 static void on_check(uv_check_t *check)
 {
     struct io *io = check->data;
@@ -193,10 +202,21 @@ static void on_check(uv_check_t *check)
 
     if (!may_put_off(io, now))
         run_turn(io, now);
+    if (io->is_loud)
+        io->loud_at = now;
     io->is_all_quiet = io->is_loud = false;
     io->now = 0;
-    if (io->hub != NULL && udp_hub_end_turn(io->hub, now) && !io->is_stopping)
+    while (io->hub != NULL && udp_hub_end_turn(io->hub, now) && !io->is_stopping) {
         nap();
+        now = io_now();
+        if (!may_read_on(io, now))
+            return;
+        if (!udp_hub_read_on(io->hub, now)) {
+            run_turn(io, now);
+            udp_hub_end_turn(io->hub, now);
+            return;
+        }
+    }
 }
 
 static void on_async(uv_async_t *async)

@@ -27,7 +27,7 @@ struct udp_hub {
     struct udp *main; /* whose queue it is; NULL: none */
     unsigned depth;   /* datagrams are being handed out */
     bool was_short, has_read;
-    ns_t window_at;
+    ns_t window_at, other_at;    /* other_at: something came by another socket */
     uint32_t n_fast, per_window; /* in this window; in the last one */
     struct queue out;
     struct mmsghdr msgs[UDP_BATCH];
@@ -154,11 +154,10 @@ static bool hand_out(struct udp *u, ns_t now, int n)
     return is_quiet;
 }
 
-static void on_readable(void *arg, ns_t now)
+/* True when all was passed on. */
+static bool read_batches(struct udp *u, ns_t now)
 {
-    struct udp *u = arg;
     struct udp_hub *hub = u->hub;
-    struct io *io = u->io;
     bool is_quiet = true;
     int n = UDP_BATCH;
 
@@ -171,8 +170,28 @@ static void on_readable(void *arg, ns_t now)
     }
     if (n == UDP_BATCH)
         hub->was_short = false;
-    if (is_quiet)
+    return is_quiet;
+}
+
+static void on_readable(void *arg, ns_t now)
+{
+    struct udp *u = arg;
+    struct io *io = u->io;
+
+    if (u != u->hub->main)
+        u->hub->other_at = now;
+    if (read_batches(u, now))
         io_stay_quiet(io);
+}
+
+bool udp_hub_can_read_on(const struct udp_hub *hub, ns_t now)
+{
+    return hub->main != NULL && now - hub->other_at > WINDOW_NS;
+}
+
+bool udp_hub_read_on(struct udp_hub *hub, ns_t now)
+{
+    return read_batches(hub->main, now);
 }
 
 /* ---- open, close, out ---- */

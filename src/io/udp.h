@@ -54,5 +54,9 @@ struct udp_hub *udp_hub_create(void);
 void udp_hub_destroy(struct udp_hub *hub);
 /* The end of a turn: send what waits; true when the loop should nap before it looks again. */
 bool udp_hub_end_turn(struct udp_hub *hub, ns_t now);
+/* Read the main socket without asking the loop first, which is cheaper while it alone has packets (can). False:
+ * there was more than packets to pass on. */
+bool udp_hub_can_read_on(const struct udp_hub *hub, ns_t now);
+bool udp_hub_read_on(struct udp_hub *hub, ns_t now);
 
 #endif

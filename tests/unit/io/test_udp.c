@@ -178,6 +178,7 @@ struct relay {
     struct addr sink;
     unsigned n_fast, n_slow, n_turns, n_in;
     bool is_in_order;
+    ns_t began;
     uint32_t next;
 };
 
@@ -301,6 +302,50 @@ static void turns_are_shared(void **state)
     end(&r.ends);
 }
 
+/* One packet at a time for so long that the loop begins to nap, then something that is not to be passed on. */
+#define BUSY_NS (350 * NS_PER_MS)
+
+static bool on_busy(void *arg, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    struct relay *r = arg;
+
+    (void)from;
+    (void)bytes;
+    if (len == 1)
+        return false;
+    r->n_fast++;
+    if (r->began == 0)
+        r->began = now;
+    udp_send(r->ends.a, &r->sink, now - r->began < BUSY_NS ? slice_str("next") : slice_str("!"));
+    return true;
+}
+
+static bool has_slow(void *arg)
+{
+    struct relay *r = arg;
+
+    r->n_turns++;
+    return r->n_slow > 0;
+}
+
+static void naps_end(void **state)
+{
+    struct relay r = {0};
+    struct udp_config config = {.v4 = true, .is_main = true, .fast = on_busy, .recv = on_slow, .arg = &r};
+
+    (void)state;
+    begin(&r.ends);
+    assert_int_equal(udp_open(r.ends.b.io, &config, &r.main, NULL), ERR_OK);
+    r.sink = loopback(r.main);
+    udp_send(r.ends.a, &r.sink, slice_str("first"));
+    assert_true(bench_run(&r.ends.b, has_slow, &r));
+    assert_true(r.n_fast > 100);
+    assert_int_equal(r.n_slow, 1);
+    assert_true(r.n_turns < r.n_fast);
+    udp_close(r.main);
+    end(&r.ends);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +356,7 @@ int main(void)
         sentence("one socket serves both families", both_families),
         sentence("what is sent from callbacks leaves in batches, in order, from buffers of its own",
                  passed_in_order),
+        sentence("between naps packets are passed on, and what is not to be passed on is heard", naps_end),
         sentence("packets that are only passed on share a turn, and the last ones get theirs",
                  turns_are_shared),
     };
