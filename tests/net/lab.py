@@ -10,6 +10,7 @@ are ended by their number, and only those that were started here.
 import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -173,8 +174,13 @@ class Phone:
         self.core = self.lab.start(self.host, *self.words(verb, *(["--foreground"] if verb == "daemon" else [])),
                                    log=self.host + ".log")
         until = time.monotonic() + 10  # a command before it listens would be a second core
-        while not os.path.exists(os.path.join(self.folder, "ctl.sock")) and time.monotonic() < until:
+        while not self.listens() and time.monotonic() < until:
             time.sleep(0.02)
+
+    def listens(self):
+        """Is somebody there? A socket that a killed core left behind answers nobody."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            return s.connect_ex(os.path.join(self.folder, "ctl.sock")) == 0
 
     def down(self, how=signal.SIGTERM):
         code = self.lab.end(self.core, how)
