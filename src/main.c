@@ -56,6 +56,15 @@ static const struct verb verbs[] = {
      "check show get set", NULL, verb_config},
     {"keys", "phrase", "check a typed recovery phrase, or restore the identity from it",
      "ito keys phrase    asks for the 24 words; pipes work too\n", "phrase", "--name --passphrase-file --no-passphrase", verb_keys},
+    {"dht", "[--zone Z | --mainline] [--peer HOST:PORT]... ping|node|find KEY|get KEY|put|announce HASH|peers HASH",
+     "a look at the overlay, for people who build on it",
+     "ito dht --peer 192.0.2.7:41641 ping\n"
+     "ito dht --mainline put --seed 00..1f --value hello --salt news    KEY, HEX and HASH in hexadecimal\n"
+     "ito dht --mainline get 03a107bf..31b8 --salt news --json\n"
+     "ito dht --mainline put --value hello       immutable: without --seed\n"
+     "ito dht --mainline announce HASH --port 6881\n",
+     "ping node find get put announce peers",
+     "--zone --mainline --peer --seed --value --value-file --salt --seq --cas --port", verb_dht},
     {"doctor", "[audio|net|files]", "checks, each ok, warn or FAIL with a next step",
      "ito doctor\nito doctor audio\n", "audio net files", NULL, verb_doctor},
     {"completion", "bash|zsh|fish", "completion for your shell", "eval \"$(ito completion bash)\"\n", "bash zsh fish", NULL, verb_completion},

@@ -45,6 +45,10 @@
     X(NET_IPV6, "net.ipv6", BOOL, "true", 0, 0, NULL, "use IPv6")                                            \
     X(NET_PORT_MAPPING, "net.port_mapping", BOOL, "true", 0, 0, NULL, "ask the router for a port")           \
     X(NET_PEERS, "net.peers", PEERS, "[]", 0, 64, NULL, "first addresses to ask, HOST:PORT")                 \
+    X(NET_ROUTERS, "net.routers", PEERS,                                                                     \
+      "[\"router.bittorrent.com:6881\",\"router.utorrent.com:6881\",\"dht.transmissionbt.com:6881\","        \
+      "\"dht.libtorrent.org:25401\"]",                                                                       \
+      0, 16, NULL, "first nodes of the public BitTorrent DHT, asked when nobody else answers")               \
     X(NET_LAN_DISCOVERY, "net.lan_discovery", BOOL, "true", 0, 0, NULL, "find phones on this network")       \
     X(NET_PATH, "net.path", ENUM, "\"private\"", 0, 0, "private,direct,relay-only",                          \
       "who sees your address, and when")                                                                     \

@@ -221,7 +221,8 @@ void dht_add_address(struct dht *d, ns_t now, const struct addr *a)
 {
     struct hint *h = find_hint(d, a), *worst = &d->hints[0];
 
-    if (d->is_dead || a->port == 0 || addr_class(a) == ADDR_UNUSABLE)
+    if (d->is_dead || a->port == 0 || addr_class(a) == ADDR_UNUSABLE ||
+        (!d->is_zone && (d->config.families & (a->family == ADDR_V4 ? DHT_V4 : DHT_V6)) == 0))
         return;
     for (unsigned i = 0; h == NULL && i < DHT_HINTS_MAX; i++) {
         struct hint *p = &d->hints[i];

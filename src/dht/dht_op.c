@@ -390,6 +390,9 @@ void dht_op_turn(struct dht *d, ns_t now, struct op *op)
     if (!op->has_looked && !look_here(d, now, op))
         return;
     dht_op_send(d, now, op);
+    if (is_write(op) && !op->is_walked && op->n_wide == 0 && op->l->n < 2 * copies(d) &&
+        lookup_answers(op->l) >= d->k)
+        dht_widen(d, now, op, copies(d)); /* few are known: no need to wait for the end of the walk */
     if (!op->is_waiting && !op->is_walked && op->finish_at == 0 && op->n_wide_open == 0 &&
         lookup_is_done(op->l) && !(is_write(op) && dht_widen(d, now, op, copies(d))))
         walked(d, now, op);

@@ -80,25 +80,29 @@ const char *dht_take_announce(struct dht *d, ns_t now, const struct addr *from, 
 
 /* --- enough nodes to write to */
 
-#define WIDE_ROUNDS 4
-#define WIDE_ASKED  5
+#define WIDE_ROUNDS 3
+#define WIDE_ASKED  8 /* a round; each node once, for it has a limit (pace.h) */
+#define WIDE_BITS   4
 
-/* Round by round the subtrees beside the nearest ones, each twice as large as the one before. */
+/* The subtrees beside the nearest ones, each twice as large as the one before. */
 bool dht_widen(struct dht *d, ns_t now, struct op *op, unsigned wanted)
 {
-    struct lookup_node *near[DHT_K_MAINLINE];
-    size_t n = lookup_closest(op->l, near, DHT_K_MAINLINE);
-    unsigned deepest = n > 0 ? id_prefix(op->target, near[n - 1]->c.id) : 0;
+    struct lookup_node *near[WIDE_ROUNDS * WIDE_ASKED];
+    size_t n = lookup_closest(op->l, near, WIDE_ROUNDS * WIDE_ASKED), at = (size_t)op->n_wide * WIDE_ASKED;
+    unsigned deepest;
     bool has_asked = false;
     uint8_t extra[8] = {0};
 
-    if (d->is_zone || n == 0 || op->n_wide >= WIDE_ROUNDS || op->n_wide > deepest ||
-        lookup_answers(op->l) >= wanted)
+    if (d->is_zone || n == 0 || op->n_wide >= WIDE_ROUNDS || lookup_answers(op->l) >= wanted)
         return false;
-    extra[0] = (uint8_t)(deepest - op->n_wide < ID_BITS ? deepest - op->n_wide : ID_BITS - 1);
+    deepest = id_prefix(op->target, near[n < DHT_K_MAINLINE ? n - 1 : DHT_K_MAINLINE - 1]->c.id);
     op->n_wide++;
-    for (size_t i = 0; i < n && i < WIDE_ASKED; i++)
+    for (size_t i = at; i < n && i < at + WIDE_ASKED; i++) {
+        unsigned up = (unsigned)(i % WIDE_BITS);
+
+        extra[0] = (uint8_t)(deepest > up ? deepest - up : 0);
         has_asked |= dht_ask(d, now, RPC_WIDEN, op, &near[i]->c, true, extra) != NULL;
+    }
     return has_asked;
 }
 

@@ -44,7 +44,7 @@ static struct pace_node *node_slot(struct pace *p, ns_t now, uint64_t tag)
 
         if (n->tag == tag)
             return n;
-        if (empty == NULL && (n->tag == 0 || n->sent[PACE_NODE_PER_S - 1] + NS_PER_S <= now))
+        if (empty == NULL && (n->tag == 0 || n->sent[PACE_NODE_PER_S - 1] + PACE_WINDOW_NS <= now))
             empty = n;
     }
     if (empty != NULL)
@@ -78,8 +78,8 @@ static ns_t reserve(struct pace *p, ns_t now, const struct addr *to, ns_t until)
 
     if (h == NULL || n == NULL)
         return NS_NEVER;
-    if (n->sent[0] > 0 && n->sent[0] + NS_PER_S > at)
-        at = n->sent[0] + NS_PER_S;
+    if (n->sent[0] > 0 && n->sent[0] + PACE_WINDOW_NS > at)
+        at = n->sent[0] + PACE_WINDOW_NS;
     if (n->sent[PACE_NODE_PER_S - 1] > at)
         at = n->sent[PACE_NODE_PER_S - 1];
     if (h->full_at > at + HOST_LEAD)

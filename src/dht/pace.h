@@ -1,8 +1,9 @@
 /* dht/pace.h - how often anybody hears from us on mainline: nobody may take us for a flood.
  *
  * Default libtorrent nodes are deaf for 5 min to an address that sent 50 packets in 10 s (reference/overlay.md §2), and
- * an office shares one. So: at most PACE_NODE_PER_S packets in any second to one address and port, and at most
- * PACE_HOST_10S in any 10 s to one address, all that we send to it together.
+ * an office shares one. So: at most PACE_NODE_PER_S packets in any second (PACE_WINDOW_NS, as what leaves evenly does
+ * not arrive so) to one address and port, and at most PACE_HOST_10S in any 10 s to one address, all that we send to it
+ * together.
  *
  *   in     where a packet is to go, and when
  *   out    when it may go
@@ -15,6 +16,7 @@
 #include "base/env.h"
 
 #define PACE_NODE_PER_S 4
+#define PACE_WINDOW_NS  (1150 * NS_PER_MS)
 #define PACE_HOST_BURST 16
 #define PACE_HOST_PER_S 3
 #define PACE_HOST_10S   (PACE_HOST_BURST + 10 * PACE_HOST_PER_S)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Phones, routers and relays in network namespaces (`make test-net`); ends with `N passed, N failed`.
+# Phones, routers and relays in network namespaces, then the mixed bed of the DHT (`make test-net`); ends with
+# `N passed, N failed`, the sum. With names of stories only those are told.
 # Needs root and the tools below; without them it says which, and does not pass.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -16,14 +17,19 @@ done
     exit 1
 }
 
-# Other people's TURN clients against our relay, unless single stories are asked for; then the stories. One sum.
+# Other people's TURN clients against our relay and the mixed bed of the DHT, unless single stories are asked for; then
+# the stories. One sum.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 [ $# != 0 ] || ../interop/turnutils.sh | tee "$log"
 ok=$(grep -c '^  ok ' "$log")
 bad=$(grep -c '^  FAIL ' "$log")
-/usr/bin/python3 stories.py "$@" | tee "$log"
-ok=$((ok + $(sed -nE 's/^([0-9]+) passed, [0-9]+ failed$/\1/p' "$log" | tail -n 1)))
-bad=$((bad + $(sed -nE 's/^[0-9]+ passed, ([0-9]+) failed$/\1/p' "$log" | tail -n 1)))
+sums() { # COMMAND...: run it, and add the line of sums it ends with; none is a failure
+    "$@" | tee "$log"
+    set -- $(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$log" | tail -n 1)
+    ok=$((ok + ${1:-0})) bad=$((bad + ${2:-1}))
+}
+[ $# != 0 ] || sums ../interop/dht/run.sh
+sums /usr/bin/python3 stories.py "$@"
 echo "$ok passed, $bad failed"
 [ "$bad" = 0 ]
