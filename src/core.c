@@ -305,6 +305,22 @@ static void on_resolve(void *arg, const char *host_port)
     io_resolve(c->io, host_port, on_resolved, c);
 }
 
+static void on_router_resolved(void *arg, const char *host, const struct addr *addrs, size_t n)
+{
+    struct core *c = arg;
+
+    (void)host; /* one of several, and no reason to worry anybody */
+    for (size_t i = 0; c->app != NULL && i < n; i++)
+        app_add_router(c->app, io_now(), &addrs[i]);
+}
+
+static void on_resolve_router(void *arg, const char *host_port)
+{
+    struct core *c = arg;
+
+    io_resolve(c->io, host_port, on_router_resolved, c);
+}
+
 static bool on_gateway(void *arg, struct addr *gateway, struct addr *inside)
 {
     struct core *c = arg;
@@ -553,19 +569,20 @@ static void open_streams(struct core *c)
 }
 
 /* Nodes that answered last time. */
-static void add_cached_peers(struct core *c)
+static void add_cached(struct core *c, const char *path,
+                       void (*add)(struct app *a, ns_t now, const struct addr *addr))
 {
     uint8_t *text;
     size_t len;
     char *save = NULL;
 
-    if (file_read(c->files.peers, PEERS_FILE_MAX, &text, &len, NULL) != ERR_OK)
+    if (file_read(path, PEERS_FILE_MAX, &text, &len, NULL) != ERR_OK)
         return;
     for (char *line = strtok_r((char *)text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
         struct addr a;
 
         if (addr_parse(line, &a) == ERR_OK && a.port != 0)
-            app_add_address(c->app, io_now(), &a);
+            add(c->app, io_now(), &a);
     }
     mem_free(text);
 }
@@ -617,6 +634,7 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                       .history = f->history,
                                       .ledger = f->ledger,
                                       .peers = f->peers,
+                                      .mainline = f->mainline,
                                       .node_key = f->node_key};
     config.ops = (struct app_ops){.arg = c,
                                   .event = on_event,
@@ -626,6 +644,7 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                   .close_port = on_close_port,
                                   .media_fd = on_media_fd,
                                   .resolve = on_resolve,
+                                  .resolve_router = on_resolve_router,
                                   .gateway = on_gateway,
                                   .map_port = on_map_port,
                                   .start_echo = c->config.mode == APP_RELAY ? NULL : start_echo,
@@ -675,7 +694,8 @@ enum err core_create(const struct core_config *config, struct io *io, struct cor
     }
     if (!config->is_offline) {
         core_net_watch(c->net, c->app, c->settings);
-        add_cached_peers(c);
+        add_cached(c, c->files.peers, app_add_address);
+        add_cached(c, c->files.mainline, app_add_router);
     }
     *out = c;
     return ERR_OK;

@@ -73,6 +73,7 @@ void files_init(struct files *f, const char *dir, const char *config)
     f->lock = in(f->state_dir, "lock");
     f->peers = in(f->cache_dir, "peers");
     f->relays = in(f->cache_dir, "relays");
+    f->mainline = in(f->cache_dir, "mainline");
     f->socket = in(f->run_dir, "ctl.sock");
 }
 

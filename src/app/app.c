@@ -715,8 +715,7 @@ void app_destroy(struct app *a, ns_t now)
     if (a->sessions != NULL) {
         reach_goodbye(a, now);
         calls_destroy(a->calls, now);
-        netinfo_destroy(a->netinfo, now);
-        a->netinfo = NULL;
+        network_destroy(a, now);
         relays_destroy(a->relays, now);
         service_destroy(a->service);
     }
@@ -774,6 +773,8 @@ void app_input(struct app *a, ns_t now, const struct addr *from, struct slice by
         for (int i = 0; i < APP_ZONES; i++)
             if (a->zones[i].dht != NULL && dht_input(a->zones[i].dht, now, from, bytes))
                 return;
+        if (a->mainline != NULL)
+            mainline_input(a->mainline, now, from, bytes);
         return;
     }
     if (first < 4 && a->netinfo != NULL && netinfo_input(a->netinfo, now, from, bytes))
@@ -842,8 +843,7 @@ void app_network_changed(struct app *a, ns_t now)
     if (a->sessions == NULL)
         return;
     a->now = now;
-    if (a->netinfo != NULL)
-        netinfo_network_changed(a->netinfo, now);
+    network_changed(a, now);
     dht_network_changed(a->zones[0].dht, now);
     if (a->relays != NULL)
         relays_network_changed(a->relays, now);
@@ -958,9 +958,7 @@ ns_t app_deadline(const struct app *a)
         at = ns_min(at, service_deadline(a->service));
     if (a->service_is_relay)
         at = ns_min(at, a->advert_at);
-    if (a->netinfo != NULL)
-        at = ns_min(at, netinfo_deadline(a->netinfo));
-    return at;
+    return ns_min(at, network_deadline(a));
 }
 
 void app_hangup_all(struct app *a, ns_t now)

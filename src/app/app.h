@@ -41,6 +41,8 @@ struct app_ops {
     void (*media_fd)(void *arg, uint32_t call_id, int fd, bool is_on);
     /* Resolve HOST:PORT and give the addresses to app_add_address(). May be NULL. */
     void (*resolve)(void *arg, const char *host_port);
+    /* The same for a node of the public BitTorrent DHT: to app_add_router(). May be NULL. */
+    void (*resolve_router)(void *arg, const char *host_port);
     /* Start the Echo contact: a second phone on loopback, in zone APP_ECHO_ZONE, whose contact we are. Writes its
      * identity and address. NULL: there is no Echo here. */
     enum err (*start_echo)(void *arg, const uint8_t caller[static 32], uint8_t identity[static 32],
@@ -60,7 +62,8 @@ struct app_ops {
 
 /* Where things are kept; NULL members: in memory only. */
 struct app_paths {
-    const char *config, *contacts, *contacts_state, *requests, *invites, *history, *ledger, *peers, *node_key;
+    const char *config, *contacts, *contacts_state, *requests, *invites, *history, *ledger, *peers, *node_key,
+        *mainline;
 };
 
 struct app_config {
@@ -98,6 +101,8 @@ ns_t app_deadline(const struct app *a);
 void app_media_ready(struct app *a, ns_t now, uint32_t call_id);
 /* A first address of the public zone: net.peers, the cache, an invite, the LAN. */
 void app_add_address(struct app *a, ns_t now, const struct addr *addr);
+/* A first address of the public BitTorrent DHT: net.routers, the cache. */
+void app_add_router(struct app *a, ns_t now, const struct addr *addr);
 void app_network_changed(struct app *a, ns_t now);
 /* UPnP's answer, netinfo.h: family ADDR_NONE: no mapping; lifetime_s 0: until given back. */
 void app_port_mapped(struct app *a, ns_t now, const struct addr *outside, uint32_t lifetime_s);

@@ -3,6 +3,7 @@
 #define ITO_APP_APP_PRIV_H
 
 #include "app/app.h"
+#include "app/mainline.h"
 #include "app/netinfo.h"
 #include "app/relays.h"
 #include "call/call.h"
@@ -85,7 +86,8 @@ struct app {
     struct sessions *sessions;
     struct calls *calls;
     struct relays *relays;
-    struct netinfo *netinfo; /* NULL: offline, or Echo */
+    struct netinfo *netinfo;   /* NULL: offline, or Echo */
+    struct mainline *mainline; /* NULL: the same, or net.mainline is off */
     struct service *service;
     bool service_is_relay; /* else it only carries knocks */
     struct peer peers[PEERS_MAX];
@@ -159,9 +161,12 @@ enum err phone_dial(struct app *a, ns_t now, const char *to, const struct call_a
 enum err phone_request_sent(struct app *a, ns_t now, struct contact *who);
 struct call_policy phone_policy(const struct app *a, const struct contact *who, const struct zone *z);
 
-/* network.c: what netinfo asks of us, and its part of json_network() */
+/* network.c: what netinfo and mainline ask of us, and their part of json_network() */
 void network_create(struct app *a);
+void network_destroy(struct app *a, ns_t now);
 void network_tick(struct app *a, ns_t now);
+ns_t network_deadline(const struct app *a);
+void network_changed(struct app *a, ns_t now);
 void json_network_path(struct app *a, cJSON *v);
 
 /* event.c: JSON of what there is */
