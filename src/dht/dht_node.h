@@ -22,29 +22,30 @@
 #include "dht/rpc.h"
 #include "dht/store.h"
 
-#define DHT_K_ZONE        20
-#define DHT_K_MAINLINE    8
-#define DHT_PUT_MAINLINE  20 /* copies: items there are easily lost (reference/overlay.md §2) */
-#define DHT_REPLY_NODES   16 /* contacts in an answer of a zone */
-#define DHT_REPLY_BYTES   1200
-#define DHT_SEEN_MAX      256               /* distinct blobs or adverts one operation hands out */
-#define DHT_FIRST_RTT_NS  (250 * NS_PER_MS) /* expected while nobody answered */
-#define DHT_PROBE_NS      (40 * NS_PER_S)   /* upkeep: one contact is asked this often */
-#define DHT_PROBE_CLIENT  (300 * NS_PER_S)
-#define DHT_STALE_NS      (1800 * NS_PER_S) /* and not one that answered this recently */
-#define DHT_REFRESH_NS    (3600 * NS_PER_S)
-#define DHT_HINT_MAX_NS   (60 * NS_PER_S)
-#define DHT_RATE_SLOTS    512
-#define DHT_PINGS_PER_S   20 /* of askers that would fit into the table */
-#define DHT_OBSERVERS     256
-#define DHT_OBSERVERS_PER 8 /* a target */
-#define DHT_OBSERVE_NS    (45 * 60 * NS_PER_S)
-#define DHT_WATCHED       64
-#define DHT_FLOWS         64
-#define DHT_FLOW_NS       (90 * NS_PER_S)
-#define DHT_FLOW_MSGS     64
-#define DHT_FLOW_BYTES    65536
-#define DHT_FLOWS_PER_10S 4 /* new ones for one target */
+#define DHT_K_ZONE         20
+#define DHT_K_MAINLINE     8
+#define DHT_PUT_MAINLINE   20 /* copies: items there are easily lost (reference/overlay.md §2) */
+#define DHT_SPARE_MAINLINE 4  /* more are asked, so that a dead one among the nearest is not waited for */
+#define DHT_REPLY_NODES    16 /* contacts in an answer of a zone */
+#define DHT_REPLY_BYTES    1200
+#define DHT_SEEN_MAX       256               /* distinct blobs or adverts one operation hands out */
+#define DHT_FIRST_RTT_NS   (250 * NS_PER_MS) /* expected while nobody answered */
+#define DHT_PROBE_NS       (40 * NS_PER_S)   /* upkeep: one contact is asked this often */
+#define DHT_PROBE_CLIENT   (300 * NS_PER_S)
+#define DHT_STALE_NS       (1800 * NS_PER_S) /* and not one that answered this recently */
+#define DHT_REFRESH_NS     (3600 * NS_PER_S)
+#define DHT_HINT_MAX_NS    (60 * NS_PER_S)
+#define DHT_RATE_SLOTS     512
+#define DHT_PINGS_PER_S    20 /* of askers that would fit into the table */
+#define DHT_OBSERVERS      256
+#define DHT_OBSERVERS_PER  8 /* a target */
+#define DHT_OBSERVE_NS     (45 * 60 * NS_PER_S)
+#define DHT_WATCHED        64
+#define DHT_FLOWS          64
+#define DHT_FLOW_NS        (90 * NS_PER_S)
+#define DHT_FLOW_MSGS      64
+#define DHT_FLOW_BYTES     65536
+#define DHT_FLOWS_PER_10S  4 /* new ones for one target */
 
 enum op_kind {
     OP_REFRESH,
@@ -232,6 +233,10 @@ void dht_op_free(struct op *op);
 bool dht_take_raw(struct dht *d, ns_t now, struct op *op, const struct krpc_msg *m);
 /* A write that found too few nodes asks who is beside the target, as answers name eight only. True: it goes on. */
 bool dht_widen(struct dht *d, ns_t now, struct op *op, unsigned wanted);
+/* Several have answered and few are known: the network is small, what is near is known. */
+bool dht_knows_few(const struct dht *d, const struct op *op);
+/* Enough copies, the nearest nodes among them, have been acknowledged: whoever is silent is not waited for. */
+bool dht_has_enough(const struct dht *d, const struct op *op, unsigned wanted);
 /* BEP 42: a new id when ours does not suit our address. */
 void dht_check_id(struct dht *d, ns_t now);
 /* What to say in `want`; an absent slice: nothing. */

@@ -63,8 +63,9 @@ struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_
     d->op_round = d->op_round >= UINT32_MAX / DHT_OPS_MAX - 1 ? 1 : d->op_round + 1;
     op->kind = (uint8_t)kind;
     memcpy(op->target, target, ID_BYTES);
-    op->l = lookup_create(target, d->id, is_write(op) ? copies(d) : d->k, d->config.n_paths,
-                          is_write(op) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
+    op->l =
+        lookup_create(target, d->id, is_write(op) ? copies(d) + (d->is_zone ? 0 : DHT_SPARE_MAINLINE) : d->k,
+                      d->config.n_paths, is_write(op) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
     op->started_at = now;
     op->ends_at = now + DHT_OP_MAX_NS;
     op->seq = -1;
@@ -187,7 +188,8 @@ static void finish(struct dht *d, ns_t now, struct op *op)
     memset(op, 0, sizeof *op); /* its place is free for what the callback starts */
     was.result.n_nodes = lookup_answers(was.l);
     if (!d->is_zone && is_write(&was))
-        was.result.n_refused = was.n_writes - was.result.n_acks; /* silence is a refusal too */
+        was.result.n_refused = /* silence too; not what is still on its way */
+            was.n_writes - was.result.n_acks - (was.n_open - was.n_wide_open);
     was.result.took_ns = now - was.started_at;
     was.result.rtts_x100 = (uint32_t)((first - was.started_at) * 100 / (rtt > 0 ? rtt : 1));
     e = verdict(&was);
@@ -396,6 +398,8 @@ void dht_op_turn(struct dht *d, ns_t now, struct op *op)
     if (!op->is_waiting && !op->is_walked && op->finish_at == 0 && op->n_wide_open == 0 &&
         lookup_is_done(op->l) && !(is_write(op) && dht_widen(d, now, op, copies(d))))
         walked(d, now, op);
+    if (is_write(op) && op->finish_at == 0 && dht_has_enough(d, op, copies(d)))
+        op->finish_at = now;
     if (is_done(op, now))
         finish(d, now, op);
 }
@@ -481,6 +485,20 @@ static bool take_adverts(struct dht *d, ns_t now, struct op *op, const struct co
     return true;
 }
 
+/* Those that answered and are among the nearest of all we know. */
+static void write_nearest(struct dht *d, ns_t now, struct op *op)
+{
+    unsigned rank = 0;
+
+    for (unsigned i = 0; i < op->l->n && rank < op->l->k; i++) {
+        struct lookup_node *n = &op->l->nodes[i];
+
+        rank += n->state != LOOKUP_LATE && n->state != LOOKUP_FAILED;
+        if (n->state == LOOKUP_ANSWERED && op->n_writes < op->l->k)
+            write_to(d, now, op, n);
+    }
+}
+
 static bool take_walk(struct dht *d, ns_t now, struct op *op, const struct contact *from,
                       const struct krpc_msg *m)
 {
@@ -500,6 +518,8 @@ static bool take_walk(struct dht *d, ns_t now, struct op *op, const struct conta
         lookup_add(op->l, &near[i], path);
     if (is_write(op) && !op->is_walked && is_inside_radius(d, now, op, from->id))
         write_to(d, now, op, lookup_find(op->l, from->id));
+    if (is_write(op) && !op->is_walked && dht_knows_few(d, op))
+        write_nearest(d, now, op);
     if (op->kind == OP_GET)
         return dht_take_raw(d, now, op, m);
     if (op->kind == OP_DROP_GET)

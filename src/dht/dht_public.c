@@ -106,6 +106,29 @@ bool dht_widen(struct dht *d, ns_t now, struct op *op, unsigned wanted)
     return has_asked;
 }
 
+bool dht_knows_few(const struct dht *d, const struct op *op)
+{
+    return !d->is_zone && op->l->n < op->l->max && lookup_answers(op->l) >= d->k;
+}
+
+bool dht_has_enough(const struct dht *d, const struct op *op, unsigned wanted)
+{
+    unsigned in_play = 0;
+
+    if (d->is_zone || op->is_waiting || op->result.n_acks < wanted)
+        return false;
+    for (unsigned i = 0; i < op->l->n && in_play < d->k; i++) {
+        const struct lookup_node *n = &op->l->nodes[i];
+
+        if (n->state == LOOKUP_LATE || n->state == LOOKUP_FAILED || n->state == LOOKUP_SKIPPED)
+            continue;
+        if (!n->is_written)
+            return false;
+        in_play++;
+    }
+    return in_play == d->k;
+}
+
 /* --- our id */
 
 static void set_id(struct dht *d, ns_t now, const uint8_t id[static ID_BYTES])

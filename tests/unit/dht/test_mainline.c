@@ -252,6 +252,36 @@ static void patience(void **state)
     bed_fini(&b);
 }
 
+/* A quarter of the network died unnoticed: whoever is silent is passed by. */
+static void not_waiting(void **state)
+{
+    struct bed b;
+    unsigned worst = 0;
+    (void)state;
+
+    bed_init(&b, 56, 101);
+    b.rtt = 100 * NS_PER_MS;
+    for (uint32_t i = 0; i < b.n; i++) {
+        b.nodes[i].config.profile = DHT_MAINLINE;
+        b.nodes[i].config.is_client = i == 55;
+    }
+    bed_join_all(&b, NS_PER_S);
+    for (unsigned i = 0; i < 13; i++)
+        bed_kill(&b, 4 * i + 1);
+    for (unsigned i = 0; i < 8; i++) {
+        struct bed_result r;
+
+        bed_run(&b, 3 * NS_PER_S);
+        r = bed_put(&b, 55, i, 1, 100);
+        assert_true(r.r.n_acks >= 20);
+        worst = r.r.took_ns > worst * b.rtt / 100 ? (unsigned)(r.r.took_ns * 100 / b.rtt) : worst;
+        assert_int_equal(bed_get(&b, 55, i).e, ERR_OK);
+    }
+    print_message("put with 13 of 56 nodes dead: at most %u.%02u RTT\n", worst / 100, worst % 100);
+    assert_true(worst <= 800);
+    bed_fini(&b);
+}
+
 /* Nodes that take writes in silence, as bittorrent-dht takes a wrong signature: their puts are refusals. */
 static void silence(void **state)
 {
@@ -435,6 +465,7 @@ int main(void)
         sentence("seq and cas conflicts reach the caller, also when only some nodes have them", conflicts),
         sentence("an announced address is found by all who ask", announce),
         sentence("no node hears more from us than a default libtorrent stands", patience),
+        sentence("a write is done in 8 round trips with a quarter of the nodes dead", not_waiting),
         sentence("a signature that nobody accepts is a refused put", silence),
         sentence("hits without nodes, 302 at our own seq, and silence mean what they mean", foreign),
         sentence("our id follows the address that others see", ids),
