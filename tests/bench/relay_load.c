@@ -299,7 +299,7 @@ static unsigned receive(struct load *l)
     static uint8_t data[BATCH][2048];
     struct mmsghdr msgs[BATCH];
     struct iovec iov[BATCH];
-    union {
+    static union {
         struct cmsghdr header;
         uint8_t bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
     } control[BATCH];
