@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "crypto/secret.h"
 #include "verb.h"
 
@@ -43,19 +44,52 @@ static enum err err_by_name(const char *name)
     return ERR_INTERNAL;
 }
 
+/* A detail has room for some errors of a settings file; here all of them are told. */
+static bool complain_about_settings(const struct cli *cli)
+{
+    struct config *c = config_create();
+    struct config_errors errors = {0};
+    const char *slash = strrchr(cli->files.config, '/');
+    bool is_bad =
+        config_load(c, cli->files.config, slash != NULL ? slash + 1 : cli->files.config, &errors) != ERR_OK;
+    char *text = config_errors_text(&errors);
+
+    if (is_bad)
+        complain("%s", text);
+    mem_free(text);
+    config_errors_fini(&errors);
+    config_destroy(c);
+    return is_bad;
+}
+
+int verb_cannot_open(const struct cli *cli, enum err e, const struct err_detail *detail)
+{
+    if (e != ERR_CONFIG || !complain_about_settings(cli))
+        complain("%s", detail->text[0] != '\0' ? detail->text : err_name(e));
+    switch (e) {
+    case ERR_STATE:
+        return EXIT_NO_DAEMON;
+    case ERR_CONFIG:
+    case ERR_AUTH:
+    case ERR_REFUSED:
+    case ERR_LOCKED:
+        return exit_of(e);
+    default: /* a damaged file, a folder that cannot be made: nothing that was typed */
+        return EXIT_FAILED;
+    }
+}
+
 int verb_open_with(struct cli *cli, struct ctl_options *options)
 {
     struct err_detail detail;
     enum err e;
 
     options->files = &cli->files;
+    options->logs_to_stderr |= cli->is_verbose && cli->verb != NULL;
     e = ctl_open(options, &cli->ctl, &detail);
     if (e == ERR_OK)
         return EXIT_DONE;
-    complain("%s", detail.text[0] != '\0' ? detail.text : err_name(e));
-    if (e == ERR_STATE)
-        return EXIT_NO_DAEMON;
-    return e == ERR_NOT_FOUND ? EXIT_FAILED : exit_of(e);
+    return verb_cannot_open(cli, e, &detail);
 }
 
 int verb_open(struct cli *cli, enum ctl_need need)
@@ -66,13 +100,33 @@ int verb_open(struct cli *cli, enum ctl_need need)
     return verb_open_with(cli, &options);
 }
 
+/* The first text in a request that could not be sent as JSON, or NULL. */
+static const cJSON *not_utf8(const cJSON *request)
+{
+    const cJSON *it;
+
+    cJSON_ArrayForEach(it, request)
+    {
+        if (cJSON_IsString(it) && !utf8_valid(it->valuestring, strlen(it->valuestring)))
+            return it;
+    }
+    return NULL;
+}
+
 int verb_ask_take(struct cli *cli, cJSON *request, cJSON **answer)
 {
-    cJSON *a = ctl_ask_take(cli->ctl, request);
+    const cJSON *bad = not_utf8(request);
+    cJSON *a;
     int code = EXIT_DONE;
 
     if (answer != NULL)
         *answer = NULL;
+    if (bad != NULL) {
+        code = usage_error(cli, "The %s is not UTF-8.", bad->string);
+        cJSON_Delete(request);
+        return code;
+    }
+    a = ctl_ask_take(cli->ctl, request);
     if (a == NULL) {
         complain(ctl_is_lost(cli->ctl) ? "The running ito ended."
                                        : "The running ito did not answer within 5 s.");

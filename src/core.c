@@ -136,15 +136,13 @@ static cJSON *on_log_lines(void *arg)
 }
 
 /* "2026-11-22T12:04:02Z info call 7 ringing" to the file; stderr gets <N> levels when it is a journal. */
-void core_log(struct core *c, enum log_level level, const char *line)
+static void log_one(struct core *c, enum log_level level, const char *line)
 {
     static const int priorities[] = {3, 4, 6, 7};
     char stamp[32], *text;
     time_t now = time(NULL);
     struct tm tm;
 
-    if (level > c->level)
-        return;
     gmtime_r(&now, &tm);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &tm);
     text = mem_printf("%s %s %s\n", stamp, log_level_name(level), line);
@@ -161,6 +159,18 @@ void core_log(struct core *c, enum log_level level, const char *line)
         c->log(c->log_arg, level, line);
     mem_free(text);
     rotate_log(c);
+}
+
+void core_log(struct core *c, enum log_level level, const char *line)
+{
+    char *copy, *save = NULL;
+
+    if (level > c->level)
+        return;
+    copy = mem_str(line);
+    for (char *one = strtok_r(copy, "\n", &save); one != NULL; one = strtok_r(NULL, "\n", &save))
+        log_one(c, level, one);
+    mem_free(copy);
 }
 
 void core_on_log(struct core *c, core_log_cb log, void *arg)
@@ -594,18 +604,17 @@ static enum err load_settings(struct core *c, struct err_detail *detail)
     enum err e =
         config_load(c->settings, c->files.config, slash != NULL ? slash + 1 : c->files.config, &errors);
     const char *level = getenv("ITO_LOG");
-    size_t n = 0;
+    char *text;
 
-    if (e != ERR_OK && detail != NULL) {
-        detail->text[0] = '\0';
-        for (unsigned i = 0; i < errors.n && n < sizeof detail->text - 1; i++)
-            n += (size_t)snprintf(detail->text + n, sizeof detail->text - n, "%s%s", i > 0 ? "\n" : "",
-                                  errors.lines[i]);
+    if (e != ERR_OK) {
+        text = config_errors_text(&errors);
+        err_set(detail, e, "%s", text);
+        mem_free(text);
     }
     config_errors_fini(&errors);
     for (const char *const *o = c->config.overrides; e == ERR_OK && o != NULL && *o != NULL; o += 2)
         e = config_set(c->settings, NULL, o[0], o[1], detail);
-    if (level == NULL)
+    if (level == NULL || level[0] == '\0')
         level = config_str(c->settings, CFG_LOG_LEVEL);
     c->level = LOG_INFO;
     for (int l = LOG_ERROR; l <= LOG_DEBUG; l++)

@@ -39,8 +39,8 @@ ns_t core_turn(struct core *c, ns_t now);
 /* Lines of the log, besides the file (the log screen). */
 typedef void (*core_log_cb)(void *arg, enum log_level level, const char *line);
 void core_on_log(struct core *c, core_log_cb log, void *arg);
-void core_log(struct core *c, enum log_level level, const char *line);
-void core_reload(struct core *c);     /* HUP: settings and contacts */
-void core_reopen_log(struct core *c); /* USR2 */
+void core_log(struct core *c, enum log_level level, const char *line); /* each line of it on one of its own */
+void core_reload(struct core *c);                                      /* HUP: settings and contacts */
+void core_reopen_log(struct core *c);                                  /* USR2 */
 
 #endif

@@ -45,6 +45,9 @@ static const struct verb verbs[] = {
     {"requests", "[list|allow N|block N|delete N|send ID NOTE]", "people who asked; they cannot ring you",
      "ito requests\nito requests allow 1\nito requests send ito1... \"Yuki from the club\"\n",
      "list allow block delete send", NULL, verb_requests},
+    {"invite", "[--expires 7d] [--uses 1] [--qr]", "a text to hand over: whoever has it first is allowed",
+     "ito invite\nito invite --expires 12h --uses 3\nito invite --qr    to be scanned\n",
+     NULL, "--expires --uses --qr", verb_invite},
     {"history", "", "all calls, failed ones too", "ito history\nito history --json\n", NULL, NULL, verb_history},
     {"status", "", "one look at everything", "ito status\nito status --json\n", NULL, NULL, verb_status},
     {"relays", "", "relays you use, and their scores", "ito relays\n", NULL, NULL, verb_relays},
@@ -54,8 +57,11 @@ static const struct verb verbs[] = {
     {"config", "check [F]|show|get KEY|set KEY VALUE", "settings",
      "ito config show\nito config set audio.bitrate 32000\nito config check\n",
      "check show get set", NULL, verb_config},
-    {"keys", "phrase", "check a typed recovery phrase, or restore the identity from it",
-     "ito keys phrase    asks for the 24 words; pipes work too\n", "phrase", "--name --passphrase-file --no-passphrase", verb_keys},
+    {"keys", "export F|import F|phrase", "keep a copy of the key file; check a recovery phrase, or restore from it",
+     "ito keys export /media/stick/ito.key    sealed by the passphrase it has\n"
+     "ito keys import /media/stick/ito.key    on a machine without an identity\n"
+     "ito keys phrase                         asks for the 24 words; pipes work too\n",
+     "export import phrase", "--name --passphrase-file --no-passphrase", verb_keys},
     {"dht", "[--zone Z | --mainline] [--peer HOST:PORT]... ping|node|find KEY|get KEY|put|announce HASH|peers HASH",
      "a look at the overlay, for people who build on it",
      "ito dht --peer 192.0.2.7:41641 ping\n"
@@ -65,8 +71,8 @@ static const struct verb verbs[] = {
      "ito dht --mainline announce HASH --port 6881\n",
      "ping node find get put announce peers",
      "--zone --mainline --peer --seed --value --value-file --salt --seq --cas --port", verb_dht},
-    {"doctor", "[audio|net|files]", "checks, each ok, warn or FAIL with a next step",
-     "ito doctor\nito doctor audio\n", "audio net files", NULL, verb_doctor},
+    {"doctor", "[audio|net|overlay|files]", "checks, each ok, warn or FAIL with a next step",
+     "ito doctor\nito doctor audio\n", "audio net overlay files", NULL, verb_doctor},
     {"completion", "bash|zsh|fish", "completion for your shell", "eval \"$(ito completion bash)\"\n", "bash zsh fish", NULL, verb_completion},
     {"help", "[COMMAND]", "this, or more on one command", "ito help call\n", NULL, NULL, verb_help},
 };
@@ -91,7 +97,7 @@ static const struct verb *find_verb(const char *name)
 static int unknown_verb(struct cli *cli, const char *name)
 {
     const char *best = NULL;
-    size_t least = 3;
+    size_t least = word_slack(name);
 
     for (size_t i = 0; i < N_VERBS; i++) {
         size_t d = word_distance(name, verbs[i].name);
@@ -180,16 +186,15 @@ static enum taken take_text(struct cli *cli, int argc, char **argv, const char *
 
     if (strncmp(argv[0], name, n) != 0 || (argv[0][n] != '\0' && argv[0][n] != '='))
         return TAKEN_NOT;
-    if (argv[0][n] == '=') {
+    if (argv[0][n] == '=')
         *out = argv[0] + n + 1;
-        return TAKEN_ONE;
-    }
-    if (argc < 2) {
+    else
+        *out = argc > 1 ? argv[1] : "";
+    if ((*out)[0] == '\0') {
         usage_error(cli, "Option %s needs a value.", name);
         return TAKEN_BAD;
     }
-    *out = argv[1];
-    return TAKEN_TWO;
+    return argv[0][n] == '=' ? TAKEN_ONE : TAKEN_TWO;
 }
 
 static enum taken take_flag(struct cli *cli, const char *word)
@@ -297,6 +302,21 @@ static bool has_demo(int argc, char **argv)
     return false;
 }
 
+/* ITO_LOG as given, "debug" by -v; false: said that it is no level. */
+static bool check_log_level(struct cli *cli)
+{
+    static const char *const levels[] = {"error", "warn", "info", "debug"};
+    const char *level = getenv("ITO_LOG");
+
+    if (cli->is_verbose)
+        setenv("ITO_LOG", "debug", 1);
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+        if (level == NULL || level[0] == '\0' || strcmp(level, levels[i]) == 0)
+            return true;
+    usage_error(cli, "ITO_LOG: \"%.64s\" is not one of error, warn, info, debug.", level);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     const char *ascii = getenv("ITO_ASCII");
@@ -311,7 +331,7 @@ int main(int argc, char **argv)
         return verb_demo(argc, argv);
     argc--;
     argv++;
-    if (take_globals(&cli, &argc, argv, &wanted)) {
+    if (take_globals(&cli, &argc, argv, &wanted) && check_log_level(&cli)) {
         cli.is_ascii |=
             (ascii != NULL && strcmp(ascii, "1") == 0) || strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
         files_init(&cli.files, cli.dir, cli.config);

@@ -63,6 +63,48 @@ size_t word_distance(const char *a, const char *b)
     return row[n];
 }
 
+/* So far a word may be from the one that was meant, plus one. */
+size_t word_slack(const char *given)
+{
+    return strlen(given) > 3 ? 3 : strlen(given) > 1 ? 2 : 1;
+}
+
+/* The one of the words (separated by blanks) that was probably meant; "" when none. */
+static void nearest(const char *given, const char *words, char best[static 32])
+{
+    size_t least = word_slack(given);
+
+    best[0] = '\0';
+    for (const char *at = words; at != NULL && *at != '\0';) {
+        char word[32];
+        int len = (int)strcspn(at, " ");
+        size_t d;
+
+        snprintf(word, sizeof word, "%.*s", len, at);
+        d = word_distance(given, word);
+        if (d < least) {
+            least = d;
+            strcpy(best, word);
+        }
+        at += len + (at[len] == ' ');
+    }
+}
+
+int unknown_sub(struct cli *cli, const char *given)
+{
+    size_t n;
+    const struct verb *v = verb_table(&n);
+    char best[32];
+
+    while (strcmp(v->name, cli->verb) != 0)
+        v++;
+    nearest(given, v->subs, best);
+    if (best[0] != '\0')
+        return usage_error(cli, "Unknown command \"%s %.64s\". Did you mean \"%s %s\"?", cli->verb, given,
+                           cli->verb, best);
+    return usage_error(cli, "Unknown command \"%s %.64s\".", cli->verb, given);
+}
+
 static const struct opt *find(const struct opt *opts, size_t n, const char *word, size_t len)
 {
     for (size_t i = 0; i < n; i++)
@@ -74,7 +116,7 @@ static const struct opt *find(const struct opt *opts, size_t n, const char *word
 static void unknown(struct cli *cli, const struct opt *opts, size_t n, const char *word, size_t len)
 {
     const char *best = NULL;
-    size_t least = 3;
+    size_t least = word_slack("12345");
     char given[32];
 
     snprintf(given, sizeof given, "%.*s", (int)len, word);

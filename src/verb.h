@@ -62,10 +62,15 @@ void say(const struct cli *cli, const char *fmt, ...) __attribute__((format(prin
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Levenshtein; both shorter than 32 bytes. */
 size_t word_distance(const char *a, const char *b);
+size_t word_slack(const char *given);
+/* "Unknown command "contacts lst". Did you mean "contacts list"?", by the table of commands. EXIT_USAGE. */
+int unknown_sub(struct cli *cli, const char *given);
 
 /* Open cli->ctl; EXIT_DONE, or the code after saying why not. */
 int verb_open(struct cli *cli, enum ctl_need need);
 int verb_open_with(struct cli *cli, struct ctl_options *options);
+/* The sentence and the exit code of a core that cannot be opened. */
+int verb_cannot_open(const struct cli *cli, enum err e, const struct err_detail *detail);
 /* Ask, and say what was wrong when the answer is no. EXIT_DONE: *answer (may be NULL) is the caller's. */
 int verb_ask_take(struct cli *cli, cJSON *request, cJSON **answer);
 /* The exit code of an error of the core, or of ours. */
@@ -78,6 +83,10 @@ bool read_passphrase(const char *path, char *out, size_t size, struct err_detail
 /* Write a new identity and its name (may be NULL): ERR_EXISTS leaves what is there. */
 enum err identity_save(struct cli *cli, const struct env *env, struct keyring *k, const char *name,
                        const char *passphrase, struct err_detail *detail);
+/* A copy of the identity file, sealed as it is (an existing path: ERR_EXISTS unless may_replace); and one put in its
+ * place where there is none yet, after it could be opened. Both leave everything as it was on failure. */
+enum err keys_export(struct cli *cli, const char *path, bool may_replace, struct err_detail *detail);
+enum err keys_import(struct cli *cli, const char *path, const char *passphrase, struct err_detail *detail);
 /* {"v":1,"checks":[...],"worst":"warn"}; part NULL: all of them. NULL: there is no such part. */
 cJSON *doctor_checks(struct cli *cli, const char *part);
 
@@ -98,6 +107,7 @@ int verb_init(struct cli *cli, int argc, char **argv);
 int verb_keys(struct cli *cli, int argc, char **argv);
 int verb_contacts(struct cli *cli, int argc, char **argv);
 int verb_requests(struct cli *cli, int argc, char **argv);
+int verb_invite(struct cli *cli, int argc, char **argv);
 int verb_history(struct cli *cli, int argc, char **argv);
 int verb_status(struct cli *cli, int argc, char **argv);
 int verb_relays(struct cli *cli, int argc, char **argv);

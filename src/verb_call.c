@@ -388,15 +388,23 @@ static int act_take(struct cli *cli, cJSON *request)
     return code;
 }
 
-/* Add a contact to call.auto_answer. */
-static int auto_answer(struct cli *cli, const char *who)
+/* Add a contact to call.auto_answer, by ID: a name may change. */
+static int auto_answer(struct cli *cli, const char *contact)
 {
     cJSON *answer, *list = NULL, *row, *it, *request;
-    char *text;
+    char *text, who[128];
     int code = verb_open(cli, CTL_LISTS);
 
-    if (code == EXIT_DONE)
-        code = verb_ask_take(cli, ctl_request("config_show"), &answer);
+    if (code != EXIT_DONE)
+        return code;
+    request = ctl_request("contacts_find");
+    cJSON_AddStringToObject(request, "contact", contact);
+    code = verb_ask_take(cli, request, &answer);
+    if (code != EXIT_DONE)
+        return code;
+    snprintf(who, sizeof who, "%s", json_str(answer, "peer", contact));
+    cJSON_Delete(answer);
+    code = verb_ask_take(cli, ctl_request("config_show"), &answer);
     if (code != EXIT_DONE)
         return code;
     cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(answer, "keys"))

@@ -3,7 +3,10 @@
 #include <string.h>
 
 #include "app/config.h"
+#include "base/file.h"
 #include "base/mem.h"
+#include "base/utf8.h"
+#include "ui/keymap.h"
 #include "verb.h"
 
 static const char *base_name(const char *path)
@@ -13,16 +16,89 @@ static const char *base_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
+/* ---- keys: their names are those of the screens ---- */
+
+struct key_line {
+    const char *path;
+    unsigned line;
+};
+
+static void on_key(void *arg, const struct json_key *key)
+{
+    struct key_line *l = arg;
+
+    if (strcmp(l->path, key->path) == 0)
+        l->line = key->line;
+}
+
+static unsigned line_of(const char *file, const char *name)
+{
+    char *path = mem_printf("keys.%s", name);
+    struct key_line found = {.path = path, .line = 1};
+    cJSON *tree = NULL;
+    uint8_t *text;
+    size_t len;
+
+    if (file_read(file, CONFIG_FILE_MAX, &text, &len, NULL) == ERR_OK) {
+        json_parse(slice_of(text, len), on_key, &found, &tree, NULL);
+        cJSON_Delete(tree);
+        mem_free(text);
+    }
+    mem_free(path);
+    return found.line;
+}
+
+/* What is wrong with the values of `keys`, one a line; file NULL: without the place. */
+static int check_keys(const cJSON *keys, const char *file)
+{
+    struct err_detail detail;
+    const cJSON *it;
+    int code = EXIT_DONE;
+
+    cJSON_ArrayForEach(it, keys)
+    {
+        cJSON *one = cJSON_CreateObject();
+        struct keymap map;
+        char *text;
+
+        cJSON_AddItemToObject(one, it->string, cJSON_Duplicate(it, true));
+        text = json_print(one);
+        cJSON_Delete(one);
+        keymap_init(&map);
+        if (keymap_remap(&map, text, &detail) != ERR_OK) {
+            if (file != NULL)
+                complain("%s:%u: %s", base_name(file), line_of(file, it->string), detail.text);
+            else
+                complain("%s", detail.text);
+            code = EXIT_CONFIG;
+        }
+        mem_free(text);
+    }
+    return code;
+}
+
 /* All errors, one a line, on stderr. */
 static int load(const char *path, struct config *c)
 {
     struct config_errors errors = {0};
     enum err e = config_load(c, path, base_name(path), &errors);
+    cJSON *keys;
+    char *text;
+    int code;
 
-    for (unsigned i = 0; i < errors.n; i++)
-        complain("%s", errors.lines[i]);
+    text = config_errors_text(&errors);
+    if (e != ERR_OK)
+        complain("%s", text);
+    mem_free(text);
     config_errors_fini(&errors);
-    return e == ERR_OK ? EXIT_DONE : EXIT_CONFIG;
+    if (e != ERR_OK)
+        return EXIT_CONFIG;
+    text = config_json(c, CFG_KEYS);
+    keys = cJSON_Parse(text);
+    code = check_keys(keys, path);
+    cJSON_Delete(keys);
+    mem_free(text);
+    return code;
 }
 
 static void print_value(const struct config *c, enum config_key key, bool is_bare)
@@ -95,11 +171,23 @@ static int set(struct cli *cli, const char *key, const char *value)
     struct ctl_options options = {.need = CTL_DAEMON, .files = &cli->files};
     struct err_detail detail = {""};
     struct config *c;
-    cJSON *request;
+    cJSON *request, *keys;
     enum err e;
+    int code;
 
     if (config_find(key) == CFG_COUNT)
         return unknown_key(cli, key);
+    if (!utf8_valid(value, strlen(value))) {
+        complain("%s: expected UTF-8 text", key);
+        return EXIT_CONFIG;
+    }
+    if (config_find(key) == CFG_KEYS) {
+        keys = cJSON_Parse(value);
+        code = check_keys(keys, NULL);
+        cJSON_Delete(keys);
+        if (code != EXIT_DONE)
+            return code;
+    }
     if (ctl_open(&options, &cli->ctl, &detail) == ERR_OK) {
         request = ctl_request("config_set");
         cJSON_AddStringToObject(request, "key", key);
@@ -127,16 +215,27 @@ int verb_config(struct cli *cli, int argc, char **argv)
     int code;
 
     if (argc == 0)
-        return usage_error(cli, "What about the settings? check, show, get or set");
+        return usage_error(cli, "Say what to do: ito config check [F]|show|get KEY|set KEY VALUE");
     if (strcmp(argv[0], "set") == 0) /* a value may begin with "-" */
-        return argc == 3 ? set(cli, argv[1], argv[2]) : usage_error(cli, "ito config set KEY VALUE");
+        return argc == 3 ? set(cli, argv[1], argv[2])
+                         : usage_error(cli, "Needs a key and a value: ito config set KEY VALUE");
     if (!opt_take(cli, NULL, 0, &argc, argv))
         return EXIT_USAGE;
-    if (strcmp(argv[0], "check") == 0 && argc <= 2)
-        path = argc == 2 ? argv[1] : path;
-    else if (!(strcmp(argv[0], "show") == 0 && argc == 1) && !(strcmp(argv[0], "get") == 0 && argc == 2))
-        return usage_error(cli, "Not understood: config %s. Use check [F], show, get KEY or set KEY VALUE.",
-                           argv[0]);
+    if (strcmp(argv[0], "get") == 0 && argc != 2)
+        return usage_error(cli, "Needs one key: ito config get KEY");
+    if (strcmp(argv[0], "show") == 0 && argc != 1)
+        return usage_error(cli, "ito config show takes no argument \"%s\".", argv[1]);
+    if (strcmp(argv[0], "check") == 0 && argc > 2)
+        return usage_error(cli, "One file at a time: ito config check [F]");
+    if (strcmp(argv[0], "get") != 0 && strcmp(argv[0], "show") != 0 && strcmp(argv[0], "check") != 0)
+        return unknown_sub(cli, argv[0]);
+    if (strcmp(argv[0], "check") == 0 && argc == 2) {
+        path = argv[1];
+        if (!file_exists(path)) {
+            complain("%s: no such file", path);
+            return EXIT_CONFIG;
+        }
+    }
     c = config_create();
     code = load(path, c);
     if (code == EXIT_DONE && strcmp(argv[0], "show") == 0)

@@ -164,23 +164,56 @@ static void check_socket(struct report *r)
     io_destroy(io);
 }
 
-/* What the running core sees of the network. */
-static void check_overlay(struct report *r)
+/* The status of the core of these screens, else of the running one; NULL: there is none. */
+static cJSON *core_status(const struct cli *cli)
 {
-    struct ctl_options options = {.need = CTL_DAEMON, .files = &r->cli->files};
+    struct ctl_options options = {.need = CTL_DAEMON, .files = &cli->files};
     struct err_detail detail;
-    struct ctl *ctl;
+    struct ctl *other;
     cJSON *answer;
+
+    if (cli->ctl != NULL && ctl_core(cli->ctl) != NULL)
+        return ctl_ask_take(cli->ctl, ctl_request("status"));
+    if (ctl_open(&options, &other, &detail) != ERR_OK)
+        return NULL;
+    answer = ctl_ask_take(other, ctl_request("status"));
+    ctl_close(other);
+    return answer;
+}
+
+static void check_nat(struct report *r, const char *nat)
+{
+    if (nat[0] == '\0')
+        add(r, CHECK_WARN, "nat", "not known yet", "again in a minute: ito doctor net");
+    else if (strcmp(nat, "blocked") == 0)
+        add(r, CHECK_FAIL, "nat", "blocked (no UDP)", "this network lets no UDP through: try another one");
+    else if (strcmp(nat, "address-and-port-dependent") == 0)
+        add(r, CHECK_WARN, "nat", nat,
+            "calls to others behind such a router go through a relay; "
+            "allow UPnP or PCP on the router");
+    else
+        add(r, CHECK_OK, "nat", nat, NULL);
+}
+
+/* What the running core sees of the network. */
+static void check_core(struct report *r, bool is_net, bool is_overlay)
+{
+    cJSON *answer = core_status(r->cli);
     const cJSON *w;
     char text[128];
 
-    if (ctl_open(&options, &ctl, &detail) != ERR_OK) {
-        add(r, CHECK_WARN, "overlay", "no ito is running, so nothing is known",
-            "ito daemon, then: ito doctor net");
+    if (answer == NULL) {
+        add(r, CHECK_WARN, is_overlay ? "overlay" : "nat", "no ito is running, so nothing is known",
+            is_overlay ? "ito daemon, then: ito doctor overlay" : "ito daemon, then: ito doctor net");
         return;
     }
-    answer = ctl_ask_take(ctl, ctl_request("status"));
     w = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(answer, "status"), "network");
+    if (is_net)
+        check_nat(r, json_str(w, "nat", ""));
+    if (!is_overlay) {
+        cJSON_Delete(answer);
+        return;
+    }
     snprintf(text, sizeof text, "%s, %.0f peers", json_str(w, "state", "no answer"), json_num(w, "peers", 0));
     if (strcmp(json_str(w, "state", ""), "joined") == 0)
         add(r, CHECK_OK, "overlay", text, NULL);
@@ -188,14 +221,12 @@ static void check_overlay(struct report *r)
         add(r, CHECK_WARN, "overlay", text,
             "add a first address: ito config set net.peers '[\"HOST:PORT\"]'");
     cJSON_Delete(answer);
-    ctl_close(ctl);
 }
 
 static void check_net(struct report *r)
 {
     check_addresses(r);
     check_socket(r);
-    check_overlay(r);
 }
 
 /* ---- audio ---- */
@@ -232,17 +263,21 @@ cJSON *doctor_checks(struct cli *cli, const char *part)
 {
     struct report r = {.cli = cli, .checks = cJSON_CreateArray()};
     bool is_all = part == NULL || part[0] == '\0';
+    bool is_files = is_all || strcmp(part, "files") == 0, is_net = is_all || strcmp(part, "net") == 0,
+         is_overlay = is_all || strcmp(part, "overlay") == 0, is_audio = is_all || strcmp(part, "audio") == 0;
     cJSON *out;
 
-    if (!is_all && strcmp(part, "files") != 0 && strcmp(part, "net") != 0 && strcmp(part, "audio") != 0) {
+    if (!is_files && !is_net && !is_overlay && !is_audio) {
         cJSON_Delete(r.checks);
         return NULL;
     }
-    if (is_all || strcmp(part, "files") == 0)
+    if (is_files)
         check_files(&r);
-    if (is_all || strcmp(part, "net") == 0)
+    if (is_net)
         check_net(&r);
-    if (is_all || strcmp(part, "audio") == 0)
+    if (is_net || is_overlay)
+        check_core(&r, is_net, is_overlay);
+    if (is_audio)
         check_audio(&r);
     out = cJSON_CreateObject();
     cJSON_AddNumberToObject(out, "v", 1);
@@ -275,10 +310,10 @@ int verb_doctor(struct cli *cli, int argc, char **argv)
     if (!opt_take(cli, NULL, 0, &argc, argv))
         return EXIT_USAGE;
     if (argc > 1)
-        return usage_error(cli, "One part at a time: audio, net or files.");
+        return usage_error(cli, "One part at a time: audio, net, overlay or files.");
     report = doctor_checks(cli, argc == 1 ? argv[0] : NULL);
     if (report == NULL)
-        return usage_error(cli, "Unknown part \"%.64s\": audio, net or files.", argv[0]);
+        return usage_error(cli, "Unknown part \"%.64s\": audio, net, overlay or files.", argv[0]);
     worst = json_str(report, "worst", "ok");
     code = strcmp(worst, "FAIL") == 0   ? EXIT_FAILURES
            : strcmp(worst, "warn") == 0 ? EXIT_WARNINGS

@@ -212,6 +212,114 @@ static int compare_phrase(struct cli *cli, const uint8_t phrase[static KEY_BYTES
     return EXIT_DONE;
 }
 
+enum err keys_export(struct cli *cli, const char *path, bool may_replace, struct err_detail *detail)
+{
+    uint8_t *bytes;
+    size_t len;
+    bool is_sealed;
+    enum err e = keystore_needs_passphrase(cli->files.identity, &is_sealed, detail);
+
+    if (e == ERR_NOT_FOUND)
+        return err_set(detail, e, "There is no identity here yet (%s). Make one: ito init",
+                       cli->files.identity);
+    if (e == ERR_OK && file_exists(path) && !may_replace)
+        e = err_set(detail, ERR_EXISTS, "%s: is there already. Give -y to replace it.", path);
+    if (e == ERR_OK)
+        e = file_read(cli->files.identity, KEYSTORE_FILE_MAX, &bytes, &len, detail);
+    if (e != ERR_OK)
+        return e;
+    e = file_replace(path, slice_of(bytes, len), 0600, detail);
+    secret_wipe(bytes, len);
+    mem_free(bytes);
+    if (e == ERR_OK)
+        err_set(detail, e,
+                is_sealed ? "Saved as %s. It is sealed by your passphrase."
+                          : "Saved as %s. It is not sealed: whoever reads it is you.",
+                path);
+    return e;
+}
+
+/* It is opened under a name of its own first: what cannot be opened never becomes the identity. */
+enum err keys_import(struct cli *cli, const char *path, const char *passphrase, struct err_detail *detail)
+{
+    struct keyring k = {0};
+    struct err_detail d;
+    uint8_t *bytes;
+    size_t len;
+    char *trial;
+    enum err e = ERR_OK;
+
+    if (file_exists(cli->files.identity))
+        return err_set(detail, ERR_EXISTS, "%s: is there already, and was not touched", cli->files.identity);
+    e = file_read(path, KEYSTORE_FILE_MAX, &bytes, &len, detail);
+    if (e != ERR_OK)
+        return e;
+    trial = mem_printf("%s.import", cli->files.identity);
+    e = files_make(&cli->files, detail);
+    if (e == ERR_OK)
+        e = file_replace(trial, slice_of(bytes, len), 0600, detail);
+    secret_wipe(bytes, len);
+    mem_free(bytes);
+    if (e == ERR_OK) {
+        e = keystore_load(trial, passphrase, &k, &d);
+        if (e == ERR_LOCKED)
+            err_set(detail, e,
+                    passphrase != NULL ? "%s: wrong passphrase"
+                                       : "%s: protected by a passphrase. Give --passphrase-file F.",
+                    path);
+        else if (e != ERR_OK)
+            err_set(detail, e, "%s: damaged, or no key file of ito", path);
+        if (e == ERR_OK && link(trial, cli->files.identity) != 0)
+            e = err_set(detail, ERR_IO, "%s: cannot be written", cli->files.identity);
+        unlink(trial);
+    }
+    keyring_wipe(&k);
+    mem_free(trial);
+    return e;
+}
+
+static int run_export(struct cli *cli, const char *path)
+{
+    struct err_detail detail;
+    enum err e = crypto_init();
+
+    if (e == ERR_OK)
+        e = keys_export(cli, path, cli->says_yes, &detail);
+    if (e != ERR_OK)
+        complain("%s", detail.text);
+    else
+        say(cli, "%s", detail.text);
+    return e == ERR_EXISTS || e == ERR_REFUSED ? EXIT_REFUSED : e == ERR_OK ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run_import(struct cli *cli, const struct init_options *o, const char *path)
+{
+    const char *file = o->passphrase_file != NULL ? o->passphrase_file : getenv("ITO_PASSPHRASE_FILE");
+    char passphrase[PASSPHRASE_BYTES] = "";
+    struct err_detail detail;
+    bool is_sealed = false;
+    enum err e = crypto_init();
+
+    if (e != ERR_OK)
+        return EXIT_FAILED;
+    if (file != NULL && !read_passphrase(file, passphrase, sizeof passphrase, &detail)) {
+        complain("%s", detail.text);
+        return EXIT_FAILED;
+    }
+    if (file == NULL && keystore_needs_passphrase(path, &is_sealed, NULL) == ERR_OK && is_sealed)
+        tty_ask("Passphrase of the key file: ", true, passphrase, sizeof passphrase);
+    e = keys_import(cli, path, passphrase[0] != '\0' ? passphrase : NULL, &detail);
+    secret_wipe(passphrase, sizeof passphrase);
+    if (e == ERR_OK) {
+        say(cli, "Restored. ito id shows the ID.");
+        return EXIT_DONE;
+    }
+    complain("%s", detail.text);
+    return e == ERR_LOCKED                       ? EXIT_PASSPHRASE
+           : e == ERR_EXISTS || e == ERR_REFUSED ? EXIT_REFUSED
+                                                 : EXIT_FAILED;
+}
+
 int verb_keys(struct cli *cli, int argc, char **argv)
 {
     struct init_options o = {0};
@@ -222,9 +330,17 @@ int verb_keys(struct cli *cli, int argc, char **argv)
 
     if (!take_options(cli, &o, &argc, argv))
         return EXIT_USAGE;
-    if (argc != 1 || strcmp(argv[0], "phrase") != 0)
-        return argc == 0 ? usage_error(cli, "What about the keys? phrase")
-                         : usage_error(cli, "Unknown command \"keys %s\".", argv[0]);
+    if (argc == 0)
+        return usage_error(cli, "Say what to do: ito keys export F|import F|phrase");
+    if (strcmp(argv[0], "export") == 0 || strcmp(argv[0], "import") == 0) {
+        if (argc != 2)
+            return usage_error(cli, "Needs one file: ito keys %s F", argv[0]);
+        return argv[0][0] == 'e' ? run_export(cli, argv[1]) : run_import(cli, &o, argv[1]);
+    }
+    if (strcmp(argv[0], "phrase") != 0)
+        return unknown_sub(cli, argv[0]);
+    if (argc > 1)
+        return usage_error(cli, "ito keys phrase takes no argument: the words are asked for.");
     if (crypto_init() != ERR_OK)
         return EXIT_FAILED;
     read_words(words, sizeof words);
@@ -252,7 +368,16 @@ static unsigned columns(void)
 }
 
 /* The upper-case ID alone makes the smallest code (alphanumeric mode). */
-static void print_qr(const struct cli *cli, const char *id, bool is_inverted)
+static char *upper_case(const char *id)
+{
+    char *upper = mem_str(id);
+
+    for (char *c = upper; *c != '\0'; c++)
+        *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+    return upper;
+}
+
+static void print_qr(const struct cli *cli, const char *what, bool is_inverted)
 {
     const char *no_color = getenv("NO_COLOR");
     bool allows_color = isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0');
@@ -260,16 +385,18 @@ static void print_qr(const struct cli *cli, const char *id, bool is_inverted)
                            .has_color =
                                cli->color == COLOR_ALWAYS || (cli->color == COLOR_AUTO && allows_color),
                            .is_inverted = is_inverted};
-    char upper[ID_TEXT_BYTES], *text;
+    char *text = qr_text(what, &o);
+    size_t n = text != NULL ? strcspn(text, "\n") : 0,
+           wide = utf8_columns(text != NULL ? text : "", n, false);
 
-    if (columns() > 0 && columns() < QR_COLUMNS_MIN * (o.is_ascii ? 2 : 1)) {
-        complain("Window too narrow for the QR code (%d columns).", QR_COLUMNS_MIN * (o.is_ascii ? 2 : 1));
-        return;
-    }
-    for (size_t i = 0; i < sizeof upper; i++)
-        upper[i] = (char)(id[i] >= 'a' && id[i] <= 'z' ? id[i] - 'a' + 'A' : id[i]);
-    text = qr_text(upper, &o);
-    fputs(text, stdout);
+    if (o.has_color) /* colour codes take no columns */
+        wide = QR_COLUMNS_MIN * (o.is_ascii ? 2 : 1);
+    if (text == NULL)
+        complain("Too long for a QR code.");
+    else if (columns() > 0 && columns() < wide)
+        complain("Window too narrow for the QR code (%zu columns).", wide);
+    else
+        fputs(text, stdout);
     mem_free(text);
 }
 
@@ -306,8 +433,50 @@ int verb_id(struct cli *cli, int argc, char **argv)
         puts(id_sip(id, sip));
     else
         puts(text);
-    if (code == EXIT_DONE && has_qr && !cli->is_json)
-        print_qr(cli, text, is_inverted);
+    if (code == EXIT_DONE && has_qr && !cli->is_json) {
+        char *upper = upper_case(text);
+
+        print_qr(cli, upper, is_inverted);
+        mem_free(upper);
+    }
     cJSON_Delete(answer);
     return code;
+}
+
+/* ---- invite ---- */
+
+/* A running core makes it: it has to be there when the holder comes. */
+int verb_invite(struct cli *cli, int argc, char **argv)
+{
+    const char *expires = NULL, *uses = NULL;
+    bool has_qr = false;
+    const struct opt opts[] = {
+        {"--expires", &expires, NULL}, {"--uses", &uses, NULL}, {"--qr", NULL, &has_qr}};
+    cJSON *request, *answer;
+    long n = 1;
+    int code;
+
+    if (!opt_take(cli, opts, 3, &argc, argv) ||
+        (uses != NULL && !opt_number(cli, "--uses", uses, 1, 100, &n)))
+        return EXIT_USAGE;
+    if (argc > 0)
+        return usage_error(cli, "ito invite takes no argument \"%s\".", argv[0]);
+    code = verb_open(cli, CTL_DAEMON);
+    if (code != EXIT_DONE)
+        return code;
+    request = ctl_request("invite");
+    if (expires != NULL)
+        cJSON_AddStringToObject(request, "expires", expires);
+    cJSON_AddNumberToObject(request, "uses", (double)n);
+    code = verb_ask_take(cli, request, &answer);
+    if (code != EXIT_DONE)
+        return code;
+    if (cli->is_json)
+        print_json(answer);
+    else
+        puts(json_str(answer, "invite", ""));
+    if (has_qr && !cli->is_json)
+        print_qr(cli, json_str(answer, "invite", ""), false);
+    cJSON_Delete(answer);
+    return EXIT_DONE;
 }

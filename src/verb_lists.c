@@ -217,6 +217,7 @@ static int contacts_export_file(struct cli *cli, const char *path)
     struct err_detail detail;
     cJSON *answer;
     const char *text;
+    enum err e;
     int code = verb_open(cli, CTL_LISTS);
 
     if (code == EXIT_DONE)
@@ -229,39 +230,12 @@ static int contacts_export_file(struct cli *cli, const char *path)
     } else if (file_exists(path) && !cli->says_yes) {
         complain("%s: is there already. Give -y to replace it.", path);
         code = EXIT_REFUSED;
-    } else if (file_replace(path, slice_str(text), 0600, &detail) != ERR_OK) {
+    } else if ((e = file_replace(path, slice_str(text), 0600, &detail)) != ERR_OK) {
         complain("%s", detail.text);
-        code = EXIT_FAILED;
+        code = e == ERR_REFUSED ? EXIT_REFUSED : EXIT_FAILED;
     }
     cJSON_Delete(answer);
     return code;
-}
-
-static int unknown_sub(struct cli *cli, const char *given)
-{
-    size_t n, least = 3;
-    const struct verb *v = verb_table(&n);
-    char best[32] = "";
-
-    while (strcmp(v->name, cli->verb) != 0)
-        v++;
-    for (const char *at = v->subs; *at != '\0';) {
-        char word[32];
-        int len = (int)strcspn(at, " ");
-        size_t d;
-
-        snprintf(word, sizeof word, "%.*s", len, at);
-        d = word_distance(given, word);
-        if (d < least) {
-            least = d;
-            strcpy(best, word);
-        }
-        at += len + (at[len] == ' ');
-    }
-    if (best[0] != '\0')
-        return usage_error(cli, "Unknown command \"%s %.64s\". Did you mean \"%s %s\"?", cli->verb, given,
-                           cli->verb, best);
-    return usage_error(cli, "Unknown command \"%s %.64s\".", cli->verb, given);
 }
 
 /* "missing" or "too many", when the count is not within bounds. */

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "first_run.h"
+#include "local.h"
 #include "ui/screen_curses.h"
 #include "ui/ui.h"
 #include "verb.h"
@@ -101,7 +102,8 @@ static void on_request(void *arg, const char *json)
 {
     struct phone *p = arg;
 
-    if (p->first_run == NULL || !first_run_request(p->first_run, json))
+    if ((p->first_run == NULL || !first_run_request(p->first_run, json)) &&
+        !local_request(p->cli, json, on_answer, p))
         ctl_send(p->cli->ctl, json);
 }
 
@@ -311,9 +313,7 @@ static int open_core(struct phone *p, bool *is_first_run)
     e = start_core(p, NULL, &detail);
     if (e == ERR_OK && ctl_has_link(cli->ctl) && !ctl_watch(cli->ctl))
         e = err_set(&detail, ERR_TIMEOUT, "The running ito did not answer within 5 s.");
-    if (e != ERR_OK)
-        complain("%s", detail.text[0] != '\0' ? detail.text : err_name(e));
-    return e == ERR_NOT_FOUND ? EXIT_FAILED : exit_of(e);
+    return e != ERR_OK ? verb_cannot_open(p->cli, e, &detail) : EXIT_DONE;
 }
 
 /* ---- the terminal ---- */

@@ -1,6 +1,7 @@
 /* app/command.c - the verbs: one table for screens, commands, scripts and tests (UX.md §6, §7). */
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "app/command_priv.h"
 #include "base/mem.h"
@@ -234,15 +235,34 @@ static enum err do_dtmf(struct request_ctx *r)
 
 /* ---- lists ---- */
 
-struct contact *command_contact(struct request_ctx *r)
+enum err command_contact(struct request_ctx *r, struct contact **who)
 {
     const char *text = json_str(r->in, "contact", NULL);
+    uint8_t id[KEY_BYTES];
 
-    if (text == NULL) {
-        command_usage(r, "contact");
-        return NULL;
-    }
-    return contacts_find(r->a->contacts, text, &r->detail);
+    *who = NULL;
+    if (text == NULL)
+        return command_usage(r, "contact");
+    *who = contacts_find(r->a->contacts, text, &r->detail);
+    if (*who != NULL)
+        return ERR_OK;
+    if (strncasecmp(text, "ito1", 4) == 0 && id_parse(text, id, NULL, &r->detail) != ERR_OK)
+        return ERR_PARSE; /* meant as an ID */
+    return ERR_NOT_FOUND;
+}
+
+/* Whom a text means. */
+static enum err do_contacts_find(struct request_ctx *r)
+{
+    struct contact *who;
+    enum err e = command_contact(r, &who);
+    char id[ID_TEXT_BYTES];
+
+    if (e != ERR_OK)
+        return e;
+    json_add_str(r->out, "peer", id_format(who->id, id));
+    json_add_str(r->out, "name", who->name);
+    return ERR_OK;
 }
 
 static enum err add_contact(struct request_ctx *r, const uint8_t id[static 32], const char *name,
@@ -393,14 +413,14 @@ static enum err do_contacts_add(struct request_ctx *r)
 
 static enum err set_list(struct request_ctx *r, enum contact_list list)
 {
-    struct contact *who = command_contact(r);
     const char *text = json_str(r->in, "contact", "");
     uint8_t id[KEY_BYTES];
-    enum err e;
+    struct contact *who;
+    enum err e = command_contact(r, &who);
 
-    if (who == NULL) { /* an ID that is no contact yet can be put on either list */
+    if (e != ERR_OK) { /* an ID that is no contact yet can be put on either list */
         if (id_parse(text, id, NULL, NULL) != ERR_OK)
-            return ERR_NOT_FOUND;
+            return e;
         return add_contact(r, id, "", list, &who);
     }
     e = contacts_set_list(r->a->contacts, r->now, who, list, &r->detail);
@@ -425,11 +445,11 @@ static enum err do_contacts_block(struct request_ctx *r)
 
 static enum err do_contacts_remove(struct request_ctx *r)
 {
-    struct contact *who = command_contact(r);
-    enum err e;
+    struct contact *who;
+    enum err e = command_contact(r, &who);
 
-    if (who == NULL)
-        return ERR_NOT_FOUND;
+    if (e != ERR_OK)
+        return e;
     reach_contact_gone(r->a, r->now, who);
     e = contacts_remove(r->a->contacts, r->now, who, &r->detail);
     if (e == ERR_OK)
@@ -439,12 +459,12 @@ static enum err do_contacts_remove(struct request_ctx *r)
 
 static enum err do_contacts_rename(struct request_ctx *r)
 {
-    struct contact *who = command_contact(r);
+    struct contact *who;
     const char *name = json_str(r->in, "name", NULL);
-    enum err e;
+    enum err e = command_contact(r, &who);
 
-    if (who == NULL)
-        return ERR_NOT_FOUND;
+    if (e != ERR_OK)
+        return e;
     if (name == NULL)
         return command_usage(r, "name");
     e = contacts_rename(r->a->contacts, r->now, who, name, &r->detail);
@@ -491,11 +511,11 @@ static enum err do_contacts_export(struct request_ctx *r)
 
 static enum err do_verify(struct request_ctx *r)
 {
-    struct contact *who = command_contact(r);
-    enum err e;
+    struct contact *who;
+    enum err e = command_contact(r, &who);
 
-    if (who == NULL)
-        return ERR_NOT_FOUND;
+    if (e != ERR_OK)
+        return e;
     e = contacts_set_verified(r->a->contacts, who, json_bool(r->in, "on", true), &r->detail);
     if (e == ERR_OK)
         event_presence(r->a, who);
@@ -659,6 +679,7 @@ static const struct verb verbs[] = {
     {"watch", do_watch, false},
     {"contacts", do_contacts, false},
     {"contacts_list", do_contacts, false},
+    {"contacts_find", do_contacts_find, false},
     {"contacts_add", do_contacts_add, false},
     {"contacts_allow", do_contacts_allow, false},
     {"contacts_block", do_contacts_block, false},

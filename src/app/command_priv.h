@@ -20,7 +20,8 @@ struct verb {
 };
 
 enum err command_usage(struct request_ctx *r, const char *member);
-struct contact *command_contact(struct request_ctx *r);
+/* Whom "contact" means: ERR_PARSE when it is missing, or an ID written wrongly; ERR_NOT_FOUND. */
+enum err command_contact(struct request_ctx *r, struct contact **who);
 
 /* command_setup.c: its verbs, NULL when there is none of that name. */
 const struct verb *command_setup_find(const char *name);

@@ -276,12 +276,13 @@ static enum err do_history_delete(struct request_ctx *r)
 
 static enum err do_notify(struct request_ctx *r)
 {
-    struct contact *who = command_contact(r);
+    struct contact *who;
+    enum err e = command_contact(r, &who);
     struct app *a = r->a;
     char text[ID_NAME_BYTES + 40];
 
-    if (who == NULL)
-        return ERR_NOT_FOUND;
+    if (e != ERR_OK)
+        return e;
     if (reach_presence(a, who) == PRESENCE_NEWS_ONLINE) {
         snprintf(text, sizeof text, "%s is online now.", who->name);
         json_add_str(r->out, "text", text);
@@ -331,7 +332,7 @@ static const struct {
     {"voicemail", "This ito has no voicemail yet."},
     {"greeting", "This ito has no voicemail yet."},
     {"devices", "This ito has one device for each identity."},
-    {"keys", "Keys are kept by the recovery phrase: ito keys phrase."},
+    {"keys", "The key file is copied where it lies: ito keys export F."},
 };
 
 static enum err do_missing(struct request_ctx *r)

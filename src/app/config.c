@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 struct config {
     cJSON *values[CFG_COUNT]; /* each of its key's type, in range */
@@ -96,7 +97,24 @@ void config_errors_fini(struct config_errors *errors)
 {
     for (unsigned i = 0; i < errors->n; i++)
         mem_free(errors->lines[i]);
-    errors->n = 0;
+    errors->n = errors->n_more = 0;
+}
+
+char *config_errors_text(const struct config_errors *errors)
+{
+    char *text = mem_str(""), *longer;
+
+    for (unsigned i = 0; i < errors->n; i++) {
+        longer = mem_printf("%s%s%s", text, i > 0 ? "\n" : "", errors->lines[i]);
+        mem_free(text);
+        text = longer;
+    }
+    if (errors->n_more > 0) {
+        longer = mem_printf("%s\nand %u more", text, errors->n_more);
+        mem_free(text);
+        text = longer;
+    }
+    return text;
 }
 
 /* ---- one value ---- */
@@ -185,7 +203,9 @@ static bool is_host_port(const char *text)
            strchr(text, ' ') == NULL && strchr(text, ':') == colon;
 }
 
-static enum err check_number(const struct config_info *info, double v, struct err_detail *d)
+/* given: as it was written, for the words. */
+static enum err check_number(const struct config_info *info, double v, struct slice given,
+                             struct err_detail *d)
 {
     char word[32], choices[128];
 
@@ -195,7 +215,9 @@ static enum err check_number(const struct config_info *info, double v, struct er
         return err_set(d, ERR_RANGE, "%s is not one of %s", word, choices);
     }
     if (v < (double)info->min || v > (double)info->max)
-        return err_set(d, ERR_RANGE, "%s is out of range (%ld to %ld)", word, info->min, info->max);
+        return err_set(d, ERR_RANGE, "%.*s is out of range (%ld to %ld)",
+                       (int)(given.len < 64 ? given.len : 64), (const char *)given.data, info->min,
+                       info->max);
     if (v != (double)(long)v)
         return err_set(d, ERR_RANGE, "%s is not a whole number", word);
     return ERR_OK;
@@ -206,6 +228,8 @@ static enum err check_text(const struct config_info *info, const char *text, str
     char choices[128];
     long n = (long)strlen(text);
 
+    if (!utf8_valid(text, (size_t)n))
+        return err_set(d, ERR_RANGE, "expected UTF-8 text");
     if (info->type == CFG_T_ENUM && !is_choice(info->choices, text)) {
         spaced(info->choices, choices);
         return err_set(d, ERR_RANGE, "\"%.64s\" is not one of %s", text, choices);
@@ -220,9 +244,12 @@ static enum err check_members(const struct config_info *info, const cJSON *v, st
     const cJSON *it;
 
     if (cJSON_GetArraySize(v) > info->max)
-        return err_set(d, ERR_RANGE, "%d entries, at most %ld", cJSON_GetArraySize(v), info->max);
+        return err_set(d, ERR_RANGE, "%d entries is out of range (at most %ld)", cJSON_GetArraySize(v),
+                       info->max);
     cJSON_ArrayForEach(it, v)
     {
+        if (!utf8_valid(it->valuestring, strlen(it->valuestring)))
+            return err_set(d, ERR_RANGE, "expected UTF-8 text");
         if (info->type == CFG_T_PEERS && !is_host_port(it->valuestring))
             return err_set(d, ERR_RANGE, "\"%.64s\" is not HOST:PORT", it->valuestring);
     }
@@ -230,7 +257,7 @@ static enum err check_members(const struct config_info *info, const cJSON *v, st
 }
 
 /* What is wrong with v as the value of key, in words; ERR_OK when nothing. */
-static enum err check_value(enum config_key key, const cJSON *v, struct err_detail *d)
+static enum err check_value(enum config_key key, const cJSON *v, struct slice given, struct err_detail *d)
 {
     const struct config_info *info = &infos[key];
     char *found;
@@ -242,10 +269,22 @@ static enum err check_value(enum config_key key, const cJSON *v, struct err_deta
         return ERR_RANGE;
     }
     if (cJSON_IsNumber(v))
-        return check_number(info, v->valuedouble, d);
+        return check_number(info, v->valuedouble, given, d);
     if (cJSON_IsString(v))
         return check_text(info, v->valuestring, d);
     return cJSON_IsBool(v) ? ERR_OK : check_members(info, v, d);
+}
+
+/* What others would not see is dropped from the name (UX.md §1). */
+static void clean_name(enum config_key key, cJSON *v)
+{
+    char *name = v->valuestring, clean[65 * UTF8_MAX_BYTES];
+
+    if (key != CFG_IDENTITY_NAME)
+        return;
+    utf8_clean(name, strlen(name), clean, sizeof clean);
+    if (strlen(clean) <= strlen(name))
+        strcpy(name, clean);
 }
 
 /* What two values must keep to each other. */
@@ -266,7 +305,8 @@ struct parse {
     struct slice text;
     struct config_errors *errors;
     unsigned jitter_line;
-    cJSON *values[CFG_COUNT]; /* those given and good */
+    char unknown[JSON_PATH_MAX]; /* the last one complained about: what is inside it is not told again */
+    cJSON *values[CFG_COUNT];    /* those given and good */
 };
 
 static void complain(struct parse *p, unsigned line, const char *fmt, ...)
@@ -277,8 +317,12 @@ static void complain(struct parse *p, unsigned line, const char *fmt, ...)
     char text[ERR_DETAIL_BYTES];
     va_list ap;
 
-    if (p->errors == NULL || p->errors->n == CONFIG_ERRORS_MAX)
+    if (p->errors == NULL)
         return;
+    if (p->errors->n == CONFIG_ERRORS_MAX) {
+        p->errors->n_more++;
+        return;
+    }
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
@@ -294,6 +338,13 @@ static bool is_section(const char *path)
         if (strncmp(infos[k].key, path, n) == 0 && infos[k].key[n] == '.')
             return true;
     return false;
+}
+
+static bool is_in_unknown(const struct parse *p, const char *path)
+{
+    size_t n = strlen(p->unknown);
+
+    return n > 0 && strncmp(path, p->unknown, n) == 0 && (path[n] == '.' || path[n] == '[');
 }
 
 /* Inside the value of a list or map: "relay.turn_users.alice", "net.peers[0]". */
@@ -328,7 +379,8 @@ static void on_key(void *arg, const struct json_key *key)
             if (raw.len > 0 && raw.data[0] != '{')
                 complain(p, key->line, "%s: expected an object, found %.*s", key->path,
                          (int)(raw.len < 64 ? raw.len : 64), (const char *)raw.data);
-        } else if (!is_inside(key->path)) {
+        } else if (!is_inside(key->path) && !is_in_unknown(p, key->path)) {
+            snprintf(p->unknown, sizeof p->unknown, "%s", key->path);
             complain(p, key->line, near != NULL ? "%s: unknown key; did you mean %s?" : "%s: unknown key",
                      key->path, near);
         }
@@ -337,11 +389,12 @@ static void on_key(void *arg, const struct json_key *key)
     v = cJSON_ParseWithLength((const char *)raw.data, raw.len);
     if (v == NULL)
         return; /* the syntax error that follows tells it */
-    if (check_value(k, v, &d) != ERR_OK) {
+    if (check_value(k, v, raw, &d) != ERR_OK) {
         complain(p, key->line, "%s: %s", key->path, d.text);
         cJSON_Delete(v);
         return;
     }
+    clean_name(k, v);
     if (k == CFG_AUDIO_JITTER_MAX_MS || (k == CFG_AUDIO_JITTER_MIN_MS && p->jitter_line == 0))
         p->jitter_line = key->line;
     p->values[k] = v;
@@ -381,7 +434,8 @@ enum err config_parse(struct config *c, const char *name, struct slice text, str
     cJSON *tree;
 
     if (json_parse(text, on_key, &p, &tree, &d) != ERR_OK) {
-        config_errors_fini(errors); /* half a file: only the place where it breaks is sure */
+        if (errors->n == CONFIG_ERRORS_MAX)
+            mem_free(errors->lines[--errors->n]);
         errors->lines[errors->n++] = mem_printf("%s:%s", name, d.text);
         drop_values(&p);
         return ERR_CONFIG;
@@ -399,7 +453,7 @@ enum err config_load(struct config *c, const char *path, const char *name, struc
     size_t len;
     enum err e = file_read(path, CONFIG_FILE_MAX, &text, &len, &d);
 
-    errors->n = 0;
+    errors->n = errors->n_more = 0;
     if (e == ERR_NOT_FOUND)
         return config_parse(c, name, slice_str("{}"), errors);
     if (e != ERR_OK) {
@@ -522,16 +576,16 @@ static enum err write_checked(const char *path, const char *key, const cJSON *v,
     struct config_errors errors = {0};
     struct config *file = config_create();
     enum err e = config_load(file, path, slash != NULL ? slash + 1 : path, &errors);
-    char *json = json_print(v);
-    size_t n = 0;
+    char *json = json_print(v), *text;
 
     config_destroy(file);
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
         e = write_value(path, key, json, detail);
-    else if (detail != NULL)
-        for (unsigned i = 0; i < errors.n && n < sizeof detail->text - 1; i++)
-            n += (size_t)snprintf(detail->text + n, sizeof detail->text - n, "%s%s", i > 0 ? "\n" : "",
-                                  errors.lines[i]);
+    } else {
+        text = config_errors_text(&errors);
+        err_set(detail, e, "%s", text);
+        mem_free(text);
+    }
     config_errors_fini(&errors);
     mem_free(json);
     return e;
@@ -550,8 +604,9 @@ enum err config_set(struct config *c, const char *path, const char *key, const c
         return err_set(detail, ERR_NOT_FOUND,
                        near != NULL ? "%s: unknown key; did you mean %s?" : "%s: unknown key", key, near);
     v = value_of(k, value);
-    e = check_value(k, v, &d);
+    e = check_value(k, v, slice_str(value), &d);
     if (e == ERR_OK) {
+        clean_name(k, v);
         old = c->values[k];
         c->values[k] = v;
         e = check_pairs(c->values, &d);

@@ -116,7 +116,7 @@ struct config_info {
 /* What is wrong, one line each, in the order of the file. */
 struct config_errors {
     char *lines[CONFIG_ERRORS_MAX];
-    unsigned n;
+    unsigned n, n_more; /* n_more: those that did not fit */
 };
 
 struct config;
@@ -134,6 +134,8 @@ enum err config_parse(struct config *c, const char *name, struct slice text, str
 /* The same for a file; a missing one is all defaults. name is how errors call it. */
 enum err config_load(struct config *c, const char *path, const char *name, struct config_errors *errors);
 void config_errors_fini(struct config_errors *errors);
+/* All lines, and how many did not fit; free with mem_free(). */
+char *config_errors_text(const struct config_errors *errors);
 
 /* Put key = value (JSON, or bare text for texts and choices) into the file, checked first; the rest of the
  * file stays as it was. The values in c change too. The single error line has no file and line. path NULL:

@@ -30,7 +30,7 @@ enum err {
     ERR_COUNT
 };
 
-#define ERR_DETAIL_BYTES 512
+#define ERR_DETAIL_BYTES 4096 /* all that is wrong with a file of a person, one a line */
 
 struct err_detail {
     char text[ERR_DETAIL_BYTES]; /* UTF-8, one or more lines, no trailing newline; empty when unset */

@@ -16,6 +16,8 @@ static enum err from_errno(const char *path, const char *what, struct err_detail
 
     if (e == ENOENT)
         return err_set(detail, ERR_NOT_FOUND, "%s: no such file", path);
+    if (e == ELOOP)
+        return err_set(detail, ERR_REFUSED, "%s: not a regular file", path);
     return err_set(detail, ERR_IO, "%s: %s: %s", path, what, strerror(e));
 }
 
@@ -162,7 +164,7 @@ enum err file_make_folder(const char *path, struct err_detail *detail)
             continue;
         *p = '\0';
         if (mkdir(part, 0700) != 0 && errno != EEXIST)
-            return from_errno(part, "cannot be made", detail);
+            return err_set(detail, ERR_IO, "%s: cannot be made: %s", part, strerror(errno));
         *p = c;
         if (c == '\0')
             break;

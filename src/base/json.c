@@ -301,6 +301,9 @@ enum err json_parse(struct slice text, json_key_cb each, void *arg, cJSON **out,
     if (text.len == 0)
         return err_set(detail, ERR_PARSE, "1: not JSON: the file is empty");
     s.end = s.at + text.len;
+    if (text.len >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0)
+        return err_set(detail, ERR_PARSE,
+                       "1: not JSON: expected no byte order mark; save it as UTF-8 without BOM");
     s.buckets = mem_array(BUCKETS, sizeof(struct seen *));
     is_ok = scan_value(&s, 0);
     if (is_ok) {

@@ -203,7 +203,8 @@ enum err control_listen(struct io *io, const char *path, control_request_cb requ
 
     *out = NULL;
     if (strlen(path) >= sizeof c->path)
-        return err_set(detail, ERR_RANGE, "%s: too long for a socket (107 bytes)", path);
+        return err_set(detail, ERR_RANGE,
+                       "%s: too long for a socket (107 bytes at most); give a shorter folder", path);
     if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
         return err_set(detail, ERR_REFUSED, "%s: not a socket", path);
     if (is_alive(path))

@@ -12,7 +12,7 @@
 #include "io/loop.h"
 
 #define CONTROL_CLIENTS   16
-#define CONTROL_LINE_MAX  (64u << 10)
+#define CONTROL_LINE_MAX  (10u << 20) /* a whole contacts file to import, quoted */
 #define CONTROL_QUEUE_MAX (4u << 20)
 
 struct control;

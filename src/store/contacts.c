@@ -219,12 +219,25 @@ static void on_key(void *arg, const struct json_key *key)
     l->keys[l->n++].line = key->line;
 }
 
+/* 0: there is no such member. */
 static unsigned line_of(const struct lines *l, const char *path)
 {
     for (size_t i = 0; i < l->n; i++)
         if (strcmp(l->keys[i].path, path) == 0)
             return l->keys[i].line;
-    return 1;
+    return 0;
+}
+
+/* The line of the first member of an entry, 0 when it has none. */
+static unsigned line_in(const struct lines *l, unsigned index)
+{
+    char path[32];
+
+    snprintf(path, sizeof path, "contacts[%u].", index);
+    for (size_t i = 0; i < l->n; i++)
+        if (strncmp(l->keys[i].path, path, strlen(path)) == 0)
+            return l->keys[i].line;
+    return 0;
 }
 
 static void lines_fini(struct lines *l)
@@ -234,20 +247,21 @@ static void lines_fini(struct lines *l)
     mem_free(l->keys);
 }
 
-/* A petname as it may be stored, or what is wrong with it. */
-static const char *name_fault(const char *name)
+/* A petname as it is kept, without control, bidi and zero-width characters; or what is wrong with it. */
+static const char *clean_name(const char *name, char out[static ID_NAME_BYTES])
 {
-    char clean[ID_NAME_BYTES];
+    char clean[2 * ID_NAME_BYTES];
     size_t n = strlen(name);
 
-    if (n >= ID_NAME_BYTES)
-        return "longer than 64 bytes";
+    out[0] = '\0';
     if (!utf8_valid(name, n))
         return "not UTF-8";
-    if (utf8_columns(name, n, false) > CONTACT_NAME_COLUMNS)
+    n = utf8_clean(name, n, clean, sizeof clean);
+    if (n >= ID_NAME_BYTES)
+        return "longer than 64 bytes";
+    if (utf8_columns(clean, n, false) > CONTACT_NAME_COLUMNS)
         return "wider than 32 columns";
-    if (utf8_clean(name, n, clean, sizeof clean) != n || memcmp(clean, name, n) != 0)
-        return "has control, bidi or zero-width characters";
+    memcpy(out, clean, n + 1);
     return NULL;
 }
 
@@ -264,19 +278,20 @@ struct entry_check {
     unsigned index;
 };
 
+/* member NULL: the entry itself. What has no line of its own is told at another member of the entry, or at the
+ * entry before. */
 static void fault(struct entry_check *x, const char *member, const char *what)
 {
     char path[64];
     unsigned line;
 
-    snprintf(path, sizeof path, "contacts[%u].%s", x->index, member);
+    snprintf(path, sizeof path, "contacts[%u]%s%s", x->index, member != NULL ? "." : "",
+             member != NULL ? member : "");
     line = line_of(x->lines, path);
-    if (line == 1) { /* the member is missing: point at another of the entry */
-        char other[64];
-
-        snprintf(other, sizeof other, "contacts[%u].id", x->index);
-        line = line_of(x->lines, other);
-    }
+    for (unsigned i = x->index + 1; line == 0 && i > 0; i--)
+        line = line_in(x->lines, i - 1);
+    if (line == 0)
+        line = line_of(x->lines, "contacts");
     complain(x->lines, line, path, what);
 }
 
@@ -287,30 +302,57 @@ static const char *first_line(struct err_detail *d)
     return d->text;
 }
 
+/* The text of a member; otherwise when it is missing, or is no text (then a fault). */
+static const char *text_of(const cJSON *v, struct entry_check *x, const char *member, const char *otherwise)
+{
+    const cJSON *m = cJSON_GetObjectItemCaseSensitive(v, member);
+    char what[96], *found;
+
+    if (m == NULL || cJSON_IsString(m))
+        return m != NULL ? m->valuestring : otherwise;
+    found = json_print(m);
+    snprintf(what, sizeof what, "expected a text, found %.64s", found);
+    fault(x, member, what);
+    mem_free(found);
+    return otherwise;
+}
+
+static int choice_of(const cJSON *v, struct entry_check *x, const char *member, const char *const *names,
+                     int n, const char *all)
+{
+    const char *text = text_of(v, x, member, names[0]);
+    int i = choice(names, n, text);
+    char what[160];
+
+    snprintf(what, sizeof what, "\"%.64s\" is not one of %s", text, all);
+    if (i < 0)
+        fault(x, member, what);
+    return i > 0 ? i : 0;
+}
+
 static void read_entry(const cJSON *v, struct entry_check *x, struct contact *out)
 {
-    const char *id = json_str(v, "id", NULL), *name = json_str(v, "name", "");
     const cJSON *verified = cJSON_GetObjectItemCaseSensitive(v, "verified");
-    int list = choice(list_names, 2, json_str(v, "list", "allowed"));
-    int policy = choice(policy_names, 4, json_str(v, "path", "default"));
+    const char *id, *wrong;
     struct err_detail d;
 
-    if (id == NULL)
-        fault(x, "id", "missing, or not a text");
-    else if (id_parse(id, out->id, NULL, &d) != ERR_OK)
+    if (!cJSON_IsObject(v)) {
+        fault(x, NULL, "expected an object");
+        return;
+    }
+    id = text_of(v, x, "id", NULL);
+    if (cJSON_GetObjectItemCaseSensitive(v, "id") == NULL)
+        fault(x, "id", "missing");
+    else if (id != NULL && id_parse(id, out->id, NULL, &d) != ERR_OK)
         fault(x, "id", first_line(&d));
-    if (name_fault(name) != NULL)
-        fault(x, "name", name_fault(name));
-    else
-        snprintf(out->name, sizeof out->name, "%s", name);
-    if (list < 0)
-        fault(x, "list", "not one of allowed, blocked");
-    if (policy < 0)
-        fault(x, "path", "not one of default, private, direct, relay-only");
+    wrong = clean_name(text_of(v, x, "name", ""), out->name);
+    if (wrong != NULL)
+        fault(x, "name", wrong);
+    out->list = (enum contact_list)choice_of(v, x, "list", list_names, 2, "allowed, blocked");
+    out->policy =
+        (enum contact_policy)choice_of(v, x, "path", policy_names, 4, "default, private, direct, relay-only");
     if (verified != NULL && !cJSON_IsBool(verified))
         fault(x, "verified", "expected true or false");
-    out->list = list > 0 ? (enum contact_list)list : CONTACT_ALLOWED;
-    out->policy = policy > 0 ? (enum contact_policy)policy : POLICY_DEFAULT;
     out->is_verified = cJSON_IsTrue(verified);
 }
 
@@ -321,7 +363,7 @@ static void check_unique(struct contact **items, size_t n, const struct contacts
     const struct contact *other;
 
     for (size_t i = 0; i < n; i++) {
-        if (memcmp(items[i]->id, items[n]->id, KEY_BYTES) == 0)
+        if (!secret_is_zero(items[n]->id, KEY_BYTES) && memcmp(items[i]->id, items[n]->id, KEY_BYTES) == 0)
             fault(x, "id", "is listed twice");
         if (items[n]->name[0] != '\0' && strcmp(items[i]->name, items[n]->name) == 0)
             fault(x, "name", "is used twice");
@@ -353,7 +395,11 @@ static enum err parse(const char *name, struct slice text, const struct contacts
         return err_set(detail, ERR_CONFIG, "%s:%s", lines.name, d.text);
     }
     array = cJSON_GetObjectItemCaseSensitive(tree, "contacts");
-    if (!cJSON_IsArray(array))
+    if (!cJSON_IsObject(tree))
+        complain(&lines, 1, "", "not an object: expected {");
+    else if (array == NULL)
+        complain(&lines, 1, "contacts", "missing");
+    else if (!cJSON_IsArray(array))
         complain(&lines, line_of(&lines, "contacts"), "contacts", "expected a list");
     count = (size_t)cJSON_GetArraySize(array);
     if (count > CONTACTS_MAX)
@@ -375,6 +421,8 @@ static enum err parse(const char *name, struct slice text, const struct contacts
     *bad = lines.n_errors;
     if (lines.n_errors > 0) {
         free_all(items, n);
+        if (lines.n_errors > ERRORS_MAX)
+            return err_set(detail, ERR_CONFIG, "%s\nand %u more", lines.errors, lines.n_errors - ERRORS_MAX);
         return err_set(detail, ERR_CONFIG, "%s", lines.errors);
     }
     *out = items;
@@ -677,14 +725,15 @@ static enum err commit(struct contacts *c, ns_t now, const uint8_t id[static KEY
 }
 
 static enum err check_name(const struct contacts *c, const struct contact *self, const char *name,
-                           struct err_detail *detail)
+                           char clean[static ID_NAME_BYTES], struct err_detail *detail)
 {
-    const struct contact *other = by_name(c->items, c->n, name);
+    const char *wrong = clean_name(name, clean);
+    const struct contact *other = by_name(c->items, c->n, clean);
 
-    if (name_fault(name) != NULL)
-        return err_set(detail, ERR_RANGE, "The name %s.", name_fault(name));
+    if (wrong != NULL)
+        return err_set(detail, ERR_RANGE, "The name is %s.", wrong);
     if (other != NULL && other != self)
-        return err_set(detail, ERR_EXISTS, "Another contact is called \"%s\" already.", name);
+        return err_set(detail, ERR_EXISTS, "Another contact is called \"%s\" already.", clean);
     return ERR_OK;
 }
 
@@ -693,7 +742,8 @@ enum err contacts_add(struct contacts *c, ns_t now, const uint8_t id[static KEY_
                       struct err_detail *detail)
 {
     struct contact *who;
-    enum err e = check_name(c, NULL, name, detail);
+    char clean[ID_NAME_BYTES];
+    enum err e = check_name(c, NULL, name, clean, detail);
 
     *out = contacts_by_id(c, id);
     if (*out != NULL)
@@ -705,7 +755,7 @@ enum err contacts_add(struct contacts *c, ns_t now, const uint8_t id[static KEY_
         return err_set(detail, ERR_FULL, "There are %d contacts, no more fit.", CONTACTS_MAX);
     who = mem_alloc(sizeof *who);
     memcpy(who->id, id, KEY_BYTES);
-    snprintf(who->name, sizeof who->name, "%s", name);
+    memcpy(who->name, clean, sizeof who->name);
     who->list = list;
     who->added_ms = wall_ms;
     c->items = mem_resize(c->items, c->n + 1, sizeof(struct contact *));
@@ -759,16 +809,16 @@ enum err contacts_remove(struct contacts *c, ns_t now, struct contact *who, stru
 enum err contacts_rename(struct contacts *c, ns_t now, struct contact *who, const char *name,
                          struct err_detail *detail)
 {
-    char old[ID_NAME_BYTES];
+    char old[ID_NAME_BYTES], clean[ID_NAME_BYTES];
     struct contact *before;
-    enum err e = check_name(c, who, name, detail);
+    enum err e = check_name(c, who, name, clean, detail);
 
     if (e != ERR_OK)
         return e;
-    if (name[0] == '\0')
+    if (clean[0] == '\0')
         return err_set(detail, ERR_RANGE, "A name is needed.");
     memcpy(old, who->name, sizeof old);
-    snprintf(who->name, sizeof who->name, "%s", name);
+    memcpy(who->name, clean, sizeof who->name);
     before = copy_of(who);
     memcpy(before->name, old, sizeof old);
     e = commit(c, now, who->id, before, detail);

@@ -77,7 +77,7 @@ struct contact *contacts_by_id(const struct contacts *c, const uint8_t id[static
 /* A petname, an ID in any form, or any unique part of a petname; NULL with a sentence. */
 struct contact *contacts_find(const struct contacts *c, const char *text, struct err_detail *detail);
 
-/* All of these check first, write the file, and change nothing when that fails. now 0: a change nobody asked for,
+/* A petname is kept without control, bidi and zero-width characters. All of these check first, write the file, and change nothing when that fails. now 0: a change nobody asked for,
  * which cannot be undone, and after which nothing before it can. */
 enum err contacts_add(struct contacts *c, ns_t now, const uint8_t id[static KEY_BYTES], const char *name,
                       enum contact_list list, int64_t wall_ms, struct contact **out,

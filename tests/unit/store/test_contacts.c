@@ -107,23 +107,23 @@ static void broken_edits(void **state)
     (void)state;
     strcpy(id, id_text(1));
     broken("{\n \"contacts\": [\n", "contacts.json:3: not JSON: expected a value after [");
-    broken("[1]\n", "contacts.json:1: contacts: expected a list");
+    broken("[1]\n", "contacts.json:1: not an object: expected {");
     broken("{\"contacts\": 3}\n", "contacts.json:1: contacts: expected a list");
     snprintf(body, sizeof body, "{\"contacts\": [\n{\"id\": \"%s\",\n \"lits\": \"allowed\"}]}\n", id);
     broken(body, "contacts.json:3: contacts[0].lits: unknown key");
     snprintf(body, sizeof body, "{\"contacts\": [\n{\"id\": \"%s\",\n \"list\": \"friends\"}]}\n", id);
-    broken(body, "contacts.json:3: contacts[0].list: not one of allowed, blocked");
+    broken(body, "contacts.json:3: contacts[0].list: \"friends\" is not one of allowed, blocked");
     snprintf(body, sizeof body, "{\"contacts\": [\n{\"id\": \"%s\"},\n{\"id\": \"%s\"}]}\n", id, id);
     broken(body, "contacts.json:3: contacts[1].id: is listed twice");
     broken("{\"contacts\": [\n\n{\"id\": \"ito1qq\"}]}\n",
            "contacts.json:3: contacts[0].id: ID has 6 characters, needs 63.");
     snprintf(body, sizeof body,
-             "{\"contacts\": [\n{\"id\": \"%s\", \"name\": \"a\\u202eb\",\n\"verified\": 1,\n\"path\": "
+             "{\"contacts\": [\n{\"id\": \"%s\", \"name\": 7,\n\"verified\": 1,\n\"path\": "
              "\"tor\"}]}\n",
              id);
     snprintf(expected, sizeof expected, "%s\n%s\n%s",
-             "contacts.json:2: contacts[0].name: has control, bidi or zero-width characters",
-             "contacts.json:4: contacts[0].path: not one of default, private, direct, relay-only",
+             "contacts.json:2: contacts[0].name: expected a text, found 7",
+             "contacts.json:4: contacts[0].path: \"tor\" is not one of default, private, direct, relay-only",
              "contacts.json:3: contacts[0].verified: expected true or false");
     broken(body, expected);
 }
@@ -145,7 +145,10 @@ static void names(void **state)
     for (int i = 0; i < 17; i++)
         strcat(wide, "山");
     assert_int_equal(contacts_rename(c, NOW, who, wide, &d), ERR_RANGE);
-    assert_int_equal(contacts_rename(c, NOW, who, "a\tb", &d), ERR_RANGE);
+    assert_string_equal(d.text, "The name is wider than 32 columns.");
+    assert_int_equal(contacts_rename(c, NOW, who, "\u200b\x1b", &d), ERR_RANGE);
+    assert_int_equal(contacts_rename(c, NOW, who, "Ha\u202ena\x1bko\u200b", &d), ERR_OK);
+    assert_string_equal(who->name, "Hanako");
     assert_int_equal(contacts_rename(c, NOW, who, "\xff", &d), ERR_RANGE);
     assert_int_equal(contacts_add(c, NOW, id_of(3), "Kenji", CONTACT_ALLOWED, 0, &other, &d), ERR_EXISTS);
     assert_int_equal(contacts_add(c, NOW, id_of(1), "New", CONTACT_ALLOWED, 0, &other, &d), ERR_EXISTS);
