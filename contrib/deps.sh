@@ -9,8 +9,8 @@ cd "$(dirname "$0")/.."
 build="gcc libc6-dev make pkg-config libuv1-dev libsodium-dev libopus-dev libasound2-dev libosip2-dev
 libcjson-dev libsrtp2-dev libssl-dev libsqlite3-dev libminiupnpc-dev libnatpmp-dev libspeexdsp-dev
 libqrencode-dev libncurses-dev uthash-dev"
-test="libcmocka-dev tmux python3 python3-numpy python3-scipy"
-ci="clang clang-format clang-tidy cppcheck libclang-rt-14-dev debootstrap iproute2 nftables coturn tcpdump
+test="libcmocka-dev tmux iproute2 python3 python3-numpy python3-scipy"
+ci="clang clang-format clang-tidy cppcheck libclang-rt-14-dev debootstrap nftables coturn tcpdump
 python3-libtorrent"
 
 want="$build"

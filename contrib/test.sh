@@ -34,6 +34,7 @@ script() {
 tell() {
     passed=$((passed + $3)) failed=$((failed + $4))
     if [ "$2" -eq 0 ]; then
+        grep '^  SKIP' "$out"
         echo "  ok    $1  $3 tests"
     else
         cat "$out"
@@ -51,7 +52,7 @@ if [ $n -eq 0 ]; then
     echo "  FAIL  no test programs in $B (make test builds them)"
     failed=1
 fi
-for t in tests/screens/run.sh tests/cli/run; do
+for t in tests/screens/run.sh tests/screens/live.py tests/cli/run; do
     [ -x "$t" ] && script "$t"
 done
 echo "$passed passed, $failed failed"

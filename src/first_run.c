@@ -13,8 +13,9 @@
 
 #define DEVICE_BYTES 128
 
+/* Of the system: one name for both ways. Of the settings: two, and a file to be played is no file to be written. */
 struct device {
-    char name[DEVICE_BYTES], text[DEVICE_BYTES];
+    char input[DEVICE_BYTES], output[DEVICE_BYTES], in_text[DEVICE_BYTES], out_text[DEVICE_BYTES];
 };
 
 struct first_run {
@@ -97,6 +98,15 @@ static enum err init(struct first_run *r, const cJSON *in, struct err_detail *de
 
 /* ---- sound test ---- */
 
+static void set_device(struct device *d, const char *input, const char *in_text, const char *output,
+                       const char *out_text)
+{
+    snprintf(d->input, DEVICE_BYTES, "%s", input);
+    snprintf(d->output, DEVICE_BYTES, "%s", output);
+    snprintf(d->in_text, DEVICE_BYTES, "%.*s", (int)strcspn(in_text, "\n"), in_text);
+    snprintf(d->out_text, DEVICE_BYTES, "%.*s", (int)strcspn(out_text, "\n"), out_text);
+}
+
 static void add_device(void *arg, const char *name, const char *text)
 {
     struct first_run *r = arg;
@@ -104,10 +114,8 @@ static void add_device(void *arg, const char *name, const char *text)
     if (r->n_devices == FIRST_RUN_DEVICES || strlen(name) >= DEVICE_BYTES || strcmp(name, "default") == 0 ||
         strcmp(name, "null") == 0)
         return;
-    snprintf(r->devices[r->n_devices].name, DEVICE_BYTES, "%s", name);
     text = text != NULL && text[0] != '\0' ? text : name;
-    snprintf(r->devices[r->n_devices].text, DEVICE_BYTES, "%.*s", (int)strcspn(text, "\n"), text);
-    r->n_devices++;
+    set_device(&r->devices[r->n_devices++], name, text, name, text);
 }
 
 /* The device of the settings first, then what the system has; `null` ends the list: a machine without sound. */
@@ -115,7 +123,7 @@ static void find_devices(struct first_run *r)
 {
     struct config *settings = config_create();
     struct config_errors errors = {0};
-    const char *name;
+    const char *input, *output;
 
     if (r->n_devices > 0) {
         config_destroy(settings);
@@ -123,9 +131,9 @@ static void find_devices(struct first_run *r)
     }
     config_load(settings, r->cli->files.config, "config.json", &errors);
     config_errors_fini(&errors);
-    name = config_str(settings, CFG_AUDIO_INPUT);
-    snprintf(r->devices[0].name, DEVICE_BYTES, "%s", name);
-    snprintf(r->devices[0].text, DEVICE_BYTES, "%s", name);
+    input = config_str(settings, CFG_AUDIO_INPUT);
+    output = config_str(settings, CFG_AUDIO_OUTPUT);
+    set_device(&r->devices[0], input, input, output, output);
     r->n_devices = 1;
     config_destroy(settings);
 }
@@ -144,7 +152,7 @@ static void reason_of(const char *sentence, char out[static ERR_DETAIL_BYTES])
 
 static void open_probe(struct first_run *r)
 {
-    const char *name = r->devices[r->chosen].name;
+    const char *input = r->devices[r->chosen].input, *output = r->devices[r->chosen].output;
     struct err_detail detail = {{0}};
     struct media_probe *half = NULL;
 
@@ -153,14 +161,14 @@ static void open_probe(struct first_run *r)
     r->input_error[0] = r->output_error[0] = '\0';
     r->has_input = true;
     r->is_tested = true;
-    if (media_probe_start(name, name, &r->probe, &detail) == ERR_OK)
+    if (media_probe_start(input, output, &r->probe, &detail) == ERR_OK)
         return;
-    r->has_input = media_probe_start(name, NULL, &half, &detail) == ERR_OK;
+    r->has_input = media_probe_start(input, NULL, &half, &detail) == ERR_OK;
     if (r->has_input)
         r->probe = half;
     else
         reason_of(detail.text, r->input_error);
-    if (media_probe_start(NULL, name, &half, &detail) != ERR_OK)
+    if (media_probe_start(NULL, output, &half, &detail) != ERR_OK)
         reason_of(detail.text, r->output_error);
     else if (r->has_input)
         media_probe_stop(half);
@@ -173,12 +181,14 @@ static void choose(struct first_run *r, bool is_next)
 {
     if (r->n_devices <= 1) {
         audio_list(true, add_device, r);
-        add_device(r, "silence", "none (no sound here)");
-        snprintf(r->devices[r->n_devices - 1].name, DEVICE_BYTES, "null");
+        if (r->n_devices == FIRST_RUN_DEVICES)
+            r->n_devices--;
+        set_device(&r->devices[r->n_devices++], "null", "none (no sound here)", "null",
+                   "none (no sound here)");
     }
     r->chosen = (r->chosen + (is_next ? 1 : r->n_devices - 1)) % r->n_devices;
-    r->ops.set(r->ops.arg, "audio.input", r->devices[r->chosen].name);
-    r->ops.set(r->ops.arg, "audio.output", r->devices[r->chosen].name);
+    r->ops.set(r->ops.arg, "audio.input", r->devices[r->chosen].input);
+    r->ops.set(r->ops.arg, "audio.output", r->devices[r->chosen].output);
     open_probe(r);
 }
 
@@ -188,8 +198,8 @@ static void tell_sound(struct first_run *r, cJSON *out)
     enum media_probe_word word;
     char text[ERR_DETAIL_BYTES + 32];
 
-    cJSON_AddStringToObject(out, "mic", d->text);
-    cJSON_AddStringToObject(out, "speaker", d->text);
+    cJSON_AddStringToObject(out, "mic", d->in_text);
+    cJSON_AddStringToObject(out, "speaker", d->out_text);
     if (r->has_input && r->probe != NULL) {
         cJSON_AddNumberToObject(out, "level_db", (double)(int)media_probe_level(r->probe, &word));
         cJSON_AddStringToObject(out, "heard", media_probe_text(word));

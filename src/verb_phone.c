@@ -390,6 +390,8 @@ int verb_phone(struct cli *cli, int argc, char **argv)
     code = open_core(&p, &is_first_run);
     if (code != EXIT_DONE)
         return code;
+    /* The screens ask at once, and a core inside answers at once: kept until the loop runs. */
+    ctl_set_ops(cli->ctl, &(struct ctl_ops){.arg = &p, .event = on_event, .answer = on_answer});
     if (is_first_run)
         p.first_run = first_run_create(cli, io_env(ctl_io(cli->ctl)), &first);
     ctl_set_ops(cli->ctl, &ops); /* a core inside answers what the screens ask first before they exist */

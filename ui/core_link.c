@@ -208,6 +208,24 @@ static void say_kept(struct ui *ui, const char *key, char *text, ns_t now)
     }
 }
 
+/* The line of an ID again, with the caret on the character that is probably wrong: a sentence about a typing error
+ * has two lines more, the ID as it was read and a mark below. */
+static void mend_id(struct ui *ui, const struct pending *p, const char *words, ns_t now)
+{
+    const char *id = strchr(words, '\n'), *marks = id != NULL ? strchr(id + 1, '\n') : NULL;
+    const char *typed = strncmp(ui->prompt.kept, p->text, strlen(p->text)) == 0 ? ui->prompt.kept : p->text;
+    char text[LINEEDIT_BYTES];
+
+    snprintf(text, sizeof text, "%s", typed);
+    if (marks != NULL)
+        snprintf(text, sizeof text, "%.*s", (int)(marks - id - 1), id + 1);
+    ui_prompt(ui, PROMPT_ADD_ID, "ID: ", "", text);
+    if (marks == NULL)
+        return;
+    ui_notice(ui, now, "%.*s", (int)(id - words), words);
+    ui->prompt.edit.caret = strcspn(marks + 1, "^");
+}
+
 static void answer_refused(struct ui *ui, const struct pending *p, const cJSON *answer, ns_t now)
 {
     char text[MODEL_TEXT_BYTES * 2];
@@ -219,8 +237,9 @@ static void answer_refused(struct ui *ui, const struct pending *p, const cJSON *
         words = token;
     utf8_clean(words, strlen(words), text, sizeof text);
     ui_notice(ui, now, "%s", text);
-    if (strcmp(p->cmd, "contacts_add") == 0 && ui->prompt.kind == PROMPT_NONE)
-        ui_prompt(ui, PROMPT_ADD_ID, "ID: ", "", p->text);
+    if ((strcmp(p->cmd, "contacts_add") == 0 && ui->prompt.kind == PROMPT_NONE) ||
+        (strcmp(p->cmd, "contacts_check") == 0 && ui->prompt.kind == PROMPT_ADD_NAME))
+        mend_id(ui, p, json_str(answer, "text", ""), now);
     if (strcmp(p->cmd, "config_set") == 0)
         say_kept(ui, p->text, text, now);
 }
@@ -250,6 +269,8 @@ static void answer_taken(struct ui *ui, const struct pending *p, const cJSON *an
             ui_ask(ui, follows[i].reload);
         if (strncmp(p->cmd, "requests_", 9) == 0)
             ui_ask(ui, "contacts");
+        if (strcmp(p->cmd, "config_set") == 0)
+            ui->views.settings_changed++;
         if (strncmp(p->cmd, "contacts_", 9) == 0)
             ui->undo_until = now + 10 * NS_PER_S;
         if (text[0] == '\0' && follows[i].says != NULL)
@@ -392,6 +413,8 @@ void ui_event(struct ui *ui, const char *json, ns_t now)
     ui->is_dirty = true;
     if (strcmp(change.ev, "call") == 0) {
         event_call(ui, &change, now);
+    } else if (strcmp(change.ev, "presence") == 0 && change.contact == NULL) {
+        ui_ask(ui, "contacts");
     } else if (change.contact != NULL && change.contact->presence == PRESENCE_ONLINE &&
                change.presence_before != PRESENCE_ONLINE) {
         ui_notice(ui, now, "%s is online.", words_contact(change.contact, who));

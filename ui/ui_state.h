@@ -80,6 +80,8 @@ struct ui_views {
     ns_t shown_at;
     ns_t muted_talk_at;
     int64_t gain_db;
+    int64_t volume_pct; /* asked for last; it counts until volume_until, for keys faster than the answer */
+    ns_t volume_until;
     struct firstrun firstrun;
     struct log_line *log;
     size_t n_log;

@@ -254,11 +254,17 @@ static void show_details(struct ui *ui, const struct model_call *c)
     mem_free(text);
 }
 
-static int64_t step(int64_t pct, bool up)
+static void change_volume(struct ui *ui, const struct model_call *c, bool up, ns_t now)
 {
-    int64_t to = (pct == MODEL_UNKNOWN ? 100 : pct) + (up ? 5 : -5);
+    struct ui_views *v = &ui->views;
+    int64_t from = now < v->volume_until            ? v->volume_pct
+                   : c->volume_pct != MODEL_UNKNOWN ? c->volume_pct
+                                                    : 100;
+    int64_t to = from + (up ? 5 : -5);
 
-    return to < 0 ? 0 : to > 150 ? 150 : to;
+    v->volume_pct = to < 0 ? 0 : to > 150 ? 150 : to;
+    v->volume_until = now + NS_PER_S;
+    ui_ask_number(ui, "volume", "pct", v->volume_pct);
 }
 
 /* The core takes decibels and does not tell them back: what was asked last is kept here. */
@@ -301,7 +307,7 @@ static void act_talking(struct ui *ui, const struct model_call *c, enum command 
     else if (command == CMD_TONES)
         ui_prompt(ui, PROMPT_TONES, "Tones: ", "", "");
     else if (command == CMD_LOUDER || command == CMD_SOFTER)
-        ui_ask_number(ui, "volume", "pct", step(c->volume_pct, command == CMD_LOUDER));
+        change_volume(ui, c, command == CMD_LOUDER, now);
     else if (command == CMD_GAIN_UP || command == CMD_GAIN_DOWN)
         change_gain(ui, command == CMD_GAIN_UP, now);
     else if (command == CMD_VERIFY)

@@ -864,6 +864,7 @@ void app_contacts_moved(struct app *a, ns_t now)
             reach_stop(p, now);
     }
     app_contacts_changed(a, now);
+    event_presence(a, NULL);
 }
 
 enum err app_reload(struct app *a, ns_t now, struct err_detail *detail)

@@ -172,7 +172,7 @@ void json_network_path(struct app *a, cJSON *v);
 /* event.c: JSON of what there is */
 void event_emit(struct app *a, cJSON *event);
 void event_call(struct app *a, const struct call *c);
-void event_presence(struct app *a, const struct contact *who);
+void event_presence(struct app *a, const struct contact *who); /* NULL: the list is another one */
 void event_request(struct app *a);
 void event_network(struct app *a);
 void event_relay(struct app *a);

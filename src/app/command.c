@@ -411,6 +411,34 @@ static enum err do_contacts_add(struct request_ctx *r)
     return e;
 }
 
+/* Whether a text could be added: asked while a name for it is being typed. */
+static enum err do_contacts_check(struct request_ctx *r)
+{
+    const char *text = subject(r, "contact");
+    uint8_t id[KEY_BYTES];
+    struct contact *who;
+    struct invite inv;
+    enum err e;
+
+    if (text == NULL)
+        return command_usage(r, "contact");
+    if (invite_is(text)) {
+        e = invite_parse(text, &inv, &r->detail);
+        secret_wipe(&inv, sizeof inv);
+        return e;
+    }
+    e = id_parse(text, id, NULL, &r->detail);
+    if (e != ERR_OK)
+        return e;
+    who = contacts_by_id(r->a->contacts, id);
+    if (who != NULL)
+        return err_set(&r->detail, ERR_EXISTS, "This ID is among your contacts already, as \"%s\".",
+                       who->name);
+    if (memcmp(id, r->a->keys->identity.pub, KEY_BYTES) == 0)
+        return err_set(&r->detail, ERR_REFUSED, "%s", ID_OWN_SENTENCE);
+    return ERR_OK;
+}
+
 static enum err set_list(struct request_ctx *r, enum contact_list list)
 {
     const char *text = json_str(r->in, "contact", "");
@@ -452,9 +480,11 @@ static enum err do_contacts_remove(struct request_ctx *r)
         return e;
     reach_contact_gone(r->a, r->now, who);
     e = contacts_remove(r->a->contacts, r->now, who, &r->detail);
-    if (e == ERR_OK)
-        app_contacts_changed(r->a, r->now);
-    return e;
+    if (e != ERR_OK)
+        return e;
+    app_contacts_changed(r->a, r->now);
+    event_presence(r->a, NULL);
+    return ERR_OK;
 }
 
 static enum err do_contacts_rename(struct request_ctx *r)
@@ -574,6 +604,7 @@ static enum err decide_request(struct request_ctx *r, enum contact_list list)
     }
     secret_wipe(&entry, sizeof entry);
     contacts_save_state(r->a->contacts, NULL);
+    event_presence(r->a, who);
     event_request(r->a);
     return ERR_OK;
 }
@@ -680,6 +711,7 @@ static const struct verb verbs[] = {
     {"contacts", do_contacts, false},
     {"contacts_list", do_contacts, false},
     {"contacts_find", do_contacts_find, false},
+    {"contacts_check", do_contacts_check, false},
     {"contacts_add", do_contacts_add, false},
     {"contacts_allow", do_contacts_allow, false},
     {"contacts_block", do_contacts_block, false},

@@ -286,8 +286,8 @@ void event_presence(struct app *a, const struct contact *who)
     if (a->config.ops.event == NULL)
         return;
     v = new_event("presence");
-    cJSON_AddItemToObject(v, "contact", json_contact(a, who));
-    if (is_waited_for(a, who)) {
+    cJSON_AddItemToObject(v, "contact", who != NULL ? json_contact(a, who) : cJSON_CreateNull());
+    if (who != NULL && is_waited_for(a, who)) {
         cJSON_AddBoolToObject(v, "notify", true);
         if (a->config.ops.notify != NULL)
             a->config.ops.notify(a->config.ops.arg, "online", who->name);

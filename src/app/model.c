@@ -290,6 +290,24 @@ static void event_call(struct model *m, const cJSON *o, struct model_change *out
     out->call = &m->calls[i];
 }
 
+/* Somebody known as told now, or somebody new; what was known of when they were seen stays. */
+static struct model_contact *whole_contact(struct model *m, struct model_contact *c, const cJSON *o)
+{
+    int64_t seen_ms = c != NULL ? c->seen_ms : MODEL_UNKNOWN;
+
+    if (c == NULL && m->n_contacts == MODEL_ROWS_MAX)
+        return NULL;
+    if (c == NULL) {
+        m->contacts = mem_resize(m->contacts, m->n_contacts + 1, sizeof *m->contacts);
+        c = &m->contacts[m->n_contacts++];
+    }
+    memset(c, 0, sizeof *c);
+    parse_contact(o, c);
+    if (c->seen_ms == MODEL_UNKNOWN)
+        c->seen_ms = seen_ms;
+    return c;
+}
+
 static void event_presence(struct model *m, const cJSON *event, struct model_change *out)
 {
     const cJSON *o = cJSON_GetObjectItemCaseSensitive(event, "contact");
@@ -300,9 +318,12 @@ static void event_presence(struct model *m, const cJSON *event, struct model_cha
         o = event;
     TAKE(o, "id", id);
     c = contact_at(m, id);
+    if (c != NULL)
+        out->presence_before = c->presence;
+    if (json_str(o, "list", NULL) != NULL)
+        c = whole_contact(m, c, o);
     if (c == NULL)
         return;
-    out->presence_before = c->presence;
     c->presence = parse_presence(json_str(o, "presence", ""));
     if (take_time(o, "seen") != MODEL_UNKNOWN)
         c->seen_ms = take_time(o, "seen");

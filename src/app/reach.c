@@ -343,6 +343,8 @@ static void hear_hello(struct peer *p, ns_t now, struct rd *r)
     memset(who->claimed, 0, sizeof who->claimed);
     if (name.len > 0)
         memcpy(who->claimed, name.data, name.len);
+    if (is_news && who->presence == (uint8_t)presence)
+        event_presence(a, who); /* asked becomes allowed */
     set_presence(a, who, presence);
     if (is_news)
         say_hello(p, now);

@@ -242,6 +242,10 @@ static void adds_a_contact(void **state)
     press(&h, K_CTRL('U'));
     ui_paste(h.ui, "ito1q3l6…8qju", strlen("ito1q3l6…8qju"), h.now);
     press(&h, K_ENTER);
+    assert_true(was_asked(&h, "\"cmd\":\"contacts_check\",\"contact\":\"ito1q3l6…8qju\""));
+    assert_shown(&h, "Name for this contact:"); /* keys already typed belong to it */
+    refuse(&h, "contacts_check", "That is a shortened ID. Ask for all 63 characters.");
+    assert_shown(&h, "ID: ito1q3l6…8qju");
     assert_shown(&h, "That is a shortened ID. Ask for all 63 characters.");
     harness_fini(&h);
 }
