@@ -3,6 +3,7 @@
  * What the core says while the screens are asking it something is kept until the end of the turn: so an answer
  * never comes from within, and a view finds its lists as it left them. While the screens are up stderr goes to
  * the log file, because libraries write there. */
+#include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <signal.h>
@@ -14,8 +15,10 @@
 #include "base/file.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "first_run.h"
 #include "local.h"
+#include "ui/plain.h"
 #include "ui/screen_curses.h"
 #include "ui/ui.h"
 #include "verb.h"
@@ -24,6 +27,7 @@
 #define LINGER_NS  (300 * NS_PER_MS)
 #define FILE_MAX   (4u << 20)
 #define FILES_MAX  200
+#define LINE_BYTES 4096
 #define LOST_WORDS "The ito behind these screens ended. q quits; ito starts again."
 
 enum news_kind { NEWS_ANSWER, NEWS_EVENT, NEWS_LOST };
@@ -34,13 +38,23 @@ struct news {
     char *json;
 };
 
+/* Lines of stdin, as they come. */
+struct typed {
+    char text[LINE_BYTES];
+    size_t len;
+    bool is_long, has_prompt;
+};
+
 struct phone {
     struct cli *cli;
-    struct ui *ui;
+    struct ui *ui;       /* either the screens, */
+    struct plain *plain; /* or the dialogue of lines */
+    struct typed typed;
     struct first_run *first_run; /* NULL: there was an identity */
     struct list news;
-    bool is_leaving, is_over;
+    bool is_plain, is_leaving, is_over;
     int signum, stderr_fd;
+    bool is_unwatched; /* stdin has ended */
     ns_t leave_at, give_up_at;
 };
 
@@ -71,11 +85,12 @@ static void tell_news(struct phone *p, ns_t now)
         struct news *n = list_item(p->news.next, struct news, node);
 
         if (n->kind == NEWS_ANSWER)
-            ui_answer(p->ui, n->json, now);
+            p->plain != NULL ? plain_answer(p->plain, n->json, now) : ui_answer(p->ui, n->json, now);
         else if (n->kind == NEWS_EVENT)
-            ui_event(p->ui, n->json, now);
+            p->plain != NULL ? plain_event(p->plain, n->json, now) : ui_event(p->ui, n->json, now);
         else
-            ui_core_lost(p->ui, LOST_WORDS, now);
+            p->plain != NULL ? plain_core_lost(p->plain, LOST_WORDS, now)
+                             : ui_core_lost(p->ui, LOST_WORDS, now);
         drop_news(n);
     }
 }
@@ -139,6 +154,8 @@ static void on_signal(void *arg, int signum)
 {
     struct phone *p = arg;
 
+    if (signum == SIGWINCH && p->plain != NULL)
+        return;
     if (signum == SIGWINCH) {
         ui_resize(p->ui, io_now());
         return;
@@ -151,22 +168,40 @@ static void on_signal(void *arg, int signum)
     _exit(EXIT_SIGNAL + signum);
 }
 
+static void prompt_again(struct phone *p);
+
+static ns_t screens_turn(struct phone *p, ns_t now)
+{
+    if (p->plain != NULL)
+        return NS_NEVER;
+    if (ui_deadline(p->ui) <= now)
+        ui_tick(p->ui, now);
+    return ui_deadline(p->ui);
+}
+
+static bool wants_quit(const struct phone *p)
+{
+    return p->plain != NULL ? plain_wants_quit(p->plain) : ui_wants_quit(p->ui);
+}
+
 static ns_t on_turn(void *arg, ns_t now)
 {
     struct phone *p = arg;
+    ns_t at;
 
     tell_news(p, now);
-    if (ui_deadline(p->ui) <= now)
-        ui_tick(p->ui, now);
-    if (ui_wants_quit(p->ui) && !p->is_leaving)
+    at = screens_turn(p, now);
+    if (wants_quit(p) && !p->is_leaving)
         leave(p, 0);
+    if (p->plain != NULL)
+        prompt_again(p);
     if (p->is_leaving && may_leave(p, now)) {
         p->is_over = true;
         ctl_stop(p->cli->ctl);
     }
     if (!p->is_leaving)
-        return ui_deadline(p->ui);
-    return ns_min(ui_deadline(p->ui), now >= p->leave_at ? p->give_up_at : p->leave_at);
+        return at;
+    return ns_min(at, now >= p->leave_at ? p->give_up_at : p->leave_at);
 }
 
 static void on_keys(void *arg, ns_t now)
@@ -174,6 +209,71 @@ static void on_keys(void *arg, ns_t now)
     struct phone *p = arg;
 
     ui_keys_ready(p->ui, now);
+}
+
+/* ---- lines, in place of screens ---- */
+
+/* What is said begins a line of its own; the prompt comes again below. */
+static void on_say(void *arg, const char *line)
+{
+    struct phone *p = arg;
+
+    if (p->typed.has_prompt)
+        putchar('\n');
+    p->typed.has_prompt = false;
+    puts(line);
+    fflush(stdout);
+}
+
+static void prompt_again(struct phone *p)
+{
+    if (p->typed.has_prompt || p->is_leaving)
+        return;
+    fputs(PLAIN_PROMPT, stdout);
+    fflush(stdout);
+    p->typed.has_prompt = true;
+}
+
+static void take_typed(struct phone *p, char c, ns_t now)
+{
+    struct typed *t = &p->typed;
+
+    if (c != '\n' && t->len + 1 < sizeof t->text) {
+        t->text[t->len++] = c;
+        return;
+    }
+    if (c != '\n') {
+        t->is_long = true;
+        return;
+    }
+    t->text[t->len > 0 && t->text[t->len - 1] == '\r' ? t->len - 1 : t->len] = '\0';
+    t->has_prompt = t->has_prompt && !isatty(STDIN_FILENO); /* a terminal has gone to the next line itself */
+    if (t->is_long)
+        on_say(p, "ERROR This line is too long.");
+    else if (!utf8_valid(t->text, strlen(t->text)))
+        on_say(p, "ERROR This line is not UTF-8.");
+    else
+        plain_line(p->plain, t->text, now);
+    mem_wipe(t->text, sizeof t->text); /* it may have been a recovery phrase */
+    t->len = 0;
+    t->is_long = false;
+}
+
+static void on_typed(void *arg, ns_t now)
+{
+    struct phone *p = arg;
+    char buf[1024];
+    ssize_t n = read(STDIN_FILENO, buf, sizeof buf);
+
+    for (ssize_t i = 0; i < n; i++)
+        take_typed(p, buf[i], now);
+    mem_wipe(buf, sizeof buf);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        io_unwatch_fd(ctl_io(p->cli->ctl), STDIN_FILENO);
+        p->is_unwatched = true;
+        plain_end(p->plain);
+    }
+    io_wake(ctl_io(p->cli->ctl));
 }
 
 /* ---- files, for `:contacts import` and Tab ---- */
@@ -255,7 +355,10 @@ static void make_ui(struct phone *p, bool is_first_run)
     config.has_mouse = config_bool(settings, CFG_UI_MOUSE);
     config.bell = config_str(settings, CFG_UI_BELL);
     config.keys_json = keys = config_json(settings, CFG_KEYS);
-    p->ui = ui_create(&config, io_env(ctl_io(ctl)), io_now());
+    if (p->is_plain)
+        p->plain = plain_create(&config, io_env(ctl_io(ctl)), io_now(), on_say, p);
+    else
+        p->ui = ui_create(&config, io_env(ctl_io(ctl)), io_now());
     mem_free(keys);
     config_destroy(own);
 }
@@ -336,6 +439,8 @@ static void hide_stderr(struct phone *p)
 
 static void take_down(struct phone *p)
 {
+    plain_destroy(p->plain);
+    p->plain = NULL;
     ui_destroy(p->ui);
     p->ui = NULL;
     if (p->stderr_fd >= 0) {
@@ -343,6 +448,17 @@ static void take_down(struct phone *p)
         close(p->stderr_fd);
         p->stderr_fd = -1;
     }
+}
+
+static void run_lines(struct phone *p)
+{
+    struct io *io = ctl_io(p->cli->ctl);
+
+    io_watch_fd(io, STDIN_FILENO, on_typed, p);
+    while (!p->is_over)
+        ctl_run(p->cli->ctl);
+    if (!p->is_unwatched)
+        io_unwatch_fd(io, STDIN_FILENO);
 }
 
 static int run(struct phone *p)
@@ -354,6 +470,10 @@ static int run(struct phone *p)
 
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         io_on_signal(io, signals[i]);
+    if (p->plain != NULL) {
+        run_lines(p);
+        return p->signum != 0 ? EXIT_SIGNAL + p->signum : EXIT_DONE;
+    }
     e = ui_start_curses(p->ui, &detail);
     if (e != ERR_OK) {
         complain("%s", detail.text);
@@ -377,21 +497,25 @@ int verb_phone(struct cli *cli, int argc, char **argv)
                                 .turn = on_turn,
                                 .log = on_log};
     struct first_run_ops first = {.arg = &p, .answer = on_answer, .start = start_core, .set = set_setting};
+    const char *term = getenv("TERM");
     bool is_first_run;
     int code;
 
     (void)argc;
     (void)argv;
-    if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)) {
+    p.is_plain = cli->is_plain || (term != NULL && strcmp(term, "dumb") == 0);
+    if (!cli->is_plain && (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))) {
         complain("ito needs a terminal; see ito help");
         return EXIT_USAGE;
+    }
+    if (p.is_plain && !file_exists(cli->files.identity)) {
+        complain("There is no identity here yet (%s). Make one: ito init", cli->files.identity);
+        return EXIT_FAILED;
     }
     list_init(&p.news);
     code = open_core(&p, &is_first_run);
     if (code != EXIT_DONE)
         return code;
-    /* The screens ask at once, and a core inside answers at once: kept until the loop runs. */
-    ctl_set_ops(cli->ctl, &(struct ctl_ops){.arg = &p, .event = on_event, .answer = on_answer});
     if (is_first_run)
         p.first_run = first_run_create(cli, io_env(ctl_io(cli->ctl)), &first);
     ctl_set_ops(cli->ctl, &ops); /* a core inside answers what the screens ask first before they exist */

@@ -5,7 +5,8 @@
 #include "base/mem.h"
 #include "ui/ui_state.h"
 
-#define WORDS_MAX 16
+#define WORDS_MAX   16
+#define USAGE_BYTES 128
 
 struct line {
     char *copy;
@@ -38,6 +39,7 @@ static const struct verb verbs[] = {
     {"answer", NULL, NO_ARGS, "answer", NULL, NULL, 0},
     {"decline", NULL, NO_ARGS, "decline", NULL, NULL, 0},
     {"hangup", NULL, NO_ARGS, "hangup", NULL, NULL, 0},
+    {"silence", NULL, NO_ARGS, "silence", NULL, NULL, 0},
     {"mute", NULL, ON_OFF, "mute", "on", NULL, 0},
     {"hold", NULL, ON_OFF, "hold", "on", NULL, 0},
     {"dtmf", NULL, REST, "dtmf", "digits", NULL, 0},
@@ -289,22 +291,40 @@ static void run_special(struct ui *ui, const struct verb *v, const struct line *
 
 /* ---- run ---- */
 
-static void usage(struct ui *ui, const struct verb *v, ns_t now)
+/* "contacts rename CONTACT NAME" */
+static void usage_text(const struct verb *v, char out[static USAGE_BYTES])
 {
-    static const char *const forms[] = {
-        [REST] = "%s",          [TWO] = "%s %s", [ON_OFF] = "on|off", [NUMBER] = "%s",
-        [NUMBER_TWO] = "%s %s", [MAYBE] = "",    [SPECIAL] = ""};
-    char args[128] = "";
+    char args[USAGE_BYTES / 2] = "";
 
     if (v->shape == ON_OFF)
-        snprintf(args, sizeof args, "on|off");
-    else if (forms[v->shape] != NULL && v->key1 != NULL)
-        snprintf(args, sizeof args, "%s%s%s", v->key1, v->key2 != NULL ? " " : "",
-                 v->key2 != NULL ? v->key2 : "");
+        snprintf(args, sizeof args, " on|off");
+    else if (v->shape != NO_ARGS && v->shape != SCREEN && v->key1 != NULL)
+        snprintf(args, sizeof args, " %s%s%s%s%s", v->shape == MAYBE ? "[" : "", v->key1,
+                 v->key2 != NULL ? " " : "", v->key2 != NULL ? v->key2 : "", v->shape == MAYBE ? "]" : "");
     for (size_t i = 0; args[i] != '\0' && v->shape != ON_OFF; i++)
         args[i] = (char)(args[i] >= 'a' && args[i] <= 'z' ? args[i] - 32 : args[i]);
-    ui_notice(ui, now, "usage: %s%s%s %s", v->word, v->sub != NULL ? " " : "", v->sub != NULL ? v->sub : "",
-              args);
+    snprintf(out, USAGE_BYTES, "%s%s%s%s", v->word, v->sub != NULL ? " " : "", v->sub != NULL ? v->sub : "",
+             args);
+}
+
+static void usage(struct ui *ui, const struct verb *v, ns_t now)
+{
+    char text[USAGE_BYTES];
+
+    usage_text(v, text);
+    ui_notice(ui, now, "usage: %s", text);
+}
+
+void cmdline_list(void (*say)(void *arg, const char *line), void *arg)
+{
+    for (size_t i = 0; i < N_VERBS; i++) {
+        char text[USAGE_BYTES];
+
+        if (verbs[i].cmd != NULL && strcmp(verbs[i].cmd, "outside") == 0)
+            continue;
+        usage_text(&verbs[i], text);
+        say(arg, text);
+    }
 }
 
 /* Send the request of a verb whose arguments begin at word `at`; false when they are not what it takes. */

@@ -413,7 +413,8 @@ void ui_event(struct ui *ui, const char *json, ns_t now)
     ui->is_dirty = true;
     if (strcmp(change.ev, "call") == 0) {
         event_call(ui, &change, now);
-    } else if (strcmp(change.ev, "presence") == 0 && change.contact == NULL) {
+    } else if (strcmp(change.ev, "presence") == 0 &&
+               cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(event, "contact"))) {
         ui_ask(ui, "contacts");
     } else if (change.contact != NULL && change.contact->presence == PRESENCE_ONLINE &&
                change.presence_before != PRESENCE_ONLINE) {

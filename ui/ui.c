@@ -166,6 +166,7 @@ void ui_show(struct ui *ui, enum view_id view, ns_t now)
     if (view >= VIEW_TABS && ui->view < VIEW_TABS)
         ui->view_before = ui->view;
     ui->view = view;
+    ui->n_shown++;
     ui->is_dirty = true;
     if (views[view]->open != NULL)
         views[view]->open(ui);
@@ -258,6 +259,16 @@ int64_t ui_state_seconds(const struct ui *ui, int64_t call_id, ns_t now)
             return (int64_t)((now - ui->clocks[i].state_at) / NS_PER_S);
     }
     return 0;
+}
+
+void ui_select(struct ui *ui, size_t row)
+{
+    struct listbox *list = &ui->lists[ui->view];
+    struct key_arg arg = {.ui = ui};
+
+    listbox_to(list, row);
+    if (views[ui->view]->key != NULL)
+        listbox_keep(list, row_key, &arg);
 }
 
 /* ---- time ---- */

@@ -115,7 +115,8 @@ struct ui {
     int64_t silenced; /* incoming call whose ring is silenced */
     ns_t key_at;      /* deadline of the guard: last key + UI_GUARD_NS */
     ns_t undo_until;
-    ns_t draw_at; /* the next frame */
+    ns_t draw_at;     /* the next frame */
+    unsigned n_shown; /* screens opened so far */
     bool is_dirty, wants_quit, is_core_lost;
     struct ui_views views;
 };
@@ -124,6 +125,8 @@ const struct view_ops *ui_view_ops(enum view_id view);
 struct words_time ui_time(const struct ui *ui);
 /* Rebuild ->rows of the view by its filter and set its listbox. */
 void ui_rows_update(struct ui *ui);
+/* Select a row of the list, by its place. */
+void ui_select(struct ui *ui, size_t row);
 const struct model_call *ui_incoming(const struct ui *ui);
 /* A call that is not incoming and has not ended. */
 const struct model_call *ui_running_call(const struct ui *ui);
@@ -147,6 +150,8 @@ void prompt_draw(struct ui *ui, const struct frame *f, int row);
 /* cmdline.c */
 void cmdline_run(struct ui *ui, const char *line, ns_t now);
 void cmdline_complete(struct ui *ui, ns_t now);
+/* Every command with what it takes, a line each. */
+void cmdline_list(void (*say)(void *arg, const char *line), void *arg);
 
 /* popup.c */
 void popup_draw(struct ui *ui, const struct frame *f);

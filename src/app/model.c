@@ -290,6 +290,15 @@ static void event_call(struct model *m, const cJSON *o, struct model_change *out
     out->call = &m->calls[i];
 }
 
+/* Echo has an ID only while it is called, and none on the list. */
+static struct model_contact *without_id(struct model *m, const char *name)
+{
+    for (size_t i = 0; i < m->n_contacts; i++)
+        if (m->contacts[i].id[0] == '\0' && strcmp(m->contacts[i].name, name) == 0)
+            return &m->contacts[i];
+    return NULL;
+}
+
 /* Somebody known as told now, or somebody new; what was known of when they were seen stays. */
 static struct model_contact *whole_contact(struct model *m, struct model_contact *c, const cJSON *o)
 {
@@ -318,6 +327,8 @@ static void event_presence(struct model *m, const cJSON *event, struct model_cha
         o = event;
     TAKE(o, "id", id);
     c = contact_at(m, id);
+    if (c == NULL && without_id(m, json_str(o, "name", "")) != NULL)
+        return;
     if (c != NULL)
         out->presence_before = c->presence;
     if (json_str(o, "list", NULL) != NULL)
