@@ -261,6 +261,16 @@ static void run_import(struct ui *ui, const struct line *l, ns_t now)
     ui_ask_take(ui, "contacts_import", o);
 }
 
+static void run_sort(struct ui *ui, const struct line *l, ns_t now)
+{
+    const char *by = l->n > 1 ? l->words[1] : "state";
+
+    if (l->n > 2 || (strcmp(by, "name") != 0 && strcmp(by, "seen") != 0 && strcmp(by, "state") != 0))
+        ui_notice(ui, now, "usage: sort name|seen|state");
+    else
+        model_sort_contacts(ui->model, by);
+}
+
 static void run_special(struct ui *ui, const struct verb *v, const struct line *l, ns_t now)
 {
     const struct model_self *self = model_self(ui->model);
@@ -278,7 +288,7 @@ static void run_special(struct ui *ui, const struct verb *v, const struct line *
     else if (strcmp(v->cmd, "relay") == 0)
         ui_ask_bool(ui, "relay", "on", strcmp(v->sub, "on") == 0);
     else if (strcmp(v->cmd, "sort") == 0)
-        model_sort_contacts(ui->model, l->n > 1 ? l->words[1] : "state");
+        run_sort(ui, l, now);
     else if (strcmp(v->cmd, "export") == 0)
         run_export(ui, l, now);
     else if (strcmp(v->cmd, "help") == 0)
@@ -363,8 +373,22 @@ static bool send_verb(struct ui *ui, const struct verb *v, const struct line *l,
     return is_good;
 }
 
+/* A word behind a command that takes none; false: there is none. */
+static bool has_extra(struct ui *ui, const struct verb *v, const struct line *l, ns_t now)
+{
+    size_t n = v->sub != NULL && l->n > 1 ? 2 : 1;
+
+    if ((v->shape != NO_ARGS && v->shape != SCREEN) || l->n <= n)
+        return false;
+    ui_notice(ui, now, "%s%s%s takes no argument \"%s\".", v->word, n == 2 ? " " : "", n == 2 ? v->sub : "",
+              l->words[n]);
+    return true;
+}
+
 static void run_verb(struct ui *ui, const struct verb *v, const struct line *l, ns_t now)
 {
+    if (has_extra(ui, v, l, now))
+        return;
     if (v->shape == SCREEN)
         ui_show(ui, v->view, now);
     else if (v->shape == SPECIAL)
