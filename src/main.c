@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "verb.h"
 
 #define ITO_VERSION "0.1"
@@ -275,6 +276,17 @@ static bool take_globals(struct cli *cli, int *argc, char **argv, struct wanted 
     return true;
 }
 
+/* A file that was named has to be there, but for those who make it. */
+static bool is_config_missing(const struct cli *cli)
+{
+    static const char *const makers[] = {"init", "config", "help", "completion"};
+
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
+        if (strcmp(cli->verb, makers[i]) == 0)
+            return false;
+    return cli->config != NULL && !file_exists(cli->config);
+}
+
 static int run(struct cli *cli, int argc, char **argv, const struct wanted *wanted)
 {
     const struct verb *v;
@@ -291,6 +303,10 @@ static int run(struct cli *cli, int argc, char **argv, const struct wanted *want
     if (wanted->help)
         return help_one(v);
     cli->verb = v->name;
+    if (is_config_missing(cli)) {
+        complain("%s: no such file", cli->config);
+        return EXIT_CONFIG;
+    }
     return v->run(cli, argc - 1, argv + 1);
 }
 

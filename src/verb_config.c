@@ -229,12 +229,11 @@ int verb_config(struct cli *cli, int argc, char **argv)
         return usage_error(cli, "One file at a time: ito config check [F]");
     if (strcmp(argv[0], "get") != 0 && strcmp(argv[0], "show") != 0 && strcmp(argv[0], "check") != 0)
         return unknown_sub(cli, argv[0]);
-    if (strcmp(argv[0], "check") == 0 && argc == 2) {
+    if (strcmp(argv[0], "check") == 0 && argc == 2)
         path = argv[1];
-        if (!file_exists(path)) {
-            complain("%s: no such file", path);
-            return EXIT_CONFIG;
-        }
+    if ((path == cli->files.config ? cli->config != NULL : true) && !file_exists(path)) {
+        complain("%s: no such file", path);
+        return EXIT_CONFIG;
     }
     c = config_create();
     code = load(path, c);

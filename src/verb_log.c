@@ -45,6 +45,7 @@ static int follow(const char *path, int fd)
         complain("%s: cannot be watched: %s", folder, strerror(errno));
         return EXIT_FAILED;
     }
+    goes_on = copy(fd); /* what was added before the watch began */
     while (goes_on && read(watch, buf, sizeof buf) > 0) {
         goes_on = copy(fd);
         if (stat(path, &there) == 0 && fstat(fd, &ours) == 0 && there.st_ino != ours.st_ino) {

@@ -246,6 +246,8 @@ enum err command_contact(struct request_ctx *r, struct contact **who)
     *who = contacts_find(r->a->contacts, text, &r->detail);
     if (*who != NULL)
         return ERR_OK;
+    if (strcmp(text, APP_ECHO_NAME) == 0 || strcmp(text, "Echo") == 0)
+        return err_set(&r->detail, ERR_REFUSED, "Echo is part of this phone and stays as it is.");
     if (strncasecmp(text, "ito1", 4) == 0 && id_parse(text, id, NULL, &r->detail) != ERR_OK)
         return ERR_PARSE; /* meant as an ID */
     return ERR_NOT_FOUND;

@@ -118,6 +118,10 @@ for verb in (["call", "Nobody"], ["contacts", "allow", "Nobody"], ["contacts", "
              ["contacts", "rename", "Nobody", "X"], ["answer", "--auto", "Nobody"]):
     case(f"no such contact is exit 5 in {' '.join(verb[:2])}", verb, 5, ['No contact is called "Nobody".'], {"contacts.json": KENJI})
 
+for verb in (["contacts", "block", "Echo"], ["contacts", "remove", "Echo (this computer)"], ["contacts", "rename", "Echo", "X"],
+             ["answer", "--auto", "Echo"]):
+    case(f"Echo stays as it is after ito {' '.join(verb)}", verb, 7, ["Echo is part of this phone and stays as it is."])
+
 
 @test
 def control_bidi_and_zero_width_characters_are_dropped_from_names(h):
@@ -277,6 +281,10 @@ case("config check of a file that is not there", ["config", "check", "{dir}/none
 case("config check of a folder", ["config", "check", "{dir}"], 3, ["{dir}: not a regular file"])
 case("--config of a file with a mistake names that file", ["--config", "{dir}/mine.json", "status"], 3,
      ["mine.json:1: net: expected an object, found 1"], {"mine.json": '{"net": 1}'})
+
+for verb in (["status"], ["id"], ["config", "show"], ["config", "get", "net.port"], ["contacts", "list"]):
+    case(f"--config of a file that is not there in ito {' '.join(verb[:2])}", ["--config", "{dir}/none.json", *verb], 3,
+         ["{dir}/none.json: no such file"])
 
 # ---- config set, get ----
 
