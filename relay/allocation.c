@@ -261,10 +261,10 @@ enum err allocation_bind(struct allocation *a, uint16_t number, const struct add
 
 void allocation_note(struct allocation *a, ns_t now)
 {
-    a->last_at = now;
-    if (now < a->second_ends_at)
+    enum second_kind kind = second_note(&a->second, now);
+
+    if (kind == SECOND_PROBE)
         return;
-    a->seconds++;
-    /* Seconds of a stream join without gaps, so that 60 s of packets count as 60. */
-    a->second_ends_at = now - a->second_ends_at < NS_PER_S ? a->second_ends_at + NS_PER_S : now + NS_PER_S;
+    a->last_at = now;
+    a->seconds += kind == SECOND_NEW;
 }

@@ -10,6 +10,7 @@
 
 #include "base/heap.h"
 #include "relay/bucket.h"
+#include "relay/second.h"
 #include "relay/turn_server.h"
 
 enum { IP4 = 0, IP6 = 1, N_FAMILIES = 2 };
@@ -36,7 +37,8 @@ struct allocation {
     struct channel *channels;
     struct bucket rate[2]; /* of the grant: up, down */
     uint64_t up_packets, up_bytes, down_packets, down_bytes, lost;
-    ns_t second_ends_at, last_at;
+    struct second second;
+    ns_t last_at; /* in a second that counts */
     uint32_t seconds;
     uint32_t index, generation;
     struct heap_node timer; /* when the allocation ends */
@@ -97,7 +99,7 @@ struct channel *allocation_channel(const struct allocation *a, uint16_t number, 
 struct channel *allocation_channel_to(const struct allocation *a, const struct addr *peer, ns_t now);
 /* Bind or refresh. ERR_EXISTS: the number or the peer is bound otherwise; ERR_FULL. */
 enum err allocation_bind(struct allocation *a, uint16_t number, const struct addr *peer, ns_t now);
-/* Something was forwarded: note the second. A running call counts every second once. */
+/* Something was forwarded: note the second, when it counts (relay/second.h). */
 void allocation_note(struct allocation *a, ns_t now);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/identity.h"
+#include "relay/second.h"
 
 #define OVERCHARGES_MAX 2 /* then we do not use it any more */
 #define DAYS_APART      2 /* of the two sides' calendars */
@@ -20,7 +21,7 @@ struct lease {
     uint8_t alloc_id[8];
     uint8_t tries;
     ns_t ask_at;
-    ns_t second_ends_at;
+    struct second second;
     double since_report_s; /* slot-seconds not yet judged good or bad */
 };
 
@@ -242,10 +243,8 @@ void relay_client_account(struct relay_client *rc, ns_t now, const uint8_t alloc
         l->was_used = true;
         rc->quality.uses++;
     }
-    if (now < l->second_ends_at)
+    if (second_note(&l->second, now) != SECOND_NEW)
         return;
-    /* The same rule as the relay's allocation_note(). */
-    l->second_ends_at = now - l->second_ends_at < NS_PER_S ? l->second_ends_at + NS_PER_S : now + NS_PER_S;
     rc->good_s += l->slots;
     l->since_report_s += l->slots;
 }

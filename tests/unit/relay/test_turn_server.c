@@ -1,5 +1,7 @@
 #include "rig.h"
 
+#include "relay/second.h"
+
 /* --- tests --- */
 
 static void binding(void **state)
@@ -77,7 +79,7 @@ static void hairpin_call(void **state)
     assert_int_equal(r->ended.up_packets, 1);
     assert_int_equal(r->ended.down_packets, 1);
     assert_int_equal(r->ended.up_bytes, 5);
-    assert_int_equal(r->ended.seconds, 1);
+    assert_int_equal(r->ended.seconds, 0); /* two packets: as little as a check and its answer */
     rig_free(r);
 }
 
@@ -547,6 +549,25 @@ static void seconds_counted(void **state)
     rig_free(r);
 }
 
+static void probes_are_free(void **state)
+{
+    struct rig *r = rig_new();
+
+    (void)state;
+    set_up(r, &r->a);
+    set_up(r, &r->b);
+    bind_channel(r, &r->a, 0x4001, &r->b.relayed);
+    bind_channel(r, &r->b, 0x4001, &r->a.relayed);
+    for (int i = 0; i < 60 * SECOND_PROBES; i++) { /* kept warm, and no more */
+        send_channel(r, &r->a, 0x4001, HELLO);
+        world_pass(&r->w, NS_PER_S / SECOND_PROBES + NS_PER_MS);
+    }
+    refresh(r, &r->a, 0);
+    assert_int_equal(r->ended.seconds, 0);
+    assert_int_equal(r->ended.up_packets, 60 * SECOND_PROBES);
+    rig_free(r);
+}
+
 static void tickets(void **state)
 {
     struct turn_server_config config = default_config();
@@ -744,6 +765,7 @@ int main(void)
         sentence("permission, channel and allocation end at their times", expiry),
         sentence("the relay's rate cap holds", rate_caps),
         sentence("a minute of packets counts as a minute, silence as nothing", seconds_counted),
+        sentence("eight packets a second, as checks make, count as nothing", probes_are_free),
         sentence("a ticket opens an allocation without a 401 round, until its end or two weeks", tickets),
         sentence("an even port reserves the next one", even_ports),
         sentence("a port that cannot be opened is refused with 508", port_in_use),
