@@ -84,12 +84,20 @@ static size_t on_addrs(void *arg, const struct call *c, struct addr out[static C
     return n;
 }
 
-static int on_allocate(void *arg, const struct call *c)
+static int on_allocate(void *arg, const struct call *c, int other, const struct addr *avoid, size_t n_avoid)
 {
     struct app *a = arg;
 
     (void)c;
-    return a->relays != NULL ? relays_allocate(a->relays, a->now, NULL) : -1;
+    return a->relays != NULL ? relays_allocate(a->relays, a->now, other, avoid, n_avoid) : -1;
+}
+
+static void on_doubt(void *arg)
+{
+    struct app *a = arg;
+
+    if (a->relays != NULL)
+        relays_doubt(a->relays, a->now);
 }
 
 static void on_release(void *arg, int slot)
@@ -225,6 +233,7 @@ void phone_create(struct app *a)
                             .addrs = on_addrs,
                             .allocate = on_allocate,
                             .release = on_release,
+                            .doubt = on_doubt,
                             .incoming = on_incoming,
                             .changed = on_changed,
                             .ended = on_ended,

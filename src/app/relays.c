@@ -15,6 +15,7 @@
 #define NODES_AFTER_NS  (2 * NS_PER_S) /* no relay by then: full zone nodes are asked */
 #define PING_NS         (20 * NS_PER_S)
 #define SILENT_NS       (50 * NS_PER_S)
+#define DOUBT_NS        (2 * NS_PER_S)
 #define BACKOFF_NS      (5 * NS_PER_S) /* doubles with each failure */
 #define BACKOFF_MAX     6
 #define NEVER_MAX       256
@@ -38,7 +39,7 @@ struct link {
     uint16_t slot;
     struct session *session;
     bool is_up;
-    ns_t opened_at, ping_at;
+    ns_t opened_at, ping_at, doubt_at; /* doubt_at: asked then whether it is there; 0: no doubt */
     struct relay_client *client;
     bool has_token;
     uint8_t token[KNOCK_TOKEN_BYTES];
@@ -573,7 +574,7 @@ void relays_session_down(struct relays *r, ns_t now, struct session *s)
 /* Enough proxies: relays first, zone nodes only while no relay answers. */
 static void fill_links(struct relays *r, ns_t now)
 {
-    unsigned n_relays = 0, n_nodes = 0;
+    unsigned n_relays = 0, n_nodes = 0, wanted = RELAYS_WANTED;
     struct link *free_link = NULL, *a_node = NULL;
     struct known *k;
 
@@ -589,13 +590,16 @@ static void fill_links(struct relays *r, ns_t now)
             n_relays++;
         }
     }
+    for (int i = 0; i < RELAYS_ALLOCS; i++)
+        if (r->allocs[i].link != NULL)
+            wanted = RELAYS_WANTED + 1;
     if (n_relays >= RELAYS_WANTED && a_node != NULL) {
         link_down(a_node, now, false);
         return;
     }
     if (free_link == NULL)
         return;
-    if (n_relays < RELAYS_WANTED && (k = choose(r, now, false)) != NULL) {
+    if (n_relays < wanted && (k = choose(r, now, false)) != NULL) {
         link_open(r, now, free_link, k);
         return;
     }
@@ -614,13 +618,23 @@ static void keep_link(struct link *l, ns_t now)
         return;
     if (l->client != NULL && relay_client_deadline(l->client) <= now)
         relay_client_tick(l->client, now);
-    if (!l->is_up || now < l->ping_at)
+    if (!l->is_up)
+        return;
+    if (l->doubt_at != 0 && session_heard_at(l->session) >= l->doubt_at)
+        l->doubt_at = 0;
+    if (l->doubt_at != 0 && now >= l->doubt_at + DOUBT_NS) {
+        log_info(l->owner->env, "relay does not answer any more");
+        link_down(l, now, true);
+        return;
+    }
+    if (l->doubt_at != 0 || now >= l->ping_at)
+        session_ping(l->session, now);
+    if (now < l->ping_at)
         return;
     if (now - session_heard_at(l->session) > SILENT_NS) {
         link_down(l, now, true);
         return;
     }
-    session_ping(l->session, now);
     l->ping_at = now + PING_NS;
 }
 
@@ -675,25 +689,52 @@ void relays_renew_tokens(struct relays *r, ns_t now)
 
 /* ---- allocations ---- */
 
-static struct link *best_link(struct relays *r, const uint8_t *avoid)
+static bool is_avoided(const struct link *l, const struct addr *avoid, size_t n_avoid)
 {
+    for (size_t i = 0; i < n_avoid; i++)
+        if (addr_equal_ip(&avoid[i], &l->known->addr))
+            return true;
+    return false;
+}
+
+static struct link *best_link(struct relays *r, int other, const struct addr *avoid, size_t n_avoid)
+{
+    const struct link *taken = other >= 0 ? r->allocs[other].link : NULL;
     struct link *best = NULL;
 
     for (int i = 0; i < RELAYS_LINKS; i++) {
         struct link *l = &r->links[i];
+        bool is_worse;
 
-        if (l->known == NULL || !l->is_up || l->known->is_node ||
-            (avoid != NULL && memcmp(avoid, l->known->node, 32) == 0))
+        if (l->known == NULL || !l->is_up || l->known->is_node || l == taken || l->doubt_at != 0)
             continue;
-        if (best == NULL || l->known->rtt < best->known->rtt)
+        if (best == NULL) {
+            best = l;
+            continue;
+        }
+        is_worse = is_avoided(l, avoid, n_avoid);
+        if (is_worse == is_avoided(best, avoid, n_avoid) ? l->known->rtt < best->known->rtt : !is_worse)
             best = l;
     }
     return best;
 }
 
-int relays_allocate(struct relays *r, ns_t now, const uint8_t *avoid)
+void relays_doubt(struct relays *r, ns_t now)
 {
-    struct link *l = best_link(r, avoid);
+    r->now = now;
+    for (int i = 0; i < RELAYS_ALLOCS; i++) {
+        struct link *l = r->allocs[i].link;
+
+        if (l == NULL || !l->is_up || l->doubt_at != 0)
+            continue;
+        l->doubt_at = now;
+        session_ping(l->session, now);
+    }
+}
+
+int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *avoid, size_t n_avoid)
+{
+    struct link *l = best_link(r, other, avoid, n_avoid);
 
     r->now = now;
     for (int i = 0; l != NULL && i < RELAYS_ALLOCS; i++) {

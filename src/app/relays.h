@@ -20,10 +20,11 @@
 #include "dht/dht.h"
 #include "relay/ledger_db.h"
 
-#define RELAYS_KNOWN  32
-#define RELAYS_LINKS  4
-#define RELAYS_WANTED 2 /* proxies held */
-#define RELAYS_ALLOCS 8
+#define RELAYS_KNOWN 32
+#define RELAYS_LINKS 4
+#define RELAYS_WANTED \
+    2 /* proxies held; one more while there are allocations, to stand by for the two of a call */
+#define RELAYS_ALLOCS 16
 
 struct relays;
 
@@ -90,9 +91,11 @@ bool relays_is_linked(const struct relays *r, const struct addr *addr);
 void relays_knock_reply(struct relays *r, ns_t now, uint16_t slot, uint32_t flow, struct slice body);
 /* New tokens everywhere: a contact was removed. */
 void relays_renew_tokens(struct relays *r, ns_t now);
-/* Ask the best relay for an allocation; the slot is ours until relays_release(). Not at relay `avoid` (NULL: any).
- * Negative when there is no relay. */
-int relays_allocate(struct relays *r, ns_t now, const uint8_t *avoid);
+/* Ask the best relay for an allocation; the slot is ours until relays_release(). Not at the relay of our allocation
+ * `other` (negative: any), and not at the addresses in `avoid` while there is another. Negative when there is none. */
+int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *avoid, size_t n_avoid);
+/* Nothing comes by an allocation: those who do not answer within DOUBT_NS are dropped as if their session had ended. */
+void relays_doubt(struct relays *r, ns_t now);
 void relays_release(struct relays *r, ns_t now, uint16_t slot);
 enum err relays_alloc_send(struct relays *r, ns_t now, uint16_t slot, const struct addr *to,
                            struct slice bytes);

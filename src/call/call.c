@@ -157,6 +157,22 @@ static int reject_code(enum call_cause cause)
                                          : 480;
 }
 
+/* Told in the BYE, so that the other side does not take what failed for a hang-up (RFC 3326). */
+static const char *bye_reason(enum call_cause cause)
+{
+    return cause == CAUSE_LOST      ? "ito;cause=19;text=\"lost\""
+           : cause == CAUSE_NO_PATH ? "ito;cause=17;text=\"no_path\""
+                                    : NULL;
+}
+
+static enum call_cause cause_of_bye(const char *reason)
+{
+    for (enum call_cause c = CAUSE_NONE; reason != NULL && c < CAUSE_COUNT; c++)
+        if (bye_reason(c) != NULL && strcmp(reason, bye_reason(c)) == 0)
+            return c;
+    return CAUSE_HANGUP_REMOTE;
+}
+
 /* The end, once: cause, sound, path, then the owner, then the memory. */
 void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text)
 {
@@ -170,7 +186,7 @@ void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text)
         c->ua = NULL;
         ua_call_set_user(ua, NULL);
         if (c->is_answered)
-            ua_bye(ua, now, NULL);
+            ua_bye(ua, now, bye_reason(cause));
         else if (c->is_outgoing)
             ua_cancel(ua, now, NULL);
         else
@@ -205,7 +221,9 @@ static struct call *call_new(struct calls *x, const uint8_t peer[static 32], boo
     c->owner = x;
     c->id = ++x->next_id;
     c->is_outgoing = is_outgoing;
-    c->alloc_slot = -1;
+    for (int i = 0; i < LEGS; i++)
+        c->legs[i].slot = -1;
+    c->leg_at = NS_NEVER;
     c->volume_pct = 100;
     c->deadline = c->tell_at = NS_NEVER;
     memcpy(c->peer, peer, 32);
@@ -487,11 +505,10 @@ static void on_bye(void *arg, struct ua_call *ua, const struct ua_msg *msg)
     struct calls *x = arg;
     struct call *c = ua_call_user(ua);
 
-    (void)msg;
     if (c == NULL)
         return;
     c->ua = NULL;
-    call_end(c, x->now, CAUSE_HANGUP_REMOTE, NULL);
+    call_end(c, x->now, cause_of_bye(ua_msg_header(msg, "Reason")), NULL);
 }
 
 static void on_cancelled(void *arg, struct ua_call *ua, const struct ua_msg *msg)
@@ -770,7 +787,7 @@ ns_t calls_deadline(const struct calls *x)
         if (c->wants_offer)
             at = ns_min(at, c->offer_at);
         if (c->wants_invite || c->wants_answer)
-            at = ns_min(at, c->is_alloc_up || c->alloc_slot < 0 ? 0 : c->alloc_wait_until);
+            at = ns_min(at, path_has_leg_up(c) || !path_has_leg(c) ? 0 : c->alloc_wait_until);
     }
     return at;
 }
@@ -890,8 +907,8 @@ void calls_relay_back(struct calls *x, ns_t now)
     for (int i = 0; i < CALLS_MAX; i++) {
         struct call *c = x->calls[i];
 
-        if (c != NULL && c->ice != NULL && c->is_answered && c->alloc_slot < 0 && !c->policy.allow_loopback)
-            c->alloc_slot = x->ops.allocate(x->ops.arg, c);
+        if (c != NULL && c->ice != NULL && c->is_answered && c->leg_at != NS_NEVER)
+            path_want_legs(c, now);
     }
 }
 
@@ -978,17 +995,23 @@ void call_info(const struct call *c, struct call_info *out)
                               .has_no_input = c->has_no_input,
                               .has_no_output = c->has_no_output,
                               .has_media = c->media != NULL || c->media_since != 0,
-                              .alloc_slot = c->alloc_slot,
+                              .alloc_slot = -1,
                               .volume_pct = c->volume_pct,
                               .gain_db = c->gain_db,
                               .stats = c->last_stats};
     memcpy(out->peer, c->peer, 32);
+    for (int i = LEGS - 1; i >= 0; i--) {
+        out->n_legs += c->legs[i].is_up;
+        out->alloc_slot = c->legs[i].slot >= 0 ? c->legs[i].slot : out->alloc_slot;
+    }
     if (path == NULL)
         return;
     out->has_path = true;
     out->path = *path;
     out->remote = path->remote;
-    out->uses_alloc = path->base == BASE_TURN;
+    out->uses_alloc = path->base >= BASE_TURN;
+    if (out->uses_alloc)
+        out->alloc_slot = c->legs[path->base - BASE_TURN].slot;
     out->is_ipv6 = path->remote.family == ADDR_V6;
     out->is_same_network = addr_class(&path->remote) != ADDR_GLOBAL;
 }

@@ -7,7 +7,10 @@
  *
  * Before the human answers only relayed candidates are told, after it all of them are trickled (THREATS.md §4.9;
  * policy `direct` and the loopback zone tell all at once, `relay-only` never). The first path that works carries
- * sound at once; a better one takes over when ICE has proven it.
+ * sound at once; a better one takes over when ICE has proven it. Once answered, a second allocation at another relay
+ * is kept warm: checks keep its pairs alive and cost nothing (relay/second.h). When five packets are missing, sound
+ * goes by the warm pair as well, and stays there if the path has failed; then another relay is asked to stand by.
+ * `relay-only` calls have both from the beginning, and no pair whose two ends are at one relay.
  *
  *   in     SIP messages of sessions, datagrams of paths, verbs
  *   out    ops; nothing of a call is revealed to a session that ops.incoming() did not admit
@@ -29,6 +32,7 @@
 #define CALL_LOST_NS       (30 * NS_PER_S)
 #define CALL_ALLOC_WAIT_NS (3 * NS_PER_S)
 #define CALL_ADDRS_MAX     8
+#define CALL_LEGS          2 /* allocations at once: the one in use, and a warm one at another relay */
 #define CALL_TEXT_BYTES    160
 
 enum call_state {
@@ -108,9 +112,12 @@ struct calls_ops {
     void (*move_session)(void *arg, struct session *s, const struct path *via);
     /* Our own addresses: host (first n_host) and server-reflexive; returns how many in all. */
     size_t (*addrs)(void *arg, const struct call *c, struct addr out[static CALL_ADDRS_MAX], size_t *n_host);
-    /* An allocation for this call: its slot, or negative. ops.release when the call no longer needs it. */
-    int (*allocate)(void *arg, const struct call *c);
+    /* An allocation for this call: its slot, or negative. Not at the relay of allocation `other` (-1: any), and not
+     * at one of `avoid` while there are others. ops.release when the call no longer needs it. */
+    int (*allocate)(void *arg, const struct call *c, int other, const struct addr *avoid, size_t n_avoid);
     void (*release)(void *arg, int slot);
+    /* Nothing comes by the path: a relay may be dead. May be NULL. */
+    void (*doubt)(void *arg);
     /* A new call came by this session. ERR_OK: it rings (policy, name and audio filled in); else the SIP answer is
      * 486 for ERR_FULL and 603 otherwise. */
     enum err (*incoming)(void *arg, struct session *s, struct call *c, struct call_policy *policy,
@@ -135,8 +142,9 @@ struct call_info {
     bool has_no_input, has_no_output; /* silence stands in for a device that could not be opened */
     struct ice_path path;
     bool is_ipv6, is_same_network;
-    int alloc_slot;  /* our allocation, or -1 */
+    int alloc_slot;  /* our allocation: the one the path goes through, else the first there is; or -1 */
     bool uses_alloc; /* the path goes through it */
+    unsigned n_legs; /* allocations that are up */
     struct addr remote;
     uint32_t code;
     int volume_pct, gain_db;

@@ -9,18 +9,22 @@
 #define RELAYED_NS \
     (300 * NS_PER_MS) /* sound first by the relay that is there, then better paths are looked for */
 #define TELL_NS            NS_PER_S
+#define WARM_NS            NS_PER_S       /* after the answer: the second allocation */
+#define LEG_RETRY_NS       (2 * NS_PER_S) /* no relay for it: asked again */
+#define DOUBT_NS           (2 * NS_PER_S) /* how often the owner is told that nothing comes */
 #define LOOPBACK_BITRATE   64000
 #define LOOPBACK_JITTER_MS 100
 #define FIRST_SOUND_NS     (15 * NS_PER_S) /* answered, and no path by then: no_path */
 
 static const struct path no_path;
+static const struct leg no_leg = {.slot = -1};
 
 static struct path path_of_base(const struct call *c, uint8_t base, const struct addr *to)
 {
     struct path p = no_path;
 
-    p.kind = base == BASE_TURN ? PATH_TURN : PATH_UDP;
-    p.slot = base == BASE_TURN ? (uint16_t)c->alloc_slot : 0;
+    p.kind = base >= BASE_TURN ? PATH_TURN : PATH_UDP;
+    p.slot = base >= BASE_TURN ? (uint16_t)c->legs[base - BASE_TURN].slot : 0;
     p.addr = *to;
     return p;
 }
@@ -30,9 +34,26 @@ static int base_of_path(const struct call *c, const struct path *via)
 {
     if (via->kind == PATH_UDP)
         return BASE_UDP;
-    if (via->kind == PATH_TURN && c->alloc_slot >= 0 && via->slot == (uint16_t)c->alloc_slot)
-        return BASE_TURN;
+    for (int i = 0; i < LEGS && via->kind == PATH_TURN; i++)
+        if (c->legs[i].slot >= 0 && via->slot == (uint16_t)c->legs[i].slot)
+            return BASE_TURN + i;
     return -1;
+}
+
+bool path_has_leg(const struct call *c)
+{
+    for (int i = 0; i < LEGS; i++)
+        if (c->legs[i].slot >= 0)
+            return true;
+    return false;
+}
+
+bool path_has_leg_up(const struct call *c)
+{
+    for (int i = 0; i < LEGS; i++)
+        if (c->legs[i].is_up)
+            return true;
+    return false;
 }
 
 /* ---- ICE ---- */
@@ -103,12 +124,41 @@ static void add_own(struct call *c, ns_t now)
     }
 }
 
+/* Relays the other side is at, by what it told and what came from there. */
+static size_t their_relays(const struct call *c, struct addr *out, size_t max)
+{
+    struct candidate candidate;
+    size_t n = 0;
+
+    for (unsigned i = 0; i < c->offer.ice.n_candidates && n < max; i++)
+        if (candidate_parse(slice_str(c->offer.ice.candidates[i]), &candidate) == ERR_OK &&
+            candidate.type == CANDIDATE_RELAYED)
+            out[n++] = candidate.addr;
+    return n;
+}
+
+/* Another allocation: never where the other leg is. Who is relay-only keeps away from the other side's relays. */
+static void ask_leg(struct call *c, int i)
+{
+    const struct leg *other = &c->legs[1 - i];
+    struct addr theirs[LEGS];
+    size_t n = c->policy.is_relay_only ? their_relays(c, theirs, LEGS) : 0;
+
+    if (c->policy.allow_loopback || c->legs[i].slot >= 0)
+        return;
+    c->legs[i] = (struct leg){.slot = c->owner->ops.allocate(c->owner->ops.arg, c, other->slot, theirs, n)};
+}
+
 enum err path_open(struct call *c, ns_t now)
 {
-    struct ice_config config = {.is_controlling = c->is_outgoing, .allow_loopback = c->policy.allow_loopback};
+    struct ice_config config = {.is_controlling = c->is_outgoing,
+                                .allow_loopback = c->policy.allow_loopback,
+                                .is_relay_only = c->policy.is_relay_only};
 
     c->ice = ice_create(&config, &ice_callbacks, c, c->owner->env);
-    c->alloc_slot = c->policy.allow_loopback ? -1 : c->owner->ops.allocate(c->owner->ops.arg, c);
+    ask_leg(c, 0);
+    if (c->policy.is_relay_only)
+        ask_leg(c, 1);
     c->alloc_wait_until = now + CALL_ALLOC_WAIT_NS;
     if (c->policy.may_tell_early)
         add_own(c, now);
@@ -120,44 +170,73 @@ void path_close(struct call *c, ns_t now)
     path_stop_media(c, now);
     ice_destroy(c->ice);
     c->ice = NULL;
-    if (c->alloc_slot >= 0)
-        c->owner->ops.release(c->owner->ops.arg, c->alloc_slot);
-    c->alloc_slot = -1;
+    for (int i = 0; i < LEGS; i++) {
+        if (c->legs[i].slot >= 0)
+            c->owner->ops.release(c->owner->ops.arg, c->legs[i].slot);
+        c->legs[i] = no_leg;
+    }
 }
 
 bool path_is_waiting(const struct call *c, ns_t now)
 {
-    return c->alloc_slot >= 0 && !c->is_alloc_up && now < c->alloc_wait_until;
+    return path_has_leg(c) && !path_has_leg_up(c) && now < c->alloc_wait_until;
+}
+
+/* The call that holds this allocation, and which leg it is. */
+static struct call *call_of_slot(struct calls *x, int slot, int *leg)
+{
+    for (int i = 0; i < CALLS_MAX; i++)
+        for (*leg = 0; x->calls[i] != NULL && *leg < LEGS; (*leg)++)
+            if (x->calls[i]->legs[*leg].slot == slot)
+                return x->calls[i];
+    return NULL;
 }
 
 void calls_alloc_ready(struct calls *x, ns_t now, int slot, const struct addr *relayed,
                        const struct addr *mapped)
 {
-    for (int i = 0; i < CALLS_MAX; i++) {
-        struct call *c = x->calls[i];
+    int leg;
+    struct call *c = call_of_slot(x, slot, &leg);
 
-        if (c == NULL || c->alloc_slot != slot)
-            continue;
-        c->is_alloc_up = true;
-        add_local(c, now, CANDIDATE_RELAYED, relayed, c->policy.is_relay_only ? NULL : mapped, BASE_TURN,
-                  65535);
-        if (c->is_told)
-            path_tell_all(c, now);
-    }
+    if (c == NULL)
+        return;
+    c->legs[leg].is_up = true;
+    add_local(c, now, CANDIDATE_RELAYED, relayed, c->policy.is_relay_only ? NULL : mapped,
+              (uint8_t)(BASE_TURN + leg), (uint16_t)(65535 - leg));
+    if (c->is_told)
+        path_tell_all(c, now);
 }
 
 void calls_alloc_gone(struct calls *x, ns_t now, int slot)
 {
-    for (int i = 0; i < CALLS_MAX; i++) {
-        struct call *c = x->calls[i];
+    int leg;
+    struct call *c = call_of_slot(x, slot, &leg);
 
-        if (c == NULL || c->alloc_slot != slot)
-            continue;
-        c->alloc_slot = -1;
-        c->is_alloc_up = false;
-        x->ops.release(x->ops.arg, slot);
-        if (c->ice != NULL)
-            ice_remove_base(c->ice, now, BASE_TURN);
+    if (c == NULL)
+        return;
+    c->legs[leg] = no_leg;
+    x->ops.release(x->ops.arg, slot);
+    if (c->is_answered)
+        c->leg_at = ns_min(c->leg_at, now + LEG_RETRY_NS);
+    if (c->ice != NULL)
+        ice_remove_base(c->ice, now, (uint8_t)(BASE_TURN + leg));
+}
+
+void path_want_legs(struct call *c, ns_t now)
+{
+    c->leg_at = now;
+}
+
+/* A call that is answered has a relay for its sound and one to spare. */
+static void keep_legs(struct call *c, ns_t now)
+{
+    if (now < c->leg_at)
+        return;
+    c->leg_at = NS_NEVER;
+    for (int i = 0; i < LEGS; i++) {
+        ask_leg(c, i);
+        if (c->legs[i].slot < 0)
+            c->leg_at = now + LEG_RETRY_NS;
     }
 }
 
@@ -191,7 +270,7 @@ void path_describe(struct call *c, ns_t now, const struct sdp *offer, struct sdp
     local.key_n = 0;
     local.ptime_ms = (uint16_t)c->owner->config.frame_ms;
     local.direction = c->state == CALL_HELD_LOCAL ? SDP_SENDONLY : SDP_SENDRECV;
-    if (c->is_answered && !c->is_told && c->alloc_slot < 0 && !c->policy.is_relay_only) {
+    if (c->is_answered && !c->is_told && !path_has_leg(c) && !c->policy.is_relay_only) {
         add_own(c, now); /* no relay to begin with: everything at once */
         c->is_told = true;
     }
@@ -222,13 +301,13 @@ void path_tell_all(struct call *c, ns_t now)
     char body[SDP_MAX_BYTES];
     struct wr w;
 
-    if (c->policy.is_relay_only && !c->is_alloc_up)
+    if (c->policy.is_relay_only && !path_has_leg_up(c))
         return;
     if (!c->is_told)
         add_own(c, now);
     c->is_told = true;
     write_ice(c, &frag.ice);
-    frag.ice.is_end = c->alloc_slot < 0 || c->is_alloc_up;
+    frag.ice.is_end = !path_has_leg(c) || path_has_leg_up(c);
     wr_init(&w, body, sizeof body);
     sdp_frag_write(&frag, &w);
     if (wr_ok(&w) && c->ua != NULL)
@@ -374,10 +453,8 @@ void path_stop_media(struct call *c, ns_t now)
     c->media = NULL;
 }
 
-static void rtp_out(void *arg, struct slice datagram)
+static void send_by(struct call *c, const struct ice_path *path, struct slice datagram)
 {
-    struct call *c = arg;
-    const struct ice_path *path = ice_path(c->ice);
     struct path p;
 
     if (path == NULL)
@@ -386,10 +463,32 @@ static void rtp_out(void *arg, struct slice datagram)
     c->owner->ops.send(c->owner->ops.arg, &p, datagram);
 }
 
+static void rtp_out(void *arg, struct slice datagram)
+{
+    struct call *c = arg;
+
+    send_by(c, ice_path(c->ice), datagram);
+    send_by(c, c->standby, datagram);
+}
+
+/* A relay of ours may be what fails: let the owner look. */
+static void tell_doubt(struct call *c, ns_t now)
+{
+    if (now < c->doubt_at || c->owner->ops.doubt == NULL || !path_has_leg(c))
+        return;
+    c->doubt_at = now + DOUBT_NS;
+    c->owner->ops.doubt(c->owner->ops.arg);
+}
+
 void path_pump(struct call *c, ns_t now)
 {
-    if (c->media != NULL && c->ice != NULL)
-        media_pump(c->media, now, rtp_out, c);
+    if (c->media == NULL || c->ice == NULL)
+        return;
+    c->standby = ice_standby(c->ice, now);
+    if (c->standby != NULL)
+        tell_doubt(c, now);
+    media_pump(c->media, now, rtp_out, c);
+    c->standby = NULL;
 }
 
 bool path_input(struct call *c, ns_t now, const struct path *via, struct slice bytes)
@@ -421,13 +520,16 @@ static void watch_silence(struct call *c, ns_t now)
         call_end(c, now, CAUSE_LOST, NULL);
     else if (silent > CALL_SILENCE_NS && c->state == CALL_IN_CALL)
         call_enter(c, now, CALL_RECONNECTING);
+    else if (silent > CALL_SILENCE_NS && c->state == CALL_RECONNECTING)
+        tell_doubt(c, now);
     else if (silent <= CALL_SILENCE_NS && c->state == CALL_RECONNECTING)
         call_enter(c, now, CALL_IN_CALL);
 }
 
 void path_answered(struct call *c, ns_t now)
 {
-    c->tell_at = c->alloc_slot < 0 ? now : c->has_last_path ? now + RELAYED_NS : now + TELL_NS;
+    c->tell_at = !path_has_leg(c) ? now : c->has_last_path ? now + RELAYED_NS : now + TELL_NS;
+    c->leg_at = c->policy.allow_loopback ? NS_NEVER : now + WARM_NS;
 }
 
 void path_tick(struct call *c, ns_t now)
@@ -439,6 +541,8 @@ void path_tick(struct call *c, ns_t now)
     }
     if (c->ice != NULL && ice_deadline(c->ice) <= now)
         ice_tick(c->ice, now);
+    if (!c->is_over)
+        keep_legs(c, now);
     if (c->is_over || c->media == NULL)
         return;
     if (media_deadline(c->media) <= now) {
@@ -459,5 +563,5 @@ ns_t path_deadline(const struct call *c)
 
     if (c->media != NULL)
         at = ns_min(at, ns_min(media_deadline(c->media), c->stats_at));
-    return ns_min(at, c->tell_at);
+    return ns_min(at, ns_min(c->tell_at, c->leg_at));
 }

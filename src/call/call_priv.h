@@ -7,7 +7,15 @@
 #include "sip/ua.h"
 
 #define BASE_UDP  0
-#define BASE_TURN 1
+#define BASE_TURN 1 /* and one more for each leg */
+#define LEGS      CALL_LEGS
+
+/* One allocation of a call, each at another relay: the first to begin with, the second warm once answered. */
+struct leg {
+    int slot; /* -1: none */
+    bool is_up;
+    struct addr relayed;
+};
 
 struct call {
     struct calls *owner;
@@ -39,10 +47,12 @@ struct call {
     struct ice *ice;
     struct ice_path last_path; /* for the history, after ICE is gone */
     bool has_last_path;
-    int alloc_slot; /* -1: none */
-    bool is_alloc_up;
-    struct sdp offer; /* theirs, when they called */
-    struct sdp local; /* what we said */
+    struct leg legs[LEGS];
+    ns_t leg_at;                    /* a missing leg is asked for then; NS_NEVER: not wanted (yet) */
+    ns_t doubt_at;                  /* not before: tell the owner that a relay of ours may be dead */
+    const struct ice_path *standby; /* while the path is in doubt, and only during path_pump() */
+    struct sdp offer;               /* theirs, when they called */
+    struct sdp local;               /* what we said */
     uint64_t sdp_version;
     uint8_t payload_type, event_type, red_type;
 
@@ -77,6 +87,10 @@ void call_changed(struct call *c);
 enum err path_open(struct call *c, ns_t now); /* ICE agent and allocation */
 void path_close(struct call *c, ns_t now);
 bool path_is_waiting(const struct call *c, ns_t now); /* for the allocation */
+/* An allocation is missing, and there may be a relay for it now. */
+void path_want_legs(struct call *c, ns_t now);
+bool path_has_leg(const struct call *c); /* an allocation, up or asked for */
+bool path_has_leg_up(const struct call *c);
 /* Our description: with all candidates we may tell now. */
 void path_describe(struct call *c, ns_t now, const struct sdp *offer, struct sdp *out);
 void path_take_remote(struct call *c, ns_t now, const struct sdp_ice *ice);

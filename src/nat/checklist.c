@@ -36,6 +36,8 @@ static bool may_pair(const struct checklist *l, uint8_t base, const struct addr 
 
         if (c->base != base || c->addr.family != remote->family)
             continue;
+        if (l->is_relay_only && addr_equal_ip(&c->addr, remote))
+            return false; /* one relay for both legs would see both ends */
         has_family = true;
         if ((c->type == CANDIDATE_HOST || c->type == CANDIDATE_RELAYED) && addr_class(&c->addr) == cls)
             has_class = true;
@@ -65,12 +67,43 @@ enum err checklist_add_local(struct checklist *l, const struct candidate *c)
     return ERR_OK;
 }
 
-/* A relay somewhere on the way: ours, or theirs (type preference 0, also of a peer-reflexive one). */
+/* Theirs is a relay: also a peer-reflexive one whose type preference is 0. */
+static bool is_relay(const struct candidate *r)
+{
+    return r->type == CANDIDATE_RELAYED || r->priority >> 24 == 0;
+}
+
+/* A relay somewhere on the way: ours, or theirs. */
 static bool is_relayed(const struct checklist *l, const struct pair *p)
+{
+    return checklist_base_is_relayed(l, p->base) || is_relay(&l->remotes[p->remote]);
+}
+
+/* Does p go through a relay at this IP address? */
+static bool goes_by(const struct checklist *l, const struct pair *p, const struct addr *ip)
 {
     const struct candidate *r = &l->remotes[p->remote];
 
-    return checklist_base_is_relayed(l, p->base) || r->type == CANDIDATE_RELAYED || r->priority >> 24 == 0;
+    if (is_relay(r) && addr_equal_ip(&r->addr, ip))
+        return true;
+    for (unsigned i = 0; i < l->n_locals; i++)
+        if (l->locals[i].base == p->base && l->locals[i].type == CANDIDATE_RELAYED &&
+            addr_equal_ip(&l->locals[i].addr, ip))
+            return true;
+    return false;
+}
+
+bool checklist_shares_relay(const struct checklist *l, const struct pair *a, const struct pair *b)
+{
+    const struct candidate *r = &l->remotes[a->remote];
+
+    if (is_relay(r) && goes_by(l, b, &r->addr))
+        return true;
+    for (unsigned i = 0; i < l->n_locals; i++)
+        if (l->locals[i].base == a->base && l->locals[i].type == CANDIDATE_RELAYED &&
+            goes_by(l, b, &l->locals[i].addr))
+            return true;
+    return false;
 }
 
 static void rank(struct checklist *l, struct pair *p)
@@ -97,7 +130,7 @@ enum err checklist_add_remote(struct checklist *l, const struct candidate *c)
     unsigned n_prflx = 0;
 
     if (cls == ADDR_UNUSABLE || (cls == ADDR_LOOPBACK && !l->allow_loopback) || c->addr.port == 0 ||
-        is_own(l, &c->addr))
+        is_own(l, &c->addr) || (l->is_relay_only && !is_relay(c)))
         return ERR_REFUSED;
     for (unsigned i = 0; i < l->n_remotes; i++) {
         if (!addr_equal(&l->remotes[i].addr, &c->addr))

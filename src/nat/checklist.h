@@ -42,7 +42,7 @@ struct pair {
 };
 
 struct checklist {
-    bool is_controlling, allow_loopback;
+    bool is_controlling, allow_loopback, is_relay_only;
     struct candidate locals[ICE_LOCALS_MAX], remotes[ICE_REMOTES_MAX];
     unsigned n_locals, n_remotes;
     struct pair pairs[CHECK_PAIRS_MAX];
@@ -70,6 +70,8 @@ ns_t checklist_deadline(const struct checklist *l, const struct pair *but);
 /* The best valid pair, direct before relayed, then by priority; one to be avoided only when there is no other.
  * fresh: heard at this moment or later; 0: any. */
 struct pair *checklist_best(struct checklist *l, ns_t now, ns_t fresh, const struct pair *but);
+/* Does the same relay (IP address) carry both pairs? */
+bool checklist_shares_relay(const struct checklist *l, const struct pair *a, const struct pair *b);
 /* When it was last asked; 0: never. */
 ns_t pair_sent_last_at(const struct pair *p);
 /* a is a better kind of pair than b, or the same kind with a higher priority. */

@@ -11,9 +11,12 @@
 
 #include "nat/checklist.h"
 
+#define CONSENT_MEDIA_GAP_NS (100 * NS_PER_MS) /* five packets of 20 ms missing */
+
 struct consent {
-    ns_t media_at; /* last media on the path; 0: none yet */
-    ns_t quiet_ns; /* silence without media before a probe; drawn anew at each answer */
+    ns_t media_at;  /* last media on the path; 0: none yet */
+    ns_t packet_ns; /* what lies between two of its packets, about */
+    ns_t quiet_ns;  /* silence without media before a probe; drawn anew at each answer */
 };
 
 void consent_init(struct consent *c);
@@ -23,6 +26,8 @@ void consent_moved(struct consent *c, ns_t now);
 /* A check was answered; returns when the next one for consent is due (4-6 s). */
 ns_t consent_answered(struct consent *c, ns_t now, const struct env *env);
 bool consent_expects_media(const struct consent *c, ns_t now);
+/* Three packets that should have come did not: too early to ask, early enough to send by two ways. */
+bool consent_misses_media(const struct consent *c, const struct pair *p, ns_t now);
 ns_t consent_probe_at(const struct consent *c, const struct pair *p);
 /* The moment consent_fails() may become true; NS_NEVER while nothing is unanswered. */
 ns_t consent_fails_at(const struct consent *c, const struct pair *p, ns_t now);

@@ -15,6 +15,7 @@
 #define WARM_GAP_NS     (500 * MS)
 #define AVOID_NS        (5 * NS_PER_S) /* a pair that let us down, doubling */
 #define AVOID_DOUBLINGS 4
+#define POKES_MAX       8 /* valid pairs asked at once when the path comes into doubt */
 
 /* When an unanswered check is repeated; the last is waited for as long as itself. */
 static const uint16_t check_gap_ms[ICE_CHECKS_MAX] = {250, 500, 1000, 1500, 2000, 2000, 2000};
@@ -28,7 +29,7 @@ struct ice {
     struct checklist list;
     struct ice_credentials own, own_before, remote;
     ns_t started_at, pace_at; /* started_at: remote credentials came */
-    struct ice_path path;
+    struct ice_path path, standby;
     struct consent consent;
     ns_t path_heard_at, ticked_at;
     ns_t
@@ -65,6 +66,7 @@ struct ice *ice_create(const struct ice_config *config, const struct ice_ops *op
         env_random(env, &i->config.tie_breaker, sizeof i->config.tie_breaker);
     i->list.is_controlling = config->is_controlling;
     i->list.allow_loopback = config->allow_loopback;
+    i->list.is_relay_only = config->is_relay_only;
     consent_init(&i->consent);
     ice_credentials_draw(&i->own, i->env);
     return i;
@@ -240,18 +242,32 @@ static void consider(struct ice *i, ns_t now)
         move_to(i, now, next);
 }
 
-/* The path is in doubt: ask the other pairs, so that it is known which of them is alive. */
+/* The path is in doubt: ask the other pairs, so that it is known which of them is alive. Those that worked lately
+ * have consented, and need no pace: first the ones that share no relay with the path. */
 static void poke_others(struct ice *i, ns_t now, const struct pair *path)
 {
+    unsigned n_asked = 0;
+
     if (i->has_poked)
         return;
     i->has_poked = true;
+    for (int round = 0; round < 2; round++) {
+        for (unsigned k = 0; k < i->list.n_pairs && n_asked < POKES_MAX; k++) {
+            struct pair *p = &i->list.pairs[k];
+
+            if (p == path || p->state != PAIR_VALID || now >= p->answered_at + ICE_CONSENT_NS ||
+                checklist_shares_relay(&i->list, p, path) != (round == 1))
+                continue;
+            send_check(i, now, p);
+            n_asked++;
+        }
+    }
     for (unsigned k = 0; k < i->list.n_pairs; k++) {
         struct pair *p = &i->list.pairs[k];
 
         if (p == path)
             continue;
-        if (p->state == PAIR_VALID)
+        if (p->state == PAIR_VALID && pair_sent_last_at(p) != now)
             p->next_at = now;
         else if (p->state == PAIR_FAILED && p->answered_at != 0)
             (void)revive(p, now);
@@ -287,7 +303,8 @@ static void watch_path(struct ice *i, ns_t now)
         lose_path(i, now);
     } else if (p != NULL && now >= consent_probe_at(&i->consent, p)) {
         send_check(i, now, p);
-        if (p->n_sent >= (consent_expects_media(&i->consent, now) ? 1 : 2))
+        if (consent_expects_media(&i->consent, now) ? now >= p->heard_at + CONSENT_MEDIA_GAP_NS
+                                                    : p->n_sent >= 2)
             poke_others(i, now, p);
     }
 }
@@ -728,6 +745,45 @@ bool ice_is_controlling(const struct ice *i)
 const struct ice_path *ice_path(const struct ice *i)
 {
     return i->has_path ? &i->path : NULL;
+}
+
+/* a stands in for the path better than b. */
+static bool is_better_standby(const struct ice *i, const struct pair *path, const struct pair *a,
+                              const struct pair *b)
+{
+    bool a_apart = !checklist_shares_relay(&i->list, a, path),
+         b_apart = !checklist_shares_relay(&i->list, b, path);
+    bool a_lives = a->heard_at > path->heard_at, b_lives = b->heard_at > path->heard_at;
+
+    if (a_lives != b_lives)
+        return a_lives;
+    return a_apart != b_apart ? a_apart : pair_is_better(a, b);
+}
+
+const struct ice_path *ice_standby(struct ice *i, ns_t now)
+{
+    struct pair *path = path_pair(i), *best = NULL;
+
+    if (path == NULL || !consent_misses_media(&i->consent, path, now))
+        return NULL;
+    for (unsigned k = 0; k < i->list.n_pairs; k++) {
+        struct pair *p = &i->list.pairs[k];
+
+        if (p == path || p->state != PAIR_VALID || p->avoid_until > now ||
+            now >= p->answered_at + ICE_CONSENT_NS)
+            continue;
+        if (best == NULL || is_better_standby(i, path, p, best))
+            best = p;
+    }
+    if (best == NULL)
+        return NULL;
+    i->standby = (struct ice_path){.base = best->base,
+                                   .remote = *remote_of(i, best),
+                                   .local_type = best->local_type,
+                                   .remote_type = i->list.remotes[best->remote].type,
+                                   .is_relayed = best->is_relayed,
+                                   .rtt = best->rtt};
+    return &i->standby;
 }
 
 ns_t ice_silent_ns(const struct ice *i, ns_t now)

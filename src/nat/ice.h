@@ -42,6 +42,7 @@ struct ice_config {
     bool is_controlling;
     uint64_t tie_breaker; /* 0: drawn at random */
     bool allow_loopback;  /* tests, two phones on one machine */
+    bool is_relay_only;   /* pairs of two relayed candidates at two different relays, and no others */
     ns_t pace_ns;         /* 0: ICE_PACE_NS */
     ns_t patience_ns;     /* 0: ICE_PATIENCE_NS */
 };
@@ -101,6 +102,10 @@ ns_t ice_deadline(const struct ice *i);
 
 /* The path to send on; NULL when there is none (yet, or any more). */
 const struct ice_path *ice_path(const struct ice *i);
+/* Where to send as well as on the path, while it is in doubt: the best valid pair that shares no relay with it, else
+ * the best other one. NULL while nothing is wrong, or there is none. Media sent there is heard before the path has
+ * moved: losing a relay costs what it takes to notice, and no more. */
+const struct ice_path *ice_standby(struct ice *i, ns_t now);
 /* How long the path in use has been silent: since the last thing heard on it; 0 without a path. */
 ns_t ice_silent_ns(const struct ice *i, ns_t now);
 /* Begin anew with fresh credentials (RFC 8445 §9): local candidates stay, the path stays in use until a new pair

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import tone
 from lab import PORT, Lab, Phone
 
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
@@ -36,8 +37,8 @@ def settings(**more):
             "net__mainline": "off", **more}
 
 
-def world(kind):
-    """Two homes of one kind, a relay, two more nodes; everybody has joined."""
+def world(kind, second_relay=False):
+    """Two homes of one kind, a relay, two more nodes (the third is a relay as well if so wanted); everybody joins."""
     lab = Lab(f"ito{secrets.token_hex(2)}-")
     try:
         lab.public("relay", "203.0.113.30")
@@ -61,7 +62,7 @@ def world(kind):
         people["boot"].up()
         time.sleep(0.3)
         people["relay"].up("relay")
-        people["third"].up()
+        people["third"].up("relay" if second_relay else "daemon")
         for name in ("alice", "bob"):
             people[name].up()
         return lab, people
@@ -278,12 +279,50 @@ def blocked(kind="blocked", way="TCP"):
         finish(lab)
 
 
+def warm():
+    """Two symmetric homes, two relays: the one that carries the call is killed, and hardly anything is missed."""
+    lab, people = world("symmetric", second_relay=True)
+    try:
+        alice, bob = people["alice"], people["bob"]
+        everybody_joined(people, ("third", "relay", "alice", "bob"))
+        both = [alice.wait(lambda r: len([x for x in r["relays"] if x["role"] != "known"]) >= 2, "relays",
+                           seconds=40), bob.wait(lambda r: len([x for x in r["relays"] if x["role"] != "known"]) >= 2,
+                                                 "relays", seconds=40)]
+        check(None not in both, "both phones hold two relays")
+        steady, out = os.path.join(lab.folder, "tone.wav"), os.path.join(lab.folder, "out.wav")
+        tone.write(steady, 40)
+        for phone in (alice, bob):
+            for what in ("echo_cancel", "noise_suppress"):
+                phone.ito("config", "set", "audio." + what, "false")
+        bob.ito("config", "set", "audio.input", "wav:" + steady)
+        child = lab.start("alice", *alice.words("call", "Bob", "--play", steady, "--record", out, "--for", "20"),
+                          log="alice-call.log")
+        up = alice.wait(lambda s: s["calls"] and s["calls"][0]["state"] == "in_call", "status")
+        check(up is not None, "the call is up")
+        time.sleep(6)
+        loads = {name: people[name].json("status")["relay"]["kbps_in"] for name in ("relay", "third")}
+        carrier = max(loads, key=loads.get)
+        check(loads[carrier] > 5, "one of the relays carries it", str(loads))
+        people[carrier].down(signal.SIGKILL)
+        code = child.wait(60)
+        with open(os.path.join(lab.folder, "alice-call.log")) as f:
+            said = f.read()
+        check(code == 0 and "You hung up." in said, "the call ends by our hanging up", said.replace("\n", " / ")[-200:])
+        check("Reconnecting" not in said, "nobody is told of a reconnection")
+        for who, path in (("alice", out), ("bob", os.path.join(lab.folder, "bob-heard.wav"))):
+            hole, sound = tone.longest_hole(path)
+            check(hole < 0.3 and sound > 12, f"{who} misses less than 300 ms when the relay is killed",
+                  f"{1000 * hole:.0f} ms of {sound:.1f} s")
+    finally:
+        finish(lab)
+
+
 def blocked_but_tls():
     """Only what looks like TLS gets out of her office: a call goes by TLS."""
     blocked("tls", "TLS")
 
 
-STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls]
+STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls, warm]
 
 
 def finish(lab):

@@ -43,7 +43,9 @@ static inline void wait_for(struct homes *h, unsigned seconds)
     vnet_run_for(h->net, SECONDS(seconds), NULL, NULL);
 }
 
-static inline void build_homes(struct homes *h, uint64_t seed, enum vnet_behaviour mapping, bool has_relay)
+/* settings: of alice and bob, NULL: those of every phone here. */
+static inline void build_homes_with(struct homes *h, uint64_t seed, enum vnet_behaviour mapping,
+                                    bool has_relay, const char *settings)
 {
     static const struct vnet_link link = {.delay_ns = 15 * NS_PER_MS};
     const struct vnet_nat_config nat = {.mapping = mapping,
@@ -64,13 +66,18 @@ static inline void build_homes(struct homes *h, uint64_t seed, enum vnet_behavio
     h->boot = sim_phone_create(h->net, hosts[3], APP_DAEMON, NULL);
     h->relay = sim_phone_create(h->net, hosts[2], has_relay ? APP_RELAY : APP_DAEMON, NULL);
     h->third = sim_phone_create(h->net, hosts[4], APP_DAEMON, NULL);
-    h->alice = sim_phone_create(h->net, hosts[0], APP_DAEMON, NULL);
-    h->bob = sim_phone_create(h->net, hosts[1], APP_DAEMON, NULL);
+    h->alice = sim_phone_create(h->net, hosts[0], APP_DAEMON, settings);
+    h->bob = sim_phone_create(h->net, hosts[1], APP_DAEMON, settings);
     sim_bootstrap(h->relay, h->boot);
     sim_bootstrap(h->third, h->boot);
     sim_bootstrap(h->alice, h->boot);
     sim_bootstrap(h->bob, h->boot);
     wait_for(h, 20);
+}
+
+static inline void build_homes(struct homes *h, uint64_t seed, enum vnet_behaviour mapping, bool has_relay)
+{
+    build_homes_with(h, seed, mapping, has_relay, NULL);
 }
 
 /* The same, and alice and bob are contacts who know each other's records. */

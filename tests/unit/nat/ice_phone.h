@@ -225,6 +225,9 @@ static inline void phone_tick(void *arg, ns_t now)
         if (path != NULL) {
             p->n_media_out++;
             phone_ice_send(p, path->base, &path->remote, slice_of(media, sizeof media));
+            path = ice_standby(p->ice, now);
+            if (path != NULL)
+                phone_ice_send(p, path->base, &path->remote, slice_of(media, sizeof media));
         }
     }
 }
