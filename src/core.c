@@ -1,4 +1,5 @@
 #include "core.h"
+#include "core_metrics.h"
 #include "core_net.h"
 
 #include <fcntl.h>
@@ -57,6 +58,7 @@ struct core {
     struct detour *detour;
     struct control *control;
     struct core_net *net; /* NULL: offline */
+    struct core_metrics *metrics;
     struct echo *echo;
     struct port *ports; /* by handle */
     struct {
@@ -705,6 +707,7 @@ enum err core_create(const struct core_config *config, struct io *io, struct cor
         core_net_watch(c->net, c->app, c->settings);
         add_cached(c, c->files.peers, app_add_address);
         add_cached(c, c->files.mainline, app_add_router);
+        c->metrics = core_metrics_create(io, c->app);
     }
     *out = c;
     return ERR_OK;
@@ -715,6 +718,7 @@ void core_destroy(struct core *c)
     if (c == NULL)
         return;
     control_close(c->control);
+    core_metrics_destroy(c->metrics);
     core_net_stop(c->net);
     app_destroy(c->app, io_now());
     c->app = NULL;
@@ -759,6 +763,8 @@ ns_t core_turn(struct core *c, ns_t now)
     ns_t at;
 
     core_net_turn(c->net, now);
+    if (c->metrics != NULL)
+        core_metrics_turn(c->metrics, c->settings);
     app_tick(c->app, now);
     at = app_deadline(c->app);
     if (c->detour != NULL)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Everything `make lint` checks; each finding is one line `file:line: what`. Exit 1 when there is one.
 #   layout         rows, foreign headers, contracts, guards, lengths (check.py): all files
+#   systemd unit   exposure of the relay's
 #   clang-format   all files
 #   clang-tidy, cppcheck   files changed since LINT_BASE (default HEAD~20); all with LINT_ALL=1
 # A tool that is not installed is named and counts as a failure: contrib/deps.sh --ci installs them.
@@ -68,7 +69,17 @@ check_cpp() {
         -Isrc -I. -Itests -D_GNU_SOURCE -D__linux__ "${units[@]}" 2>&1
 }
 
+# How exposed the relay's unit is by systemd's own measure: 0 to 100, at most 15.
+units_exposure() {
+    need systemd-analyze || return 1
+    systemd-analyze security --offline=true --no-pager --threshold=15 contrib/systemd/ito-relay.service >build/lint/units 2>&1 &&
+        return
+    grep -E '✗|Overall' build/lint/units
+    return 1
+}
+
 part layout contrib/lint/check.py
+part "systemd unit" units_exposure
 part clang-format format
 part "clang-tidy, ${#units[@]} files" tidy
 part "cppcheck, ${#units[@]} files" check_cpp

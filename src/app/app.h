@@ -114,6 +114,9 @@ bool app_has_calls(const struct app *a);
 const uint8_t *app_node_key(const struct app *a); /* N in the public zone */
 const uint8_t *app_zone_id(const struct app *a);  /* of the public zone, 8 bytes */
 
+/* Counters and sizes for Prometheus, a text for mem_free(); no identities. */
+char *app_metrics(struct app *a, ns_t now);
+
 /* One request {"id":1,"cmd":"call","to":"Kenji"}; the answer comes by reply, now or later, exactly once. */
 typedef void (*app_reply_cb)(void *arg, const char *json);
 void app_request(struct app *a, ns_t now, const char *json, app_reply_cb reply, void *arg);

@@ -203,6 +203,34 @@ static bool is_host_port(const char *text)
            strchr(text, ' ') == NULL && strchr(text, ':') == colon;
 }
 
+enum err config_loopback(const char *text, struct addr *out)
+{
+    char numeric[64];
+    size_t n = strlen("localhost");
+
+    snprintf(numeric, sizeof numeric, "%s%.48s", strncmp(text, "localhost:", n + 1) == 0 ? "127.0.0.1" : text,
+             strncmp(text, "localhost:", n + 1) == 0 ? text + n : "");
+    if (addr_parse(numeric, out) != ERR_OK || out->port == 0 || strlen(text) > 48)
+        return ERR_PARSE;
+    return addr_class(out) == ADDR_LOOPBACK ? ERR_OK : ERR_REFUSED;
+}
+
+/* relay.metrics: for programs of this machine, and nobody else. */
+static enum err check_metrics(const char *text, struct err_detail *d)
+{
+    struct addr a;
+
+    switch (text[0] != '\0' ? config_loopback(text, &a) : ERR_OK) {
+    case ERR_OK:
+        return ERR_OK;
+    case ERR_REFUSED:
+        return err_set(d, ERR_RANGE, "\"%.64s\" is not on this machine; 127.0.0.1:PORT or [::1]:PORT is",
+                       text);
+    default:
+        return err_set(d, ERR_RANGE, "\"%.64s\" is not HOST:PORT of this machine, as 127.0.0.1:9300", text);
+    }
+}
+
 /* given: as it was written, for the words. */
 static enum err check_number(const struct config_info *info, double v, struct slice given,
                              struct err_detail *d)
@@ -270,6 +298,8 @@ static enum err check_value(enum config_key key, const cJSON *v, struct slice gi
     }
     if (cJSON_IsNumber(v))
         return check_number(info, v->valuedouble, given, d);
+    if (cJSON_IsString(v) && key == CFG_RELAY_METRICS)
+        return check_metrics(v->valuestring, d);
     if (cJSON_IsString(v))
         return check_text(info, v->valuestring, d);
     return cJSON_IsBool(v) ? ERR_OK : check_members(info, v, d);

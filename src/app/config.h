@@ -8,6 +8,7 @@
 #ifndef ITO_APP_CONFIG_H
 #define ITO_APP_CONFIG_H
 
+#include "base/addr.h"
 #include "base/err.h"
 #include "base/slice.h"
 
@@ -67,7 +68,8 @@
       "forward to private addresses (laboratories)")                                                         \
     X(RELAY_HAIRPIN_ONLY, "relay.hairpin_only", BOOL, "false", 0, 0, NULL, "only calls with both ends here") \
     X(RELAY_XDP, "relay.xdp", BOOL, "false", 0, 0, NULL, "forward in the kernel where possible")             \
-    X(RELAY_METRICS, "relay.metrics", STR, "\"\"", 0, 128, NULL, "HOST:PORT for Prometheus (empty off)")     \
+    X(RELAY_METRICS, "relay.metrics", STR, "\"\"", 0, 128, NULL,                                             \
+      "loopback HOST:PORT for Prometheus (empty off)")                                                       \
     X(RELAY_MAX_CALLS, "relay.max_calls", INT, "20", 1, 10000, NULL, "calls at once")                        \
     X(RELAY_MAX_KBPS, "relay.max_kbps", INT, "2000", 64, 10000000, NULL, "kbit/s at most")                   \
     X(RELAY_MONTHLY_GB, "relay.monthly_gb", INT, "0", 0, 1000000, NULL, "GB a month (0 no limit)")           \
@@ -154,5 +156,8 @@ bool config_is_default(const struct config *c, enum config_key key);
 char *config_json(const struct config *c, enum config_key key);
 /* The whole as nested JSON with white space: config.example.json when c has defaults. Free with mem_free(). */
 char *config_print(const struct config *c);
+
+/* HOST:PORT of this machine (127.0.0.0/8, [::1], localhost). ERR_PARSE: not HOST:PORT; ERR_REFUSED: elsewhere. */
+enum err config_loopback(const char *text, struct addr *out);
 
 #endif

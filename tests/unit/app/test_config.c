@@ -32,6 +32,10 @@ static void exact_words(void **state)
            "config.json:2: audio.bitrate: 500000 is out of range (6000 to 128000)\n");
     refuse("{\"audio\": {\"bitrat\": 1}}",
            "config.json:1: audio.bitrat: unknown key; did you mean audio.bitrate?\n");
+    refuse("{\"relay\": {\"metrics\": \"0.0.0.0:9300\"}}",
+           "config.json:1: relay.metrics: \"0.0.0.0:9300\" is not on this machine; 127.0.0.1:PORT or [::1]:PORT is\n");
+    refuse("{\"relay\": {\"metrics\": \"9300\"}}",
+           "config.json:1: relay.metrics: \"9300\" is not HOST:PORT of this machine, as 127.0.0.1:9300\n");
     refuse("{\"net\": {\"port\": \"auto\"}}", "config.json:1: net.port: expected a number, found \"auto\"\n");
     refuse("{\"call\": {\n\"ring_s\": 20,\n\"ring_s\": 30}}",
            "config.json:3: call.ring_s: given twice (first on line 2)\n");
