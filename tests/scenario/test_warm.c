@@ -168,11 +168,11 @@ static void it_costs_nothing(void **state)
 
         build_warm(&w, 43 + (unsigned)k, kinds[k], 2, NULL);
         talk(&w.h);
-        wait_for(&w.h, 300);
+        wait_for(&w.h, 130);
         assert_string_equal(w.h.alice->path, k == 0 ? "direct_punched" : "relayed");
         for (unsigned i = 0; i < 2; i++) {
             carried[i] = given_seconds(w.relay[i]);
-            printf("%s: relay %u was given %.0f slot-seconds in 300 s\n", k == 0 ? "direct" : "relayed", i,
+            printf("%s: relay %u was given %.0f slot-seconds in 130 s\n", k == 0 ? "direct" : "relayed", i,
                    carried[i]);
         }
         idle = carried[0] > carried[1];
@@ -180,7 +180,7 @@ static void it_costs_nothing(void **state)
         if (k == 0)
             assert_true(carried[1 - idle] <= 30);
         else
-            assert_true(carried[1 - idle] >= 200);
+            assert_true(carried[1 - idle] >= 60); /* signed at 10 s and 70 s */
         tear_down_warm(&w);
     }
 }
@@ -246,14 +246,14 @@ static void relay_only_takes_two(void **state)
     wait_for(&w.h, 5);
     memset(spy.n_media, 0, sizeof spy.n_media);
     w.h.alice->n_heard = w.h.bob->n_heard = 0;
-    wait_for(&w.h, 60);
+    wait_for(&w.h, 30);
     assert_string_equal(w.h.alice->path, "relayed");
-    assert_true(w.h.alice->n_heard > 2900 && w.h.bob->n_heard > 2900);
+    assert_true(w.h.alice->n_heard > 1450 && w.h.bob->n_heard > 1450);
     assert_int_equal(spy.n_direct, 0);
     for (unsigned i = 0; i < 3; i++) {
         printf("relay %u: %u packets from alice's router, %u from bob's\n", i, spy.n_media[i][0],
                spy.n_media[i][1]);
-        assert_false(spy.n_media[i][0] > 1000 && spy.n_media[i][1] > 1000);
+        assert_false(spy.n_media[i][0] > 500 && spy.n_media[i][1] > 500);
     }
     /* one leg's relay dies: another pair of two takes over */
     forget_gaps(&w);
