@@ -279,7 +279,7 @@ static void load_counters(struct service *svc)
     }
 }
 
-static void save_counters(struct service *svc)
+void service_save_counters(struct service *svc)
 {
     char key[32];
 
@@ -424,7 +424,7 @@ void service_destroy(struct service *svc)
 {
     if (svc == NULL)
         return;
-    save_counters(svc);
+    service_save_counters(svc);
     turn_server_destroy(svc->turn);
     knock_proxy_destroy(svc->knock);
     while (!list_is_empty(&svc->clients))
@@ -451,6 +451,14 @@ static struct client *make_client(struct service *svc, const uint8_t account[sta
     svc->n_clients++;
     bill_load(svc, c);
     return c;
+}
+
+struct client *service_client(struct service *svc, const uint8_t account[static 32])
+{
+    struct client *c;
+
+    HASH_FIND(hh_account, svc->by_account, account, 32, c);
+    return c != NULL ? c : make_client(svc, account);
 }
 
 static void disconnect(struct service *svc, struct client *c)
@@ -636,7 +644,7 @@ void service_step_calendar(struct service *svc)
     svc->seen_wire = t->wire_bytes;
     if (svc->now >= svc->next_save_at) {
         svc->next_save_at = svc->now + SAVE_S * NS_PER_S;
-        save_counters(svc);
+        service_save_counters(svc);
     }
 }
 
@@ -732,6 +740,22 @@ void service_drain(struct service *svc, ns_t now, bool on)
     svc->now = now;
     svc->is_draining = on;
     service_note_change(svc);
+}
+
+void service_say_goodbye(struct service *svc, ns_t now)
+{
+    svc->now = now;
+    list_each_safe(node, &svc->clients)
+    {
+        struct client *c = list_item(node, struct client, all);
+
+        if (!c->is_connected || svc->ops.session_close == NULL)
+            continue;
+        svc->ops.session_close(svc->arg, c->session_ref);
+        disconnect(svc, c);
+        if (list_is_empty(&c->grants))
+            drop_client(svc, c);
+    }
 }
 
 bool service_is_drained(const struct service *svc)

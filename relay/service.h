@@ -62,6 +62,8 @@ struct service_ops {
     /* A cheque was taken at risk: present it to its drawee when there is a session with it, by
      * relay_client_clear(); then service_cleared(). May be NULL: it waits, service_waiting(). */
     void (*present)(void *arg, const struct cheque *c);
+    /* End it, and tell the other side. May be NULL. */
+    void (*session_close)(void *arg, uint64_t session_ref);
     /* Something on the relay screen changed (a call began, ended, was refused). May be NULL. */
     void (*changed)(void *arg);
 };
@@ -122,6 +124,14 @@ ns_t service_deadline(const struct service *svc);
 
 /* Take no new calls, let the running ones finish; is_drained when the last has gone. */
 void service_drain(struct service *svc, ns_t now, bool on);
+/* End all sessions with a word, so that clients come back to whoever is here next at once. Allocations stay. */
+void service_say_goodbye(struct service *svc, ns_t now);
+/* Running grants and allocations, for the process that takes our place on this machine (service_state.c): at most
+ * state_max bytes, with keys. restore: into a fresh service, before its first packet. ERR_VERSION, ERR_PARSE: what
+ * could be read is there. */
+size_t service_state_max(const struct service *svc);
+void service_save(struct service *svc, ns_t now, struct wr *w);
+enum err service_restore(struct service *svc, ns_t now, struct rd *r);
 bool service_is_drained(const struct service *svc);
 void service_set_limits(struct service *svc, ns_t now, uint32_t max_calls, uint32_t max_kbps,
                         uint64_t monthly_bytes, double strangers_pct, enum service_for serve);

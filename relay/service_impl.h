@@ -112,6 +112,9 @@ struct service {
 };
 
 /* service.c */
+void service_save_counters(struct service *svc);
+/* The account's row, made when there is none. */
+struct client *service_client(struct service *svc, const uint8_t account[static 32]);
 int32_t service_today(const struct service *svc);
 void service_say(struct service *svc, struct client *c, const struct wire_msg *m);
 void service_note_change(struct service *svc);

@@ -19,6 +19,7 @@
 #ifndef ITO_RELAY_TURN_SERVER_H
 #define ITO_RELAY_TURN_SERVER_H
 
+#include "base/cursor.h"
 #include "crypto/zone.h"
 
 #define TURN_PERMISSIONS_MAX  16 /* an allocation; more: 508 */
@@ -134,6 +135,12 @@ bool turn_server_inside(struct turn_server *ts, ns_t now, const struct addr *fro
                         struct slice bytes);
 void turn_server_tick(struct turn_server *ts, ns_t now);
 ns_t turn_server_deadline(const struct turn_server *ts);
+
+/* All allocations, with keys and counters, for the process that takes our place on this machine (turn_state.c): at
+ * most state_max bytes. restore: into a fresh server; began() comes for each. ERR_PARSE: not all of it was read. */
+size_t turn_server_state_max(const struct turn_server *ts);
+void turn_server_save(const struct turn_server *ts, struct wr *w);
+enum err turn_server_restore(struct turn_server *ts, ns_t now, struct rd *r);
 
 /* Credentials of a ticket (THREATS.md §4.12), good until expiry_s (seconds since 1970); texts end in NUL. The
  * nonce is for the address `client` sends from; from another one a 438 brings the right one. */

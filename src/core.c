@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "crypto/idtext.h"
 #include "crypto/keystore.h"
+#include "handover.h"
 #include "io/control.h"
 #include "io/hook.h"
 #include "io/tcp.h"
@@ -75,6 +76,8 @@ struct core {
     enum log_level level;
     core_event_cb event;
     void *event_arg;
+    core_upgrade_cb upgrade;
+    void *upgrade_arg;
     core_log_cb log;
     void *log_arg;
 };
@@ -242,6 +245,7 @@ static enum err on_open_port(void *arg, uint8_t family, uint16_t port, uint32_t 
     p->core = c;
     p->handle = handle;
     config.arg = p;
+    config.fd = handover_port(c->config.handover, handle);
     e = udp_open(c->io, &config, &p->udp, NULL);
     if (e != ERR_OK) {
         mem_free(p);
@@ -345,6 +349,15 @@ static void on_map_port(void *arg, uint16_t port, bool is_on)
     struct core *c = arg;
 
     core_net_map_port(c->net, port, is_on);
+}
+
+static enum err on_upgrade(void *arg, struct err_detail *detail)
+{
+    struct core *c = arg;
+
+    if (c->upgrade == NULL)
+        return err_set(detail, ERR_STATE, "This is no relay.");
+    return c->upgrade(c->upgrade_arg, detail);
 }
 
 static void on_notify(void *arg, const char *event, const char *name)
@@ -543,6 +556,10 @@ static enum err open_socket(struct core *c, struct err_detail *detail)
         udp.port = (uint16_t)config_int(c->settings, CFG_RELAY_PORT);
     if (c->config.port != 0)
         udp.port = c->config.port;
+    if (c->config.handover != NULL && c->config.handover->main_fd > 0) {
+        udp.fd = c->config.handover->main_fd;
+        c->config.handover->main_fd = -1;
+    }
     e = udp_open(c->io, &udp, &c->udp, detail);
     if (e == ERR_OK)
         io_set_main_udp(c->io, c->udp);
@@ -660,7 +677,10 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                   .map_port = on_map_port,
                                   .start_echo = c->config.mode == APP_RELAY ? NULL : start_echo,
                                   .log_lines = on_log_lines,
-                                  .notify = on_notify};
+                                  .notify = on_notify,
+                                  .upgrade = on_upgrade};
+    if (c->config.handover != NULL)
+        config.resume = c->config.handover->state;
     return app_create(&config, io_env(c->io), io_now(), &c->app, detail);
 }
 
@@ -774,6 +794,35 @@ ns_t core_turn(struct core *c, ns_t now)
         at = ns_min(at, app_deadline(c->echo->app));
     }
     return at;
+}
+
+void core_on_upgrade(struct core *c, core_upgrade_cb upgrade, void *arg)
+{
+    c->upgrade = upgrade;
+    c->upgrade_arg = arg;
+}
+
+void core_say_goodbye(struct core *c)
+{
+    app_say_goodbye(c->app, io_now());
+}
+
+enum err core_hand_over(struct core *c, const char *path, char *const argv[], struct err_detail *detail)
+{
+    struct handover h = {.main_fd = udp_fd(c->udp), .n_ports = HASH_COUNT(c->ports)};
+    size_t len, i = 0;
+    uint8_t *state = app_hand_over(c->app, io_now(), &len);
+    enum err e;
+
+    h.ports = mem_array(h.n_ports, sizeof *h.ports);
+    for (struct port *p = c->ports; p != NULL; p = p->hh.next)
+        h.ports[i++] = (struct handover_port){.handle = p->handle, .fd = udp_fd(p->udp)};
+    h.state = slice_of(state, len);
+    e = handover_exec(path, argv, &h, detail);
+    secret_wipe(state, len);
+    mem_free(state);
+    mem_free(h.ports);
+    return e;
 }
 
 void core_reload(struct core *c)

@@ -10,6 +10,7 @@
 #include "io/loop.h"
 
 struct core;
+struct handover;
 
 struct core_config {
     enum app_mode mode;
@@ -22,6 +23,7 @@ struct core_config {
     uint16_t port;                /* 0: as configured */
     const char *const *overrides; /* key, value, ..., NULL: of the command line, before those of the file */
     const struct files *files;
+    struct handover *handover; /* sockets and state of the process before us; NULL: none. Borrowed, emptied */
 };
 
 typedef void (*core_event_cb)(void *arg, const char *json);
@@ -40,7 +42,14 @@ ns_t core_turn(struct core *c, ns_t now);
 typedef void (*core_log_cb)(void *arg, enum log_level level, const char *line);
 void core_on_log(struct core *c, core_log_cb log, void *arg);
 void core_log(struct core *c, enum log_level level, const char *line); /* each line of it on one of its own */
-void core_reload(struct core *c);                                      /* HUP: settings and contacts */
-void core_reopen_log(struct core *c);                                  /* USR2 */
+/* `upgrade` was asked for (a relay): ERR_OK when it will be done. NULL: it cannot be. */
+typedef enum err (*core_upgrade_cb)(void *arg, struct err_detail *detail);
+void core_on_upgrade(struct core *c, core_upgrade_cb upgrade, void *arg);
+/* First half: a word to those who are connected. */
+void core_say_goodbye(struct core *c);
+/* Second half, a little later: become the program at path. Comes back when that failed, and goes on as before. */
+enum err core_hand_over(struct core *c, const char *path, char *const argv[], struct err_detail *detail);
+void core_reload(struct core *c);     /* HUP: settings and contacts */
+void core_reopen_log(struct core *c); /* USR2 */
 
 #endif

@@ -157,7 +157,8 @@ static enum err make_core(struct ctl *c, const struct ctl_options *o, const char
                                  .name = o->new_name,
                                  .port = o->port,
                                  .overrides = o->overrides,
-                                 .files = o->files};
+                                 .files = o->files,
+                                 .handover = o->handover};
     enum err e = core_create(&config, c->io, &c->core, pid, detail);
 
     if (e != ERR_OK)

@@ -35,6 +35,7 @@ struct ctl_options {
     uint16_t port;
     bool has_control, logs_to_stderr, is_silent;
     const struct files *files;
+    struct handover *handover; /* of core_config; NULL: none */
 };
 
 struct ctl;

@@ -28,9 +28,12 @@ static const struct verb verbs[] = {
      "ito daemon                 goes to the background when it is ready\n"
      "ito daemon --foreground    for systemd, and to see the log\n",
      NULL, "--foreground", verb_daemon},
-    {"relay", "[--max-kbps N] [--max-calls N] [--port P]", "carry calls of others; needs no sound",
-     "ito relay\nito relay --max-kbps 5000 --max-calls 50 --port 41641\n",
-     NULL, "--max-kbps --max-calls --port", verb_relay},
+    {"relay", "[--max-kbps N] [--max-calls N] [--port P] | drain [on|off] | upgrade",
+     "carry calls of others; needs no sound",
+     "ito relay\nito relay --max-kbps 5000 --max-calls 50 --port 41641\n"
+     "ito relay drain      take no new calls, finish those there are\n"
+     "ito relay upgrade    become the program at its path; calls go on\n",
+     "drain upgrade", "--max-kbps --max-calls --port", verb_relay},
     {"id", "[--qr] [--invert] [--spaced] [--sip]", "your own ID",
      "ito id\nito id --qr        to be scanned\nito id --spaced    to be read aloud\nito id --sip       as a SIP address\n",
      NULL, "--qr --invert --spaced --sip", verb_id},

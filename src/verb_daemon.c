@@ -14,12 +14,15 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "handover.h"
 #include "verb.h"
 
-#define READY_NS  (20 * NS_PER_S)
-#define POLITE_NS (2 * NS_PER_S)
-#define LINGER_NS (300 * NS_PER_MS)
-#define STATUS_NS (10 * NS_PER_S)
+#define READY_NS   (20 * NS_PER_S)
+#define POLITE_NS  (2 * NS_PER_S)
+#define LINGER_NS  (300 * NS_PER_MS)
+#define STATUS_NS  (10 * NS_PER_S)
+#define ANSWER_NS  (50 * NS_PER_MS) /* from the answer to `upgrade` to its beginning */
+#define GOODBYE_NS (20 * NS_PER_MS) /* for the last words to leave */
 
 struct daemon {
     struct cli *cli;
@@ -28,6 +31,10 @@ struct daemon {
     ns_t ready_at, watchdog_ns, watchdog_at, status_at, leave_at, give_up_at;
     char status[160];
     int parent_fd; /* of the process that waits for us to be ready, or -1 */
+    /* A relay: what it would become by `upgrade`. */
+    char *path, **argv;
+    ns_t upgrade_at; /* NS_NEVER: not asked for */
+    bool has_said_goodbye;
 };
 
 /* ---- systemd ---- */
@@ -124,12 +131,17 @@ static void log_status(struct daemon *d)
 
 /* ---- signals ---- */
 
-static void reload(struct daemon *d)
+static void tell_reloading(void)
 {
     char text[80];
 
     snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(io_now() / 1000));
     notify(text);
+}
+
+static void reload(struct daemon *d)
+{
+    tell_reloading();
     core_reload(ctl_core(d->ctl));
     notify("READY=1");
 }
@@ -171,6 +183,41 @@ static void on_signal(void *arg, int signum)
     }
 }
 
+/* ---- upgrade ---- */
+
+static enum err on_upgrade(void *arg, struct err_detail *detail)
+{
+    struct daemon *d = arg;
+
+    if (d->is_stopping || d->path == NULL || d->argv == NULL)
+        return err_set(detail, ERR_STATE, "This relay cannot be replaced now.");
+    if (!handover_is_sound(d->path))
+        return err_set(detail, ERR_IO, "%s does not run. Nothing was changed.", d->path);
+    if (d->upgrade_at == NS_NEVER)
+        d->upgrade_at = io_now() + ANSWER_NS;
+    return ERR_OK;
+}
+
+/* Goodbye to those connected, then, when that has left, the program that lies under our path. */
+static void upgrade(struct daemon *d, ns_t now)
+{
+    struct err_detail detail;
+
+    if (!d->has_said_goodbye) {
+        tell_reloading();
+        core_say_goodbye(ctl_core(d->ctl));
+        d->has_said_goodbye = true;
+        d->upgrade_at = now + GOODBYE_NS;
+        return;
+    }
+    core_log(ctl_core(d->ctl), LOG_INFO, "handing over to the program at our path");
+    core_hand_over(ctl_core(d->ctl), d->path, d->argv, &detail);
+    core_log(ctl_core(d->ctl), LOG_ERROR, detail.text); /* still here: it did not work, and all goes on */
+    d->upgrade_at = NS_NEVER;
+    d->has_said_goodbye = false;
+    notify("READY=1");
+}
+
 static ns_t on_turn(void *arg, ns_t now)
 {
     struct daemon *d = arg;
@@ -191,7 +238,9 @@ static ns_t on_turn(void *arg, ns_t now)
         d->status_at = now + (d->is_ready ? STATUS_NS : NS_PER_S);
         tell_status(d);
     }
-    at = ns_min(d->status_at, d->is_ready ? NS_NEVER : d->ready_at);
+    if (now >= d->upgrade_at)
+        upgrade(d, now);
+    at = ns_min(ns_min(d->status_at, d->upgrade_at), d->is_ready ? NS_NEVER : d->ready_at);
     return d->watchdog_ns != 0 ? ns_min(at, d->watchdog_at) : at;
 }
 
@@ -227,7 +276,11 @@ static int run(struct daemon *d, struct ctl_options *options)
     d->ready_at = now + READY_NS;
     d->watchdog_ns = watchdog_ns();
     d->watchdog_at = d->status_at = now;
-    d->leave_at = d->give_up_at = NS_NEVER;
+    d->leave_at = d->give_up_at = d->upgrade_at = NS_NEVER;
+    if (options->handover != NULL)
+        become_ready(d);
+    if (d->is_relay)
+        core_on_upgrade(ctl_core(d->ctl), on_upgrade, d);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         io_on_signal(ctl_io(d->ctl), signals[i]);
     ctl_set_ops(d->ctl, &ops);
@@ -282,6 +335,47 @@ int verb_daemon(struct cli *cli, int argc, char **argv)
     return run(&d, &options);
 }
 
+/* `ito relay drain [on|off]`, `ito relay upgrade`: words to the relay that runs. */
+static int tell_relay(struct cli *cli, int argc, char **argv)
+{
+    bool is_drain = strcmp(argv[0], "drain") == 0, is_on = argc < 2 || strcmp(argv[1], "on") == 0;
+    cJSON *request;
+    int code;
+
+    if (argc > (is_drain ? 2 : 1) || (argc == 2 && !is_on && strcmp(argv[1], "off") != 0))
+        return usage_error(cli, "ito relay %s takes %s.", argv[0], is_drain ? "on or off" : "no more words");
+    code = verb_open(cli, CTL_DAEMON);
+    if (code != EXIT_DONE)
+        return code;
+    request = ctl_request(argv[0]);
+    if (is_drain)
+        cJSON_AddBoolToObject(request, "on", is_on);
+    code = verb_ask_take(cli, request, NULL);
+    if (code != EXIT_DONE)
+        return code;
+    say(cli, !is_drain ? "The relay becomes the program at its path; its calls go on."
+             : is_on   ? "The relay takes no new calls; those in progress finish."
+                       : "The relay takes new calls again.");
+    return EXIT_DONE;
+}
+
+static int run_relay(struct daemon *d, struct ctl_options *options)
+{
+    struct err_detail detail;
+    int code;
+
+    options->handover = handover_take(&detail);
+    if (detail.text[0] != '\0')
+        complain("%s", detail.text);
+    d->path = handover_path();
+    d->argv = handover_argv();
+    code = run(d, options);
+    handover_free(options->handover);
+    mem_free(d->path);
+    handover_argv_free(d->argv);
+    return code;
+}
+
 int verb_relay(struct cli *cli, int argc, char **argv)
 {
     const char *kbps = NULL, *calls = NULL, *port = NULL, *overrides[7] = {0};
@@ -299,6 +393,8 @@ int verb_relay(struct cli *cli, int argc, char **argv)
 
     if (!opt_take(cli, opts, 3, &argc, argv))
         return EXIT_USAGE;
+    if (argc > 0 && (strcmp(argv[0], "drain") == 0 || strcmp(argv[0], "upgrade") == 0))
+        return tell_relay(cli, argc, argv);
     if (argc > 0)
         return usage_error(cli, "ito relay takes no argument \"%s\".", argv[0]);
     if (kbps != NULL) {
@@ -320,5 +416,5 @@ int verb_relay(struct cli *cli, int argc, char **argv)
         overrides[n++] = port;
     }
     options.logs_to_stderr = !cli->is_quiet;
-    return run(&d, &options);
+    return run_relay(&d, &options);
 }

@@ -351,6 +351,13 @@ static void service_session_send(void *arg, uint64_t ref, uint8_t chan, struct s
     session_send((struct session *)(uintptr_t)ref, a->now, chan, bytes);
 }
 
+static void service_session_close(void *arg, uint64_t ref)
+{
+    struct app *a = arg;
+
+    session_close((struct session *)(uintptr_t)ref, a->now);
+}
+
 static void service_present(void *arg, const struct cheque *c)
 {
     struct app *a = arg;
@@ -364,7 +371,22 @@ static const struct service_ops service_callbacks = {.present = service_present,
                                                      .open_port = service_open_port,
                                                      .port_send = service_port_send,
                                                      .close_port = service_close_port,
-                                                     .session_send = service_session_send};
+                                                     .session_send = service_session_send,
+                                                     .session_close = service_session_close};
+
+/* The calls of the process before us. */
+static void resume(struct app *a, ns_t now)
+{
+    struct rd r;
+    enum err e;
+
+    rd_init(&r, a->config.resume);
+    e = service_restore(a->service, now, &r);
+    if (e != ERR_OK)
+        log_error(a->env,
+                  "what the process before carried is of another version: not all of its calls go on");
+    a->has_resumed = true;
+}
 
 /* A relay with all its caps, or, as a plain node of the zone, one that carries knocks and nothing else. */
 static void start_service(struct app *a, ns_t now)
@@ -404,6 +426,31 @@ static void start_service(struct app *a, ns_t now)
                 .password = config_item(a->settings, CFG_RELAY_TURN_USERS, config.n_turn_users)};
     }
     a->service = service_create(&config, &service_callbacks, a, a->env, now);
+    if (a->service_is_relay && a->config.resume.len > 0)
+        resume(a, now);
+}
+
+void app_say_goodbye(struct app *a, ns_t now)
+{
+    a->now = now;
+    a->is_leaving = true;
+    if (a->service != NULL)
+        service_say_goodbye(a->service, now);
+}
+
+uint8_t *app_hand_over(struct app *a, ns_t now, size_t *len)
+{
+    size_t most = a->service != NULL ? service_state_max(a->service) : 1;
+    uint8_t *bytes = mem_alloc(most);
+    struct wr w;
+
+    a->now = now;
+    a->is_leaving = false; /* else we are still here, and go on */
+    wr_init(&w, bytes, most);
+    if (a->service_is_relay)
+        service_save(a->service, now, &w);
+    *len = wr_done(&w).len;
+    return bytes;
 }
 
 static void on_advertised(void *arg, enum err e, const struct dht_result *result)
@@ -764,8 +811,8 @@ void app_input(struct app *a, ns_t now, const struct addr *from, struct slice by
     struct path via = path_udp(from);
 
     a->now = now;
-    if (bytes.len == 0 || a->sessions == NULL)
-        return;
+    if (bytes.len == 0 || a->sessions == NULL || (a->is_leaving && first >= 192))
+        return; /* no session begins with who is gone in a moment: they ask again */
     /* ordinary TURN clients draw channels up to 0x7fff (RFC 5766), which start with 64..127, 'd' among them */
     if (first == 'd' && a->service_is_relay && service_input(a->service, now, from, bytes))
         return;
@@ -917,6 +964,10 @@ void app_tick(struct app *a, ns_t now)
     a->now = now;
     if (a->sessions == NULL)
         return;
+    if (a->has_resumed) { /* said when there is somebody to hear it */
+        a->has_resumed = false;
+        log_info(a->env, "took over %u allocations", service_turn_stats(a->service)->allocations);
+    }
     if (a->wants_peers) { /* names come back by app_add_address(), so not before the owner has us */
         a->wants_peers = false;
         for (size_t i = 0; i < config_len(a->settings, CFG_NET_PEERS); i++)

@@ -53,6 +53,8 @@ struct app_ops {
     void (*map_port)(void *arg, uint16_t port, bool is_on);
     /* The last lines of the log: an array of {"at":"…Z","level":"info","text":"…"}, for the caller. May be NULL. */
     cJSON *(*log_lines)(void *arg);
+    /* Become the program that lies under our path now. May be NULL. */
+    enum err (*upgrade)(void *arg, struct err_detail *detail);
     /* The desktop hook (notify.command). May be NULL. */
     void (*notify)(void *arg, const char *event, const char *name);
 };
@@ -77,6 +79,7 @@ struct app_config {
     bool is_silent;                 /* no ring tones */
     bool has_streams;               /* the owner listens on the same port by TCP and TLS, too */
     uint16_t port;                  /* of the main socket */
+    struct slice resume;            /* app_hand_over() of the process before us; or empty */
     uint8_t auto_answer[32];        /* APP_ECHO: who is answered; its only contact */
     struct call_audio const *audio; /* scenarios: sound of every call; NULL: devices */
 };
@@ -86,6 +89,11 @@ enum err app_create(const struct app_config *config, const struct env *env, ns_t
                     struct err_detail *detail);
 /* Says goodbye where it can, writes what is not yet written. NULL is fine. */
 void app_destroy(struct app *a, ns_t now);
+
+/* A relay: a word to those who are connected; they come back to whoever is here then. */
+void app_say_goodbye(struct app *a, ns_t now);
+/* What it carries, with keys, for the process that takes its place: wipe, and mem_free(). Calls go on. */
+uint8_t *app_hand_over(struct app *a, ns_t now, size_t *len);
 
 void app_input(struct app *a, ns_t now, const struct addr *from, struct slice bytes);
 void app_port_input(struct app *a, ns_t now, uint32_t handle, const struct addr *from, struct slice bytes);

@@ -105,7 +105,7 @@ struct app {
     int64_t started_ms, joined_ms;
     enum dht_state last_state;
     unsigned missed;
-    bool state_is_dirty, wants_peers;
+    bool state_is_dirty, wants_peers, has_resumed, is_leaving;
     struct setting_undo {
         enum config_key key;
         char *value; /* as JSON */

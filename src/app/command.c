@@ -702,6 +702,13 @@ static enum err do_drain(struct request_ctx *r)
     return ERR_OK;
 }
 
+static enum err do_upgrade(struct request_ctx *r)
+{
+    if (r->a->config.ops.upgrade == NULL)
+        return err_set(&r->detail, ERR_STATE, "This is no relay.");
+    return r->a->config.ops.upgrade(r->a->config.ops.arg, &r->detail);
+}
+
 static enum err do_reload(struct request_ctx *r)
 {
     return app_reload(r->a, r->now, &r->detail);
@@ -749,6 +756,7 @@ static const struct verb verbs[] = {
     {"rejoin", do_rejoin, true},
     {"relays_never", do_relays_never, true},
     {"drain", do_drain, true},
+    {"upgrade", do_upgrade, true},
     {"reload", do_reload, false},
 };
 

@@ -463,20 +463,35 @@ static void account_seed(const struct relays *r, const uint8_t node[static 32], 
     secret_wipe(&account, sizeof account);
 }
 
-static void link_open(struct relays *r, ns_t now, struct link *l, struct known *k)
+static void link_connect(struct link *l, ns_t now)
 {
     struct session_peer peer = {.class = SESSION_NODE, .kind = HELLO_LINK, .user = l};
-    struct path path = path_udp(&k->addr);
+    struct relays *r = l->owner;
+    struct path path = path_udp(&l->known->addr);
     uint8_t seed[32];
 
-    *l = (struct link){.owner = r, .slot = l->slot, .known = k, .opened_at = now};
-    memcpy(peer.responder, k->node, 32);
-    account_seed(r, k->node, seed);
+    l->opened_at = now;
+    memcpy(peer.responder, l->known->node, 32);
+    account_seed(r, l->known->node, seed);
     if (sessions_open_account(r->config.sessions, now, &peer, seed, &path, 1, &l->session) != ERR_OK) {
         l->session = NULL;
         link_down(l, now, true);
     }
     secret_wipe(seed, sizeof seed);
+}
+
+static void link_open(struct relays *r, ns_t now, struct link *l, struct known *k)
+{
+    *l = (struct link){.owner = r, .slot = l->slot, .known = k};
+    link_connect(l, now);
+}
+
+static bool has_alloc(const struct link *l)
+{
+    for (int i = 0; i < RELAYS_ALLOCS; i++)
+        if (l->owner->allocs[i].link == l)
+            return true;
+    return false;
 }
 
 static void link_down(struct link *l, ns_t now, bool is_failure)
@@ -528,6 +543,10 @@ void relays_session_up(struct relays *r, ns_t now, struct session *s)
     l->known->rtt = now - l->opened_at;
     l->known->failures = 0;
     l->ping_at = now + PING_NS;
+    if (l->client != NULL) {
+        relay_client_session_renewed(l->client, now);
+        return;
+    }
     memcpy(config.relay, l->known->node, 32);
     account_seed(r, l->known->node, config.account_seed);
     zone_net_id(r->config.zone_id, config.net_id);
@@ -568,6 +587,13 @@ void relays_session_down(struct relays *r, ns_t now, struct session *s)
     if (l->session != s)
         return;
     l->session = NULL;
+    if (l->is_up &&
+        has_alloc(l)) { /* allocations live on without it: perhaps the relay's program was replaced */
+        l->is_up = false;
+        l->doubt_at = 0;
+        link_connect(l, now);
+        return;
+    }
     link_down(l, now, true);
 }
 

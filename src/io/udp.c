@@ -236,6 +236,18 @@ static int bind_socket(int family, const struct udp_config *config)
     return fd;
 }
 
+/* A socket somebody else has bound: of which family is it? */
+static int adopt(int fd, bool *is_v6)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
+        return -1;
+    *is_v6 = ss.ss_family == AF_INET6;
+    return fd;
+}
+
 enum err udp_open(struct io *io, const struct udp_config *config, struct udp **out, struct err_detail *detail)
 {
     struct udp *u;
@@ -246,9 +258,11 @@ enum err udp_open(struct io *io, const struct udp_config *config, struct udp **o
     int fd = -1;
 
     *out = NULL;
-    if (is_v6)
+    if (config->fd > 0)
+        fd = adopt(config->fd, &is_v6);
+    else if (is_v6)
         fd = bind_socket(AF_INET6, config);
-    if (fd < 0 && config->bind.family != ADDR_V6) {
+    if (fd < 0 && config->fd <= 0 && config->bind.family != ADDR_V6) {
         is_v6 = false;
         fd = bind_socket(AF_INET, config);
     }
@@ -318,6 +332,11 @@ void udp_send(struct udp *u, const struct addr *to, struct slice bytes)
 uint16_t udp_port(const struct udp *u)
 {
     return u->port;
+}
+
+int udp_fd(const struct udp *u)
+{
+    return u->fd;
 }
 
 bool udp_has_v6(const struct udp *u)

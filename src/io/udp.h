@@ -34,6 +34,7 @@ struct udp_config {
     struct addr bind; /* a single address to bind to instead (its port counts), or family ADDR_NONE */
     bool is_main;     /* what it sends is batched; one a loop */
     bool is_relay;    /* kernel buffers for many calls */
+    int fd; /* > 0: a socket that is bound already, ours from now on; port and bind are as it has them */
     udp_recv_cb recv;
     udp_fast_cb fast; /* may be NULL */
     void *arg;
@@ -44,6 +45,7 @@ enum err udp_open(struct io *io, const struct udp_config *config, struct udp **o
 void udp_close(struct udp *u); /* accepts NULL */
 void udp_send(struct udp *u, const struct addr *to, struct slice bytes);
 uint16_t udp_port(const struct udp *u);
+int udp_fd(const struct udp *u);
 bool udp_has_v6(const struct udp *u);
 /* The interface link-local addresses without a scope are on: such addresses come from others' messages. */
 void udp_set_link(struct udp *u, uint32_t index);

@@ -322,7 +322,41 @@ def blocked_but_tls():
     blocked("tls", "TLS")
 
 
-STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls, warm]
+def upgrade():
+    """Two symmetric homes and one relay, whose program is replaced under the call: nobody hears it."""
+    lab, people = world("symmetric")
+    try:
+        alice, bob, relay = people["alice"], people["bob"], people["relay"]
+        everybody_joined(people, ("third", "relay", "alice", "bob"))
+        steady, out = os.path.join(lab.folder, "tone.wav"), os.path.join(lab.folder, "out.wav")
+        tone.write(steady, 60)
+        for phone in (alice, bob):
+            for what in ("echo_cancel", "noise_suppress"):
+                phone.ito("config", "set", "audio." + what, "false")
+        bob.ito("config", "set", "audio.input", "wav:" + steady)
+        child = lab.start("alice", *alice.words("call", "Bob", "--play", steady, "--record", out, "--for", "25"),
+                          log="alice-call.log")
+        up = alice.wait(lambda s: s["calls"] and s["calls"][0]["state"] == "in_call", "status")
+        check(up is not None, "the call is up")
+        time.sleep(4)
+        done = relay.ito("relay", "upgrade", code=None)
+        check(done.returncode == 0, "the relay is told to become the program at its path", done.stderr.strip())
+        code = child.wait(60)
+        with open(os.path.join(lab.folder, "relay.log")) as f:
+            check("took over" in f.read(), "it did")
+        with open(os.path.join(lab.folder, "alice-call.log")) as f:
+            said = f.read()
+        check(code == 0 and "You hung up." in said and "Reconnecting" not in said, "the call ends by our hanging up",
+              said.replace("\n", " / ")[-160:])
+        for who, path in (("alice", out), ("bob", os.path.join(lab.folder, "bob-heard.wav"))):
+            hole, sound = tone.longest_hole(path)
+            check(hole < 0.2 and sound > 20, f"{who} hears no hole", f"{1000 * hole:.0f} ms of {sound:.1f} s")
+        totals_agree(people, "after it")
+    finally:
+        finish(lab)
+
+
+STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls, warm, upgrade]
 
 
 def finish(lab):

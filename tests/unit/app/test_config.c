@@ -33,7 +33,8 @@ static void exact_words(void **state)
     refuse("{\"audio\": {\"bitrat\": 1}}",
            "config.json:1: audio.bitrat: unknown key; did you mean audio.bitrate?\n");
     refuse("{\"relay\": {\"metrics\": \"0.0.0.0:9300\"}}",
-           "config.json:1: relay.metrics: \"0.0.0.0:9300\" is not on this machine; 127.0.0.1:PORT or [::1]:PORT is\n");
+           "config.json:1: relay.metrics: \"0.0.0.0:9300\" is not on this machine; 127.0.0.1:PORT or "
+           "[::1]:PORT is\n");
     refuse("{\"relay\": {\"metrics\": \"9300\"}}",
            "config.json:1: relay.metrics: \"9300\" is not HOST:PORT of this machine, as 127.0.0.1:9300\n");
     refuse("{\"net\": {\"port\": \"auto\"}}", "config.json:1: net.port: expected a number, found \"auto\"\n");
