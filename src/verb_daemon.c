@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "handover.h"
+#include "io/confine.h"
 #include "verb.h"
 
 #define READY_NS   (20 * NS_PER_S)
@@ -255,6 +256,42 @@ static ns_t watchdog_ns(void)
     return strtoull(usec, NULL, 10) * 1000 / 2;
 }
 
+/* The folder a file lies in, for mem_free(). */
+static char *folder_of(const char *path)
+{
+    char *folder = mem_str(path != NULL ? path : "");
+    char *slash = strrchr(folder, '/');
+
+    if (slash != NULL)
+        slash[slash == folder] = '\0';
+    else
+        strcpy(folder, folder[0] != '\0' ? "." : "");
+    return folder;
+}
+
+/* From here on only what is needed. A relay needs its own folders, and the one its program lies in, to become a newer
+ * one; a daemon opens sound cards and files that people name, and runs notify.command. */
+static void give_up_the_rest(struct daemon *d)
+{
+    const struct files *f = &d->cli->files;
+    char *config = folder_of(f->config), *program = folder_of(d->path);
+    const struct confine_place places[] = {
+        {config, CONFINE_WRITE},       {f->config_dir, CONFINE_WRITE}, {f->data_dir, CONFINE_WRITE},
+        {f->state_dir, CONFINE_WRITE}, {f->cache_dir, CONFINE_WRITE},  {f->run_dir, CONFINE_WRITE},
+        {program, CONFINE_RUN},
+    };
+    struct app_confinement told = {.is_known = true};
+    struct confine_result result;
+
+    confine(d->is_relay ? places : NULL, sizeof places / sizeof *places, &result);
+    told.no_new_privileges = result.no_new_privileges;
+    told.has_filter = result.has_filter;
+    told.landlock = result.landlock;
+    app_set_confinement(core_app(ctl_core(d->ctl)), &told);
+    mem_free(config);
+    mem_free(program);
+}
+
 static int run(struct daemon *d, struct ctl_options *options)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
@@ -285,6 +322,7 @@ static int run(struct daemon *d, struct ctl_options *options)
         io_on_signal(ctl_io(d->ctl), signals[i]);
     ctl_set_ops(d->ctl, &ops);
     release_parent(d);
+    give_up_the_rest(d);
     ctl_run(d->ctl);
     ctl_set_ops(d->ctl, &(struct ctl_ops){0});
     return EXIT_DONE;

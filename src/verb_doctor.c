@@ -223,6 +223,42 @@ static void check_core(struct report *r, bool is_net, bool is_overlay)
     cJSON_Delete(answer);
 }
 
+/* What the running core gave up. */
+static void check_confinement(struct report *r)
+{
+    struct ctl_options options = {.need = CTL_DAEMON, .files = &r->cli->files};
+    struct err_detail detail;
+    struct ctl *ctl;
+    cJSON *answer;
+    const cJSON *status, *c;
+    char text[128];
+    bool is_relay, has_all;
+    double landlock;
+
+    if (ctl_open(&options, &ctl, &detail) != ERR_OK)
+        return;
+    answer = ctl_ask_take(ctl, ctl_request("status"));
+    status = cJSON_GetObjectItemCaseSensitive(answer, "status");
+    c = cJSON_GetObjectItemCaseSensitive(status, "confinement");
+    is_relay = strcmp(json_str(status, "mode", ""), "relay") == 0;
+    landlock = json_num(c, "files", 0);
+    if (!cJSON_IsObject(c)) {
+        add(r, CHECK_OK, "confined", "not at all: the screens' own core needs sound cards and desktops",
+            NULL);
+    } else {
+        has_all = json_bool(c, "no_new_privileges", false) && json_bool(c, "system_calls", false) &&
+                  (landlock > 0 || !is_relay);
+        snprintf(text, sizeof text, "no new privileges: %s, system calls: %s, files: %s",
+                 json_bool(c, "no_new_privileges", false) ? "yes" : "no",
+                 json_bool(c, "system_calls", false) ? "yes" : "no",
+                 landlock > 0 ? "its own only" : "as any program");
+        add(r, has_all ? CHECK_OK : CHECK_WARN, "confined", text,
+            has_all ? NULL : "this kernel has no seccomp or Landlock; nothing else is wrong");
+    }
+    cJSON_Delete(answer);
+    ctl_close(ctl);
+}
+
 static void check_net(struct report *r)
 {
     check_addresses(r);
@@ -271,8 +307,10 @@ cJSON *doctor_checks(struct cli *cli, const char *part)
         cJSON_Delete(r.checks);
         return NULL;
     }
-    if (is_files)
+    if (is_files) {
         check_files(&r);
+        check_confinement(&r);
+    }
     if (is_net)
         check_net(&r);
     if (is_net || is_overlay)

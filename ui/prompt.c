@@ -108,14 +108,28 @@ static void message_done(struct ui *ui, const char *to, const char *text, ns_t n
     ask_two(ui, "message", "to", to, "text", text);
 }
 
+/* Calls, then kbit/s, then GB a month, each begun with what holds now. */
 static void limit_done(struct ui *ui, enum prompt_kind kind, const char *text)
 {
+    const struct model_service *s = model_service(ui->model);
+    char now[32] = "";
+
     if (text[0] == '\0')
         return;
-    ask_two(ui, "config_set", "key", kind == PROMPT_LIMIT_CALLS ? "relay.max_calls" : "relay.max_kbps",
+    ask_two(ui, "config_set", "key",
+            kind == PROMPT_LIMIT_CALLS  ? "relay.max_calls"
+            : kind == PROMPT_LIMIT_KBPS ? "relay.max_kbps"
+                                        : "relay.monthly_gb",
             "value", text);
-    if (kind == PROMPT_LIMIT_CALLS)
-        ui_prompt(ui, PROMPT_LIMIT_KBPS, "Limit, kbit/s: ", "", "");
+    if (kind == PROMPT_LIMIT_CALLS) {
+        if (s->max_kbps != MODEL_UNKNOWN)
+            snprintf(now, sizeof now, "%lld", (long long)s->max_kbps);
+        ui_prompt(ui, PROMPT_LIMIT_KBPS, "Limit, kbit/s: ", "", now);
+    } else if (kind == PROMPT_LIMIT_KBPS) {
+        if (s->month_max_bytes != MODEL_UNKNOWN)
+            snprintf(now, sizeof now, "%lld", (long long)(s->month_max_bytes / 1000000000));
+        ui_prompt(ui, PROMPT_LIMIT_GB, "Limit, GB a month (0 none): ", "", now);
+    }
 }
 
 /* Act on the line; the prompt is closed already, and may be opened again. */
@@ -147,6 +161,7 @@ static void prompt_done(struct ui *ui, enum prompt_kind kind, const char *subjec
         break;
     case PROMPT_LIMIT_CALLS:
     case PROMPT_LIMIT_KBPS:
+    case PROMPT_LIMIT_GB:
         limit_done(ui, kind, text);
         break;
     default:

@@ -109,6 +109,7 @@ enum prompt_kind {
     PROMPT_SETTING,
     PROMPT_LIMIT_CALLS,
     PROMPT_LIMIT_KBPS,
+    PROMPT_LIMIT_GB,
     PROMPT_HELP_FIND,
     PROMPT_ASK_VERIFY, /* the questions: only y, n, Esc */
     PROMPT_ASK_QUIT,

@@ -6,7 +6,7 @@
 
 static const struct view_key keys[] = {
     {CMD_ONOFF, CMD_NONE, "on/off", "on/off", "relay on or off"},
-    {CMD_LIMITS, CMD_NONE, "limits", "limits", "calls and kbit/s at most"},
+    {CMD_LIMITS, CMD_NONE, "limits", "limits", "calls, kbit/s and GB a month at most"},
     {CMD_DRAIN, CMD_NONE, "drain: finish calls, take no new", "drain", "finish calls, take no new"},
     {CMD_DETAILS, CMD_NONE, "details", NULL, "what is seen, and what is not"},
     {CMD_HELP, CMD_NONE, "help", "help", NULL},

@@ -430,6 +430,11 @@ static void start_service(struct app *a, ns_t now)
         resume(a, now);
 }
 
+void app_set_confinement(struct app *a, const struct app_confinement *c)
+{
+    a->confinement = *c;
+}
+
 void app_say_goodbye(struct app *a, ns_t now)
 {
     a->now = now;

@@ -90,6 +90,13 @@ enum err app_create(const struct app_config *config, const struct env *env, ns_t
 /* Says goodbye where it can, writes what is not yet written. NULL is fine. */
 void app_destroy(struct app *a, ns_t now);
 
+/* What the process gave up (io/confine.h), for `status`. */
+struct app_confinement {
+    bool is_known, no_new_privileges, has_filter;
+    int landlock; /* its ABI, 0: not in force */
+};
+void app_set_confinement(struct app *a, const struct app_confinement *c);
+
 /* A relay: a word to those who are connected; they come back to whoever is here then. */
 void app_say_goodbye(struct app *a, ns_t now);
 /* What it carries, with keys, for the process that takes its place: wipe, and mem_free(). Calls go on. */

@@ -115,6 +115,7 @@ struct app {
     unsigned n_told;
     int64_t relay_since_ms;
     uint32_t n_history;
+    struct app_confinement confinement;
     bool had_calls;
 };
 

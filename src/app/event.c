@@ -407,7 +407,7 @@ static void add_forwards(struct app *a, cJSON *v)
 
 cJSON *json_relay(struct app *a)
 {
-    cJSON *v = cJSON_CreateObject(), *today;
+    cJSON *v = cJSON_CreateObject(), *today, *month;
     struct service_stats s;
 
     cJSON_AddBoolToObject(v, "on", a->service_is_relay);
@@ -429,6 +429,11 @@ cJSON *json_relay(struct app *a)
     cJSON_AddNumberToObject(today, "refused_full", s.refused_full_today);
     cJSON_AddNumberToObject(today, "refused_not_allowed", s.refused_not_allowed_today);
     cJSON_AddNumberToObject(today, "failed", s.failed_today);
+    month = cJSON_AddObjectToObject(v, "month");
+    cJSON_AddNumberToObject(month, "bytes", (double)s.bytes_month);
+    cJSON_AddNumberToObject(month, "max_bytes", (double)config_int(a->settings, CFG_RELAY_MONTHLY_GB) * 1e9);
+    cJSON_AddBoolToObject(month, "is_used_up", s.is_over_budget);
+    cJSON_AddNumberToObject(v, "load_pct", s.load_pct);
     add_forwards(a, v);
     return v;
 }
@@ -490,6 +495,22 @@ cJSON *json_ledger(struct app *a)
 
 /* ---- the rest ---- */
 
+/* "files": the ABI of Landlock, or null. */
+static void add_confinement(const struct app *a, cJSON *v)
+{
+    const struct app_confinement *c = &a->confinement;
+    cJSON *o;
+
+    if (!c->is_known) {
+        cJSON_AddNullToObject(v, "confinement");
+        return;
+    }
+    o = cJSON_AddObjectToObject(v, "confinement");
+    cJSON_AddBoolToObject(o, "no_new_privileges", c->no_new_privileges);
+    cJSON_AddBoolToObject(o, "system_calls", c->has_filter);
+    add_num(o, "files", c->landlock, c->landlock > 0);
+}
+
 cJSON *json_status(struct app *a)
 {
     static const char *const modes[] = {"phone", "daemon", "relay", "echo"};
@@ -507,6 +528,7 @@ cJSON *json_status(struct app *a)
     cJSON_AddNumberToObject(v, "missed", a->missed);
     cJSON_AddNumberToObject(v, "voicemail", 0);
     cJSON_AddItemToObject(v, "relay", json_relay(a));
+    add_confinement(a, v);
     return v;
 }
 

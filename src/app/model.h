@@ -155,6 +155,7 @@ struct model_service {
     int64_t since_ms, score, calls, max_calls, max_kbps;
     double kbps_in, kbps_out;
     int64_t today_calls, today_bytes, refused, refused_full, refused_not_allowed, failed;
+    int64_t month_bytes, month_max_bytes; /* max 0: no limit */
     struct model_forward *forwards;
     size_t n_forwards;
 };

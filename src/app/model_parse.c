@@ -318,7 +318,10 @@ void parse_network(const cJSON *o, struct model_network *w)
 void parse_service(const cJSON *o, struct model_service *s)
 {
     const cJSON *today = cJSON_GetObjectItemCaseSensitive(o, "today");
+    const cJSON *month = cJSON_GetObjectItemCaseSensitive(o, "month");
 
+    s->month_bytes = take_count(month, "bytes");
+    s->month_max_bytes = take_int(month, "max_bytes");
     s->is_on = json_bool(o, "on", false);
     take_yes_no(o, "reachable", s->reachable);
     s->since_ms = take_time(o, "since");
