@@ -87,12 +87,22 @@ size_t turn_server_state_max(const struct turn_server *ts)
     return 8 + (size_t)ts->f.table.n_used * ROW_BYTES;
 }
 
+/* Clients of a connection (bit 31 of the scope) end with it, and it ends with its process. */
+static bool lasts(const struct allocation *a)
+{
+    return a != NULL && a->client.scope < 0x80000000u;
+}
+
 void turn_server_save(const struct turn_server *ts, struct wr *w)
 {
-    wr_u8(w, STATE_VERSION);
-    wr_u32(w, ts->f.table.n_used);
+    uint32_t n = 0;
+
     for (uint32_t i = 0; i < ts->f.table.n_rows; i++)
-        if (ts->f.table.rows[i] != NULL)
+        n += lasts(ts->f.table.rows[i]);
+    wr_u8(w, STATE_VERSION);
+    wr_u32(w, n);
+    for (uint32_t i = 0; i < ts->f.table.n_rows; i++)
+        if (lasts(ts->f.table.rows[i]))
             put_row(w, ts, ts->f.table.rows[i]);
 }
 
