@@ -87,10 +87,10 @@ size_t turn_server_state_max(const struct turn_server *ts)
     return 8 + (size_t)ts->f.table.n_used * ROW_BYTES;
 }
 
-/* Clients of a connection (bit 31 of the scope) end with it, and it ends with its process. */
+/* Clients of a connection end with it, and it ends with its process. */
 static bool lasts(const struct allocation *a)
 {
-    return a != NULL && a->client.scope < 0x80000000u;
+    return a != NULL && !addr_is_stream(&a->client);
 }
 
 void turn_server_save(const struct turn_server *ts, struct wr *w)

@@ -818,6 +818,7 @@ enum err core_hand_over(struct core *c, const char *path, char *const argv[], st
     for (struct port *p = c->ports; p != NULL; p = p->hh.next)
         h.ports[i++] = (struct handover_port){.handle = p->handle, .fd = udp_fd(p->udp)};
     h.state = slice_of(state, len);
+    (void)udp_hub_end_turn(io_udp_hub(c->io), io_now()); /* what waits to leave would be forgotten */
     e = handover_exec(path, argv, &h, detail);
     secret_wipe(state, len);
     mem_free(state);
