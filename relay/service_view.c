@@ -106,9 +106,10 @@ struct slice service_advert(struct service *svc, ns_t now, uint8_t buf[static AD
     memcpy(ad.zone_id, svc->zone_id, sizeof ad.zone_id);
     memcpy(ad.nonce, svc->puzzle_nonce, sizeof ad.nonce);
     ad.load_pct = load_pct(svc);
-    ad.flags = (uint8_t)((svc->serve == SERVICE_FOR_ANYONE ? ADVERT_FLAG_STRANGERS : 0) |
-                         (svc->has_streams ? ADVERT_FLAG_TCP | ADVERT_FLAG_TLS : 0) |
-                         (svc->is_draining || service_over_budget(svc) ? ADVERT_FLAG_DRAINING : 0));
+    ad.flags =
+        (uint8_t)(ADVERT_FLAG_CARETAKER | (svc->serve == SERVICE_FOR_ANYONE ? ADVERT_FLAG_STRANGERS : 0) |
+                  (svc->has_streams ? ADVERT_FLAG_TCP | ADVERT_FLAG_TLS : 0) |
+                  (svc->is_draining || service_over_budget(svc) ? ADVERT_FLAG_DRAINING : 0));
     for (int i = 0; i < 2; i++) {
         if (svc->external[i].family != ADDR_NONE)
             ad.addrs[ad.n_addrs++] = svc->external[i];

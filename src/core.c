@@ -654,7 +654,8 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                 .port = c->udp != NULL ? udp_port(c->udp) : 0};
     const struct files *f = &c->files;
 
-    config.paths = (struct app_paths){.config = f->config,
+    config.paths = (struct app_paths){.identity = f->identity,
+                                      .config = f->config,
                                       .contacts = f->contacts,
                                       .contacts_state = f->contacts_state,
                                       .requests = f->requests,

@@ -46,6 +46,11 @@ static const struct verb verbs[] = {
      "ito contacts add ito1... Kenji    allow Kenji and send a contact request\n"
      "ito contacts rename Kenji \"Kenji (work)\"\nito contacts block bot\nito contacts import friends.json\n",
      "list add allow block remove rename import export", NULL, verb_contacts},
+    {"invite", "[--expires 7d] [--uses 1] [--qr] [--invert]", "a text to hand over: who reads it first may ring you",
+     "ito invite                          good for one person, for 7 days\n"
+     "ito invite --uses 5 --expires 2d    for the first five who read it\n"
+     "ito invite --qr                     to be scanned\n",
+     NULL, "--expires --uses --qr --invert", verb_invite},
     {"requests", "[list|allow N|block N|delete N|send ID NOTE]", "people who asked; they cannot ring you",
      "ito requests\nito requests allow 1\nito requests send ito1... \"Yuki from the club\"\n",
      "list allow block delete send", NULL, verb_requests},

@@ -77,6 +77,8 @@ int verb_ask_take(struct cli *cli, cJSON *request, cJSON **answer);
 int exit_of(enum err e);
 /* Data as one JSON object with "v":1 first, without the members of the answer frame. */
 void print_json(const cJSON *answer);
+/* A QR code on stdout, when the window is wide enough for it. */
+void print_qr(const struct cli *cli, const char *what, bool is_inverted);
 /* The passphrase in a file: its first line; false: said why not. Wipe it. */
 bool read_passphrase(const char *path, char *out, size_t size, struct err_detail *detail);
 
@@ -106,6 +108,7 @@ int verb_id(struct cli *cli, int argc, char **argv);
 int verb_init(struct cli *cli, int argc, char **argv);
 int verb_keys(struct cli *cli, int argc, char **argv);
 int verb_contacts(struct cli *cli, int argc, char **argv);
+int verb_invite(struct cli *cli, int argc, char **argv);
 int verb_requests(struct cli *cli, int argc, char **argv);
 int verb_invite(struct cli *cli, int argc, char **argv);
 int verb_history(struct cli *cli, int argc, char **argv);

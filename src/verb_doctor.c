@@ -164,6 +164,35 @@ static void check_socket(struct report *r)
     io_destroy(io);
 }
 
+/* Who puts our record and looks others' up: what storing nodes see. */
+static void check_record(struct report *r, const cJSON *record)
+{
+    double n = json_num(record, "caretakers", 0);
+    char text[96];
+
+    if (record == NULL) /* a relay has none */
+        return;
+    if (json_bool(record, "puts_itself", false) && n > 0) {
+        add(r, CHECK_OK, "caretakers", "your own node puts your record too, as net.path direct says", NULL);
+    } else if (json_bool(record, "puts_itself", false)) {
+        add(r, CHECK_WARN, "caretakers",
+            "nobody takes care of your record: the nodes that store it see your address",
+            "a relay or full node must be in reach: ito relays");
+    } else {
+        snprintf(text, sizeof text, "%.0f take care of your record%s", n,
+                 json_bool(record, "read_back", false)   ? "; it was read back"
+                 : json_bool(record, "published", false) ? "; it is stored"
+                                                         : "; it is not stored yet");
+        add(r, json_bool(record, "published", false) ? CHECK_OK : CHECK_WARN, "caretakers", text,
+            "wait half a minute after the start; then: ito doctor net");
+    }
+    if (json_num(record, "guards", 0) > 0)
+        add(r, CHECK_OK, "guards", "others look records up for you", NULL);
+    else
+        add(r, CHECK_WARN, "guards", "nobody looks records up for you: the nodes you ask see your address",
+            "a relay or full node must be in reach: ito relays");
+}
+
 /* The status of the core of these screens, else of the running one; NULL: there is none. */
 static cJSON *core_status(const struct cli *cli)
 {
@@ -220,6 +249,7 @@ static void check_core(struct report *r, bool is_net, bool is_overlay)
     else
         add(r, CHECK_WARN, "overlay", text,
             "add a first address: ito config set net.peers '[\"HOST:PORT\"]'");
+    check_record(r, cJSON_GetObjectItemCaseSensitive(w, "record"));
     cJSON_Delete(answer);
 }
 

@@ -367,17 +367,7 @@ static unsigned columns(void)
     return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
 }
 
-/* The upper-case ID alone makes the smallest code (alphanumeric mode). */
-static char *upper_case(const char *id)
-{
-    char *upper = mem_str(id);
-
-    for (char *c = upper; *c != '\0'; c++)
-        *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
-    return upper;
-}
-
-static void print_qr(const struct cli *cli, const char *what, bool is_inverted)
+void print_qr(const struct cli *cli, const char *what, bool is_inverted)
 {
     const char *no_color = getenv("NO_COLOR");
     bool allows_color = isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0');
@@ -386,18 +376,26 @@ static void print_qr(const struct cli *cli, const char *what, bool is_inverted)
                                cli->color == COLOR_ALWAYS || (cli->color == COLOR_AUTO && allows_color),
                            .is_inverted = is_inverted};
     char *text = qr_text(what, &o);
-    size_t n = text != NULL ? strcspn(text, "\n") : 0,
-           wide = utf8_columns(text != NULL ? text : "", n, false);
+    unsigned n_lines = 0, wide;
 
-    if (o.has_color) /* colour codes take no columns */
-        wide = QR_COLUMNS_MIN * (o.is_ascii ? 2 : 1);
-    if (text == NULL)
-        complain("Too long for a QR code.");
-    else if (columns() > 0 && columns() < wide)
-        complain("Window too narrow for the QR code (%zu columns).", wide);
-    else
+    for (const char *at = text; at != NULL && (at = strchr(at, '\n')) != NULL; at++)
+        n_lines++;
+    wide = o.is_ascii ? n_lines * 2 : n_lines * 2 - 1; /* a square of an odd number of modules */
+    if (text != NULL && columns() > 0 && (unsigned)columns() < wide)
+        complain("Window too narrow for the QR code (%u columns).", wide);
+    else if (text != NULL)
         fputs(text, stdout);
     mem_free(text);
+}
+
+/* The upper-case ID alone makes the smallest code (alphanumeric mode). */
+static void print_id_qr(const struct cli *cli, const char *id, bool is_inverted)
+{
+    char upper[ID_TEXT_BYTES];
+
+    for (size_t i = 0; i < sizeof upper; i++)
+        upper[i] = (char)(id[i] >= 'a' && id[i] <= 'z' ? id[i] - 'a' + 'A' : id[i]);
+    print_qr(cli, upper, is_inverted);
 }
 
 int verb_id(struct cli *cli, int argc, char **argv)
@@ -433,50 +431,8 @@ int verb_id(struct cli *cli, int argc, char **argv)
         puts(id_sip(id, sip));
     else
         puts(text);
-    if (code == EXIT_DONE && has_qr && !cli->is_json) {
-        char *upper = upper_case(text);
-
-        print_qr(cli, upper, is_inverted);
-        mem_free(upper);
-    }
+    if (code == EXIT_DONE && has_qr && !cli->is_json)
+        print_id_qr(cli, text, is_inverted);
     cJSON_Delete(answer);
     return code;
-}
-
-/* ---- invite ---- */
-
-/* A running core makes it: it has to be there when the holder comes. */
-int verb_invite(struct cli *cli, int argc, char **argv)
-{
-    const char *expires = NULL, *uses = NULL;
-    bool has_qr = false;
-    const struct opt opts[] = {
-        {"--expires", &expires, NULL}, {"--uses", &uses, NULL}, {"--qr", NULL, &has_qr}};
-    cJSON *request, *answer;
-    long n = 1;
-    int code;
-
-    if (!opt_take(cli, opts, 3, &argc, argv) ||
-        (uses != NULL && !opt_number(cli, "--uses", uses, 1, 100, &n)))
-        return EXIT_USAGE;
-    if (argc > 0)
-        return usage_error(cli, "ito invite takes no argument \"%s\".", argv[0]);
-    code = verb_open(cli, CTL_DAEMON);
-    if (code != EXIT_DONE)
-        return code;
-    request = ctl_request("invite");
-    if (expires != NULL)
-        cJSON_AddStringToObject(request, "expires", expires);
-    cJSON_AddNumberToObject(request, "uses", (double)n);
-    code = verb_ask_take(cli, request, &answer);
-    if (code != EXIT_DONE)
-        return code;
-    if (cli->is_json)
-        print_json(answer);
-    else
-        puts(json_str(answer, "invite", ""));
-    if (has_qr && !cli->is_json)
-        print_qr(cli, json_str(answer, "invite", ""), false);
-    cJSON_Delete(answer);
-    return EXIT_DONE;
 }

@@ -41,6 +41,7 @@ static void on_dht_notify(void *arg, const uint8_t target[DHT_ID_BYTES])
 
     if (z->stranger != NULL)
         stranger_notified(z->stranger, z->app->now, target);
+    records_notified(z->app, target);
 }
 
 static void on_request(void *arg, const struct request *r);
@@ -248,6 +249,8 @@ static void on_message(void *arg, struct session *s, uint8_t chan, struct slice 
     a->now = now;
     if (relays_owns(a->relays, session_user(s)))
         relays_session_message(a->relays, now, s, chan, msg);
+    else if (session_class(s) == SESSION_NODE && chan == CARE_CHAN)
+        records_care_message(a, now, s, msg);
     else if (session_class(s) == SESSION_NODE)
         service_session_message(a->service, now, (uint64_t)(uintptr_t)s, chan, msg);
     else
@@ -262,7 +265,7 @@ static void on_closed(void *arg, struct session *s, enum err why, ns_t now)
     if (relays_owns(a->relays, session_user(s)))
         relays_session_down(a->relays, now, s);
     else if (session_class(s) == SESSION_NODE)
-        service_session_closed(a->service, now, (uint64_t)(uintptr_t)s);
+        records_node_closed(a, now, s);
     else
         reach_closed(a, now, s, why);
 }
@@ -500,6 +503,8 @@ static void on_relays_changed(void *arg, ns_t now)
     struct app *a = arg;
 
     app_publish(a, now);
+    if (a->keepers != NULL)
+        keepers_wake(a->keepers, now);
     if (a->calls != NULL)
         calls_relay_back(a->calls, now);
 }
@@ -557,58 +562,23 @@ static void start_relays(struct app *a)
                              .knock = reach_knock_in,
                              .alloc_ready = on_alloc_ready,
                              .alloc_gone = on_alloc_gone,
-                             .alloc_data = on_alloc_data};
+                             .alloc_data = on_alloc_data,
+                             .care = records_keeper_message,
+                             .leaving = records_keeper_leaving};
 
     if (a->config.mode == APP_ECHO || a->config.mode == APP_RELAY)
         return;
     memcpy(config.zone_id, a->zones[0].id, sizeof config.zone_id);
     memcpy(config.own_node, dht_key(a->zones[0].dht), 32);
     memcpy(config.acct_seed, a->keys->acct_seed, 32);
+    config.generation = a->keys->S_gen;
     if (a->service_is_relay)
         config.node_seed = a->zones[0].node_seed;
     a->relays = relays_create(&config, &ops, a->env);
     secret_wipe(&config, sizeof config);
 }
 
-/* ---- records ---- */
-
-static bool is_direct(const struct app *a)
-{
-    return strcmp(config_str(a->settings, CFG_NET_PATH), "direct") == 0;
-}
-
-/* What our `dev` record says now, and who gets a card. */
-void app_publish(struct app *a, ns_t now)
-{
-    uint8_t cards[PUBLISH_CARDS_MAX][KEY_BYTES];
-    struct publish_place place;
-    size_t n_host, n_cards = 0;
-
-    for (int i = 0; i < APP_ZONES; i++) {
-        struct zone *z = &a->zones[i];
-
-        if (z->dht == NULL || (i > 0 && a->config.mode != APP_ECHO))
-            continue;
-        memset(&place, 0, sizeof place); /* compared bytewise */
-        if (a->relays != NULL)
-            place.n_relays = (uint8_t)relays_proxies(a->relays, place.relays, RECORD_RELAYS_MAX);
-        if (is_direct(a) || a->config.mode == APP_ECHO)
-            place.n_addrs = (uint8_t)app_own_addrs(a, z, place.addrs, RECORD_ADDRS_MAX, &n_host);
-        for (size_t k = 0; k < contacts_count(a->contacts) && n_cards < PUBLISH_CARDS_MAX; k++) {
-            struct contact *who = contacts_at(a->contacts, k);
-
-            if (who->list != CONTACT_ALLOWED || !who->has_T ||
-                (who->told_S_gen == a->keys->S_gen && who->told_gen == a->keys->gen))
-                continue;
-            memcpy(cards[n_cards++], who->T, KEY_BYTES);
-        }
-        for (size_t k = 0; k < invites_count(a->invites, false) && n_cards < PUBLISH_CARDS_MAX; k++)
-            memcpy(cards[n_cards++], invites_at(a->invites, false, k)->X, KEY_BYTES);
-        publish_set_place(z->publish, now, &place);
-        publish_set_cards(z->publish, now, (const uint8_t(*)[KEY_BYTES])cards, n_cards);
-        secret_wipe(cards, sizeof cards);
-    }
-}
+/* ---- lists ---- */
 
 /* Pair secrets of those who are new on the list; then cards and links follow. */
 void app_contacts_changed(struct app *a, ns_t now)
@@ -621,6 +591,7 @@ void app_contacts_changed(struct app *a, ns_t now)
     }
     if (a->config.is_offline)
         return;
+    secrets_lists_changed(a, now);
     app_publish(a, now);
     a->links_at = now;
 }
@@ -699,6 +670,7 @@ static enum err start_network(struct app *a, ns_t now, struct err_detail *detail
     start_service(a, now);
     app_set_self(a);
     start_relays(a);
+    records_create(a, now);
     network_create(a);
     phone_create(a);
     a->wants_peers = a->config.ops.resolve != NULL && a->config.mode != APP_ECHO;
@@ -759,6 +731,22 @@ static void save_peers(struct app *a)
         file_replace(a->config.paths.peers, slice_of(text, len), 0600, NULL);
 }
 
+size_t app_cached_peers(struct app *a, struct addr *out, size_t max)
+{
+    uint8_t *bytes;
+    size_t len, n = 0;
+    char *line, *rest;
+
+    if (a->config.paths.peers == NULL ||
+        file_read(a->config.paths.peers, 64 * 1024, &bytes, &len, NULL) != ERR_OK)
+        return 0;
+    for (line = strtok_r((char *)bytes, "\n", &rest); line != NULL && n < max;
+         line = strtok_r(NULL, "\n", &rest))
+        n += addr_parse(line, &out[n]) == ERR_OK;
+    mem_free(bytes);
+    return n;
+}
+
 void app_destroy(struct app *a, ns_t now)
 {
     if (a == NULL)
@@ -768,6 +756,7 @@ void app_destroy(struct app *a, ns_t now)
         reach_goodbye(a, now);
         calls_destroy(a->calls, now);
         network_destroy(a, now);
+        records_destroy(a);
         relays_destroy(a->relays, now);
         service_destroy(a->service);
     }
@@ -902,6 +891,7 @@ void app_network_changed(struct app *a, ns_t now)
     reach_network_changed(a, now);
     calls_network_changed(a->calls, now);
     app_publish(a, now);
+    publish_refresh(a->zones[0].publish, now);
 }
 
 void app_contacts_moved(struct app *a, ns_t now)
@@ -986,6 +976,8 @@ void app_tick(struct app *a, ns_t now)
         relays_tick(a->relays, now);
     if (a->service != NULL && service_deadline(a->service) <= now)
         service_tick(a->service, now);
+    secrets_tick(a, now);
+    records_tick(a, now);
     reach_tick(a, now);
     phone_tick(a, now);
     network_tick(a, now);
@@ -1015,6 +1007,7 @@ ns_t app_deadline(const struct app *a)
         at = ns_min(at, service_deadline(a->service));
     if (a->service_is_relay)
         at = ns_min(at, a->advert_at);
+    at = ns_min(at, ns_min(a->secrets_at, records_deadline(a)));
     return ns_min(at, network_deadline(a));
 }
 

@@ -6,7 +6,8 @@
  *
  *   in     datagrams of the one UDP port and of relayed ports; time; requests as JSON (UX.md §6, §7)
  *   out    config.ops
- *   owner  the program; keyring and config are borrowed and outlive the app
+ *   owner  the program; keyring and config are borrowed and outlive the app. The keyring changes while we run
+ *          (new S, new device keys), in the file first
  *   trust  every datagram is a stranger's until a layer below has proven it
  *   caps   those of the parts; APP_ZONES overlay zones, APP_KNOCKS outgoing knock flows */
 #ifndef ITO_APP_APP_H
@@ -19,7 +20,7 @@
 #include "media/media.h"
 
 #define APP_ZONES       2
-#define APP_KNOCKS      32
+#define APP_KNOCKS      384
 #define APP_LOCAL_ADDRS 16
 
 enum app_mode { APP_PHONE, APP_DAEMON, APP_RELAY, APP_ECHO };
@@ -64,8 +65,8 @@ struct app_ops {
 
 /* Where things are kept; NULL members: in memory only. */
 struct app_paths {
-    const char *config, *contacts, *contacts_state, *requests, *invites, *history, *ledger, *peers, *node_key,
-        *mainline;
+    const char *identity, *config, *contacts, *contacts_state, *requests, *invites, *history, *ledger, *peers,
+        *node_key, *mainline;
 };
 
 struct app_config {

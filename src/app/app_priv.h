@@ -3,6 +3,7 @@
 #define ITO_APP_APP_PRIV_H
 
 #include "app/app.h"
+#include "app/keepers.h"
 #include "app/mainline.h"
 #include "app/netinfo.h"
 #include "app/relays.h"
@@ -16,8 +17,8 @@
 #include "store/inbox.h"
 #include "store/invites.h"
 
-#define PEERS_MAX         64 /* sessions with contacts, dialling or live */
-#define GUESTS_MAX        8  /* people called by ID who are no contacts */
+#define PEERS_MAX         192 /* sessions with contacts, dialling or live */
+#define GUESTS_MAX        8   /* people called by ID who are no contacts */
 #define SETTINGS_UNDO_MAX 16
 #define TOLD_MAX          32 /* people waited for */
 #define LATER_MAX         32 /* datagrams out of a session, or to ourselves: no layer is entered twice in one call */
@@ -47,6 +48,7 @@ struct knock_flow {
     struct addr proxy;
     uint8_t token[KNOCK_TOKEN_BYTES];
     uint32_t flow;  /* 0 until the proxy named it */
+    uint32_t index; /* of ours, in the newest msg1 that went by it: the answer names it. 0: none */
     int alloc_slot; /* sent through it; negative: straight */
     ns_t used_at;
 };
@@ -63,7 +65,8 @@ struct peer {
     struct locate *locate;
     struct session *session; /* opening or established */
     bool is_up, is_located, has_record, has_tried_card;
-    bool is_astray; /* up, and what it went by is gone: to be led through a proxy of the newest record */
+    bool wants_card; /* at retry_at: their card, not their record */
+    bool is_astray;  /* up, and what it went by is gone: to be led through a proxy of the newest record */
     struct device_entry device;
     struct dev_record record; /* its list slice is not used */
     ns_t open_by;             /* wait for an allocation until then */
@@ -88,6 +91,8 @@ struct app {
     struct relays *relays;
     struct netinfo *netinfo;   /* NULL: offline, or Echo */
     struct mainline *mainline; /* NULL: the same, or net.mainline is off */
+    struct keepers *keepers;   /* NULL: no relays, so no caretakers */
+    struct care *care;         /* what we do for others in the overlay; NULL: nothing */
     struct service *service;
     bool service_is_relay; /* else it only carries knocks */
     struct peer peers[PEERS_MAX];
@@ -101,7 +106,7 @@ struct app {
     } later[LATER_MAX]; /* taken in at the end of the turn */
     unsigned n_later;
     bool is_later_deferred;
-    ns_t advert_at, links_at, save_at, network_at, lookup_due, answer_at;
+    ns_t advert_at, links_at, save_at, network_at, lookup_due, answer_at, secrets_at;
     int64_t started_ms, joined_ms;
     enum dht_state last_state;
     unsigned missed;
@@ -119,18 +124,40 @@ struct app {
     bool had_calls;
 };
 
-/* app.c */
+/* records.c */
 void app_publish(struct app *a, ns_t now);
+
+/* app.c */
 void app_set_self(struct app *a);
 void app_self_input(struct app *a, ns_t now, const struct path *via, struct slice bytes);
 void app_contacts_changed(struct app *a, ns_t now);
 /* The same, and all pointers to contacts are void. */
 void app_contacts_moved(struct app *a, ns_t now);
 size_t app_own_addrs(struct app *a, struct zone *z, struct addr *out, size_t max, size_t *n_host);
+/* The addresses of the peers file; at most max. */
+size_t app_cached_peers(struct app *a, struct addr *out, size_t max);
 enum err app_start_zone(struct app *a, struct zone *z, const char *name, bool is_loopback,
                         struct err_detail *detail);
 void app_save_state_soon(struct app *a);
 struct contact *app_contact_of(struct app *a, const uint8_t id[static 32]);
+
+/* records.c: our records, who puts and gets them, and those of others */
+void records_create(struct app *a, ns_t now);
+void records_destroy(struct app *a);
+void records_care_message(struct app *a, ns_t now, struct session *s, struct slice msg);
+void records_node_closed(struct app *a, ns_t now, struct session *s);
+void records_keeper_message(void *arg, ns_t now, uint16_t slot, struct slice msg);
+void records_notified(struct app *a, const uint8_t target[static DHT_ID_BYTES]);
+void records_keeper_leaving(void *arg, ns_t now, uint16_t slot);
+void records_items(struct app *a, struct zone *z, struct items_ops *out);
+bool records_is_direct(const struct app *a);
+void records_tick(struct app *a, ns_t now);
+ns_t records_deadline(const struct app *a);
+cJSON *json_record(struct app *a); /* only with keepers */
+
+/* secrets.c: keys that change while we run */
+void secrets_tick(struct app *a, ns_t now);
+void secrets_lists_changed(struct app *a, ns_t now);
 
 /* reach.c: finding people, sessions with them, presence */
 void reach_path_send(struct app *a, const struct path *via, struct slice bytes);
@@ -151,6 +178,8 @@ struct peer *reach_by_session(struct app *a, const struct session *s);
 enum presence reach_presence(const struct app *a, const struct contact *who);
 void reach_contact_gone(struct app *a, ns_t now, const struct contact *who);
 void reach_goodbye(struct app *a, ns_t now);
+/* S, gen or our presence changed: HELLO to all who are connected. */
+void reach_tell_all(struct app *a, ns_t now);
 
 /* phone.c: calls */
 void phone_create(struct app *a);

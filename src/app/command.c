@@ -330,32 +330,42 @@ static int64_t duration_s(const char *text)
                : 0;
 }
 
+/* Where the overlay begins for somebody new: full nodes we know, those of the cache while we have no network; our
+ * own address only under net.path direct, or when no other is known. */
+static void invite_addresses(struct app *a, struct invite *inv)
+{
+    struct dht_node nodes[INVITE_ADDRS_MAX];
+    struct addr own[2];
+    size_t n = a->zones[0].dht != NULL ? dht_nodes(a->zones[0].dht, nodes, INVITE_ADDRS_MAX) : 0, n_host;
+    size_t n_own = a->zones[0].dht != NULL ? app_own_addrs(a, &a->zones[0], own, 2, &n_host) : 0;
+
+    if (n_own > 0 && (records_is_direct(a) || n == 0))
+        inv->addrs[inv->n_addrs++] = own[0];
+    for (size_t i = 0; i < n && inv->n_addrs < 3; i++)
+        inv->addrs[inv->n_addrs++] = nodes[i].addr;
+    if (a->zones[0].dht == NULL)
+        inv->n_addrs = (uint8_t)app_cached_peers(a, inv->addrs, 3);
+}
+
 /* A text to hand over: a secret, and where the overlay begins (THREATS.md §4.4). */
 static enum err do_invite(struct request_ctx *r)
 {
     const char *expires = json_str(r->in, "expires", "7d");
     double uses = json_num(r->in, "uses", 1);
     struct invite_row row = {0};
-    struct dht_node nodes[INVITE_ADDRS_MAX];
     struct invite inv = {0};
     char text[INVITE_TEXT_BYTES];
-    struct addr own[2];
-    size_t n, n_host;
     enum err e;
 
     if (duration_s(expires) == 0)
         return err_set(&r->detail, ERR_RANGE, "\"%.16s\" is no duration. Try 7d, 12h or 30m.", expires);
-    if (uses < 1 || uses > 100)
-        return err_set(&r->detail, ERR_RANGE, "Uses are 1 to 100.");
+    if (uses < 1 || uses > INVITE_USES_MAX || uses != (unsigned)uses)
+        return err_set(&r->detail, ERR_RANGE, "Uses are 1 to %d.", INVITE_USES_MAX);
     memcpy(inv.A, r->a->keys->identity.pub, KEY_BYTES);
     inv.expires_s = (uint32_t)(env_wall_ms(r->a->env) / 1000 + duration_s(expires));
     env_random(r->a->env, inv.I, sizeof inv.I);
-    memcpy(inv.zone_id, r->a->zones[0].id, sizeof inv.zone_id);
-    n = dht_nodes(r->a->zones[0].dht, nodes, INVITE_ADDRS_MAX);
-    for (size_t i = 0; i < n && inv.n_addrs < 3; i++)
-        inv.addrs[inv.n_addrs++] = nodes[i].addr;
-    if (inv.n_addrs == 0 && app_own_addrs(r->a, &r->a->zones[0], own, 2, &n_host) > 0)
-        inv.addrs[inv.n_addrs++] = own[0];
+    zone_id(config_str(r->a->settings, CFG_NET_ZONE), NULL, inv.zone_id);
+    invite_addresses(r->a, &inv);
     e = invite_format(&inv, text);
     row.expires_s = inv.expires_s;
     row.uses = (unsigned)uses;
@@ -367,8 +377,10 @@ static enum err do_invite(struct request_ctx *r)
         json_add_str(r->out, "invite", text);
         json_time(r->out, "expires", (int64_t)inv.expires_s * 1000);
         cJSON_AddNumberToObject(r->out, "uses", uses);
-        app_set_self(r->a);
-        app_publish(r->a, r->now);
+        if (r->a->sessions != NULL) {
+            app_set_self(r->a);
+            app_publish(r->a, r->now);
+        }
     }
     secret_wipe(&row, sizeof row);
     secret_wipe(&inv, sizeof inv);
@@ -729,7 +741,7 @@ static const struct verb verbs[] = {
     {"contacts_undo", do_contacts_undo, false},
     {"contacts_import", do_contacts_import, false},
     {"contacts_export", do_contacts_export, false},
-    {"invite", do_invite, true},
+    {"invite", do_invite, false},
     {"verify", do_verify, false},
     {"requests", do_requests, false},
     {"requests_allow", do_requests_allow, false},

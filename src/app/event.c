@@ -354,6 +354,8 @@ cJSON *json_network(struct app *a)
     add_num(v, "size_low", s.size_low, s.size > 0);
     add_num(v, "size_high", s.size_high, s.size > 0);
     json_network_path(a, v);
+    if (a->keepers != NULL)
+        cJSON_AddItemToObject(v, "record", json_record(a));
     json_time(v, "since", a->joined_ms);
     add_num(v, "lookups_ok", s.lookups > 0 ? (double)s.lookups_ok / (double)s.lookups : 0, s.lookups > 0);
     add_num(v, "lookup_s", (double)s.lookup_ns / NS_PER_S, s.lookups_ok > 0);

@@ -250,6 +250,8 @@ void network_tick(struct app *a, ns_t now)
         return;
     if (has_calls && !a->had_calls)
         netinfo_refresh(a->netinfo, now);
+    if (has_calls != a->had_calls)
+        reach_tell_all(a, now); /* busy, or free again */
     a->had_calls = has_calls;
     if (netinfo_deadline(a->netinfo) <= now)
         netinfo_tick(a->netinfo, now);

@@ -12,9 +12,11 @@
 #define ECHO_RETRY_NS   (100 * NS_PER_MS)
 #define RECORD_WAIT_NS  (8 * NS_PER_S) /* within the 10 s that a look-up may take */
 #define RECORD_RETRY_NS (500 * NS_PER_MS)
+#define FRESH_MS        15000          /* since we joined */
+#define CARD_WAIT_NS    (5 * NS_PER_S) /* for a new card to be put, before it is looked for */
 #define LINK_NS         (3600 * NS_PER_S)
 #define LINK_RETRY_NS   (10 * NS_PER_S) /* doubles */
-#define LINK_RETRY_MAX  8
+#define LINK_TRIES      6               /* in vain: they are not there, and will come to us */
 #define LINKS_AT_ONCE   4
 #define LINK_FIRST_NS   (1 * NS_PER_S)
 #define HELLO_BYTES     128
@@ -87,6 +89,25 @@ static void send_to_self(struct app *a, struct slice bytes)
     take_later(a, &via, bytes);
 }
 
+/* Our index in a C0 datagram, or that which an answer to us names; 0: neither. */
+static uint32_t sender_index(struct slice body)
+{
+    struct rd r;
+
+    rd_init(&r, body);
+    return rd_u32(&r) == (uint32_t)HANDSHAKE_MSG1 << 24 ? rd_u32(&r) : 0;
+}
+
+static uint32_t receiver_index(struct slice body)
+{
+    struct rd r;
+
+    rd_init(&r, body);
+    if (rd_u32(&r) >> 24 == HANDSHAKE_MSG2)
+        rd_skip(&r, 4);
+    return rd_u32(&r);
+}
+
 static void send_knock(struct app *a, uint16_t slot, struct slice body)
 {
     struct knock_flow *k = &a->knocks[slot];
@@ -99,6 +120,8 @@ static void send_knock(struct app *a, uint16_t slot, struct slice body)
         k->flow = 0; /* the old one is gone: the proxy names a new one */
     if (k->flow == 0)
         k->used_at = a->now;
+    if (sender_index(body) != 0)
+        k->index = sender_index(body);
     bytes = knock_build_c8(frame, sizeof frame, k->token, k->flow, body);
     if (bytes.len == 0)
         return;
@@ -151,12 +174,13 @@ void reach_knock_in(void *arg, ns_t now, uint16_t slot, uint32_t flow, struct sl
 /* What a proxy gives back for a flow of ours. */
 void reach_c9(struct app *a, ns_t now, const struct addr *from, struct slice bytes)
 {
-    struct knock_flow *pending = NULL;
+    struct knock_flow *pending = NULL, *answered = NULL;
     struct slice body;
-    uint32_t flow;
+    uint32_t flow, index;
 
     if (knock_parse_c9(bytes, &flow, &body) != ERR_OK)
         return;
+    index = receiver_index(body);
     for (uint16_t i = 0; i < APP_KNOCKS; i++) {
         struct knock_flow *k = &a->knocks[i];
 
@@ -168,9 +192,15 @@ void reach_c9(struct app *a, ns_t now, const struct addr *from, struct slice byt
             sessions_input(a->sessions, now, &via, body);
             return;
         }
-        if (k->flow == 0 && pending == NULL)
+        /* a first answer: to what we said there, or else to what we began last */
+        if (k->flow != 0 || now > k->used_at + FLOW_AGE_NS)
+            continue;
+        if (k->index == index)
+            answered = k;
+        if (pending == NULL || k->used_at >= pending->used_at)
             pending = k;
     }
+    pending = answered != NULL ? answered : pending;
     if (pending != NULL) {
         struct path via = knock_path((uint16_t)(pending - a->knocks));
 
@@ -321,13 +351,12 @@ static void hear_hello(struct peer *p, ns_t now, struct rd *r)
     uint8_t presence = rd_u8(r), S[KEY_BYTES];
     uint32_t gen = rd_u32(r), S_gen = rd_u32(r), known_gen, known_S_gen;
     struct slice name;
-    bool is_news, is_told;
+    bool is_news, is_told, has_new_list;
 
     rd_copy(r, S, sizeof S);
     known_gen = rd_u32(r);
     known_S_gen = rd_u32(r);
     name = rd_bytes(r, rd_u8(r));
-    (void)gen;
     if (!rd_done(r) || who == NULL || name.len >= ID_NAME_BYTES || presence > PRESENCE_NEWS_OFFLINE)
         return;
     is_news = !who->has_S || S_gen > who->S_gen;
@@ -346,10 +375,22 @@ static void hear_hello(struct peer *p, ns_t now, struct rd *r)
     if (is_news && who->presence == (uint8_t)presence)
         event_presence(a, who); /* asked becomes allowed */
     set_presence(a, who, presence);
+    has_new_list = !who->has_devices || gen > who->devices.gen;
     if (is_news)
         say_hello(p, now);
+    if (has_new_list && a->config.mode != APP_ECHO && who != a->echo) {
+        p->wants_card = true; /* the list is in it */
+        p->retry_at = ns_min(p->retry_at, now + CARD_WAIT_NS + env_random_u32(a->env) % 4096 * NS_PER_MS);
+    }
     if (is_told || is_news)
         app_publish(a, now);
+}
+
+void reach_tell_all(struct app *a, ns_t now)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (a->peers[i].is_used && a->peers[i].is_up)
+            say_hello(&a->peers[i], now);
 }
 
 static void hear_control(struct peer *p, ns_t now, struct slice msg)
@@ -427,10 +468,11 @@ static void link_failed(struct peer *p, ns_t now)
     struct contact *who = p->contact;
 
     if (who != NULL) {
-        unsigned shift = who->link_tries < LINK_RETRY_MAX ? who->link_tries : LINK_RETRY_MAX;
-
+        if (who->link_tries < LINK_TRIES)
+            who->link_at = now + (LINK_RETRY_NS << who->link_tries);
+        else
+            who->link_at = who->has_S ? NS_NEVER : now + LINK_NS; /* a card may come any day */
         who->link_tries++;
-        who->link_at = now + (LINK_RETRY_NS << shift);
     }
     reach_stop(p, now);
 }
@@ -528,6 +570,8 @@ static void on_card(void *arg, uint32_t S_gen, const uint8_t S[static KEY_BYTES]
         memcpy(who->next, list->next, KEY_BYTES);
     }
     app_save_state_soon(p->app);
+    if (p->is_up)
+        say_hello(p, p->app->now); /* so that they need not keep the card */
     if (who->presence == PRESENCE_NEWS_NONE)
         event_presence(p->app, who); /* asked becomes allowed */
 }
@@ -590,8 +634,16 @@ static void on_located(void *arg, enum err e)
         locate(p, now, false);
         return;
     }
-    if (e == ERR_NOT_FOUND && p->call != NULL && now < p->started_at + RECORD_WAIT_NS) {
-        p->retry_at = now + RECORD_RETRY_NS; /* they may have only just started, and publish */
+    if (e == ERR_REFUSED && p->call != NULL && now < p->started_at + RECORD_WAIT_NS &&
+        env_wall_ms(a->env) < a->joined_ms + FRESH_MS) {
+        p->retry_at =
+            now + RECORD_RETRY_NS; /* we have only just joined: so may they, and their card is on its way */
+        return;
+    }
+    if ((e == ERR_NOT_FOUND || (e == ERR_TIMEOUT && dht_state(p->zone->dht) == DHT_JOINED)) &&
+        p->call != NULL && now < p->started_at + RECORD_WAIT_NS) {
+        p->retry_at =
+            now + RECORD_RETRY_NS; /* they may have only just started, and publish; or our guard has */
         return;
     }
     if (e == ERR_TIMEOUT && dht_state(p->zone->dht) != DHT_JOINED) {
@@ -612,13 +664,16 @@ static void locate(struct peer *p, ns_t now, bool use_S)
                              .has_devices = use_S && p->contact->has_devices};
     const struct invite_row *held = invites_held_of(p->app->invites, p->id);
     struct locate_ops ops = {.arg = p, .card = on_card, .record = on_record, .done = on_located};
+    struct items_ops items;
 
     memcpy(who.A, p->id, KEY_BYTES);
     memcpy(who.T, held != NULL ? held->X : p->contact->T, KEY_BYTES);
     memcpy(who.S, p->contact->S, KEY_BYTES);
     who.devices = p->contact->devices;
     p->has_tried_card = p->has_tried_card || !who.has_S || !who.has_devices;
-    p->locate = locate_start(p->zone->dht, now, &who, &ops, p->app->env);
+    p->zone = p->zone != NULL ? p->zone : &p->app->zones[0];
+    records_items(p->app, p->zone, &items);
+    p->locate = locate_start(p->zone->dht, &items, now, &who, &ops, p->app->env);
     secret_wipe(&who, sizeof who);
 }
 
@@ -691,6 +746,27 @@ void reach_message(struct app *a, ns_t now, struct session *s, uint8_t chan, str
         hear_control(p, now, msg);
 }
 
+static bool is_connected(const struct app *a, const struct contact *who)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (a->peers[i].is_used && a->peers[i].is_up && a->peers[i].contact == who)
+            return true;
+    return false;
+}
+
+/* The session of a call was not to be (both opened at once, say), and they are there: once more, if time is left. */
+static bool call_again(struct peer *p, ns_t now, struct call *c)
+{
+    if (p->is_up || now >= p->started_at + RECORD_WAIT_NS)
+        return false;
+    p->is_used = true;
+    p->call = c;
+    p->session = NULL;
+    p->has_record = false;
+    p->retry_at = now + RECORD_RETRY_NS;
+    return true;
+}
+
 void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
 {
     struct peer *p = reach_by_session(a, s);
@@ -715,18 +791,21 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
                 call_connecting(c, now);
                 call_use_session(c, now, other);
             }
-        } else if (c != NULL) {
+        } else if (c != NULL && !call_again(p, now, c)) {
             call_abort(c, now, CAUSE_OFFLINE, NULL);
         }
         return;
     }
     if (!p->is_up) {
-        give_up(p, now, CAUSE_OFFLINE);
+        if (p->call == NULL || why == ERR_TIMEOUT || !call_again(p, now, p->call))
+            give_up(p, now, CAUSE_OFFLINE);
         return;
     }
+    p->is_used = false;
     if (p->contact != NULL && why == ERR_CANCELLED)
         set_presence(a, p->contact, PRESENCE_NEWS_OFFLINE);
-    p->is_used = false;
+    else if (p->contact != NULL && why == ERR_TIMEOUT && !is_connected(a, p->contact))
+        set_presence(a, p->contact, PRESENCE_NEWS_NONE); /* silent: they said nothing of leaving */
 }
 
 void reach_network_changed(struct app *a, ns_t now)
@@ -747,8 +826,10 @@ void reach_network_changed(struct app *a, ns_t now)
         if (p->locate == NULL)
             locate(p, now, true); /* their proxies may be others by now */
     }
-    for (size_t i = 0; i < contacts_count(a->contacts); i++)
-        contacts_at(a->contacts, i)->link_at = 0; /* tell them that we are here, soon */
+    for (size_t i = 0; i < contacts_count(a->contacts); i++) { /* tell them that we are here, soon */
+        contacts_at(a->contacts, i)->link_at = 0;
+        contacts_at(a->contacts, i)->link_tries = 0;
+    }
     a->links_at = now;
 }
 
@@ -767,6 +848,20 @@ static bool is_busy_with(const struct app *a, const struct contact *who)
         if (a->peers[i].is_used && a->peers[i].contact == who &&
             (!a->peers[i].is_up || a->peers[i].call != NULL))
             return true;
+    return false;
+}
+
+/* Connected with them: presence is told there, nothing is looked up. */
+static bool tell_again(struct app *a, ns_t now, struct contact *who)
+{
+    for (int i = 0; i < PEERS_MAX; i++) {
+        struct peer *p = &a->peers[i];
+
+        if (!p->is_used || p->contact != who || !p->is_up)
+            continue;
+        say_hello(p, now);
+        return true;
+    }
     return false;
 }
 
@@ -793,7 +888,7 @@ static void start_links(struct app *a, ns_t now)
             continue;
         }
         who->link_at = now + LINK_NS;
-        if (reach_start(a, now, who, &a->zones[0], NULL) != NULL)
+        if (!tell_again(a, now, who) && reach_start(a, now, who, &a->zones[0], NULL) != NULL)
             n_open++;
     }
     a->links_at = ns_min(a->links_at, now + LINK_RETRY_NS);
@@ -813,7 +908,9 @@ void reach_tick(struct app *a, ns_t now)
         if (!a->peers[i].is_used || a->peers[i].retry_at > now)
             continue;
         a->peers[i].retry_at = NS_NEVER;
-        locate(&a->peers[i], now, true);
+        if (a->peers[i].locate == NULL)
+            locate(&a->peers[i], now, !a->peers[i].wants_card);
+        a->peers[i].wants_card = false;
     }
     if (wants_links(a) && now >= a->links_at)
         start_links(a, now);

@@ -6,13 +6,15 @@
 #include "crypto/zone.h"
 #include "nat/turn_client.h"
 #include "relay/advert.h"
+#include "relay/care_wire.h"
 #include "relay/client.h"
 #include "relay/select.h"
 
 #define SEARCH_FIRST_NS (200 * NS_PER_MS)
 #define SEARCH_SOON_NS  (3 * NS_PER_S) /* while too few relays are known */
 #define SEARCH_NS       (600 * NS_PER_S)
-#define NODES_AFTER_NS  (2 * NS_PER_S) /* no relay by then: full zone nodes are asked */
+#define NODES_AFTER_NS  (2 * NS_PER_S)  /* no relay by then: full zone nodes are asked */
+#define NODE_BESIDE_NS  (10 * NS_PER_S) /* one relay and no second by then: a node beside it */
 #define PING_NS         (20 * NS_PER_S)
 #define SILENT_NS       (50 * NS_PER_S)
 #define DOUBT_NS        (2 * NS_PER_S)
@@ -39,7 +41,7 @@ struct link {
     uint16_t slot;
     struct session *session;
     bool is_up;
-    ns_t opened_at, ping_at, doubt_at; /* doubt_at: asked then whether it is there; 0: no doubt */
+    ns_t opened_at, up_at, ping_at, doubt_at; /* doubt_at: asked then whether it is there; 0: no doubt */
     struct relay_client *client;
     bool has_token;
     uint8_t token[KNOCK_TOKEN_BYTES];
@@ -540,6 +542,7 @@ void relays_session_up(struct relays *r, ns_t now, struct session *s)
         return;
     r->now = now;
     l->is_up = true;
+    l->up_at = now;
     l->known->rtt = now - l->opened_at;
     l->known->failures = 0;
     l->ping_at = now + PING_NS;
@@ -575,7 +578,11 @@ void relays_session_message(struct relays *r, ns_t now, struct session *s, uint8
     struct link *l = session_user(s);
 
     r->now = now;
-    if (l->client != NULL && l->session == s)
+    if (l->client == NULL || l->session != s)
+        return;
+    if (chan == CARE_CHAN)
+        r->ops.care(r->ops.arg, now, l->slot, msg);
+    else
         relay_client_message(l->client, now, chan, msg);
 }
 
@@ -597,7 +604,7 @@ void relays_session_down(struct relays *r, ns_t now, struct session *s)
     link_down(l, now, true);
 }
 
-/* Enough proxies: relays first, zone nodes only while no relay answers. */
+/* Enough proxies: relays first, zone nodes only in the place of relays that are not there. */
 static void fill_links(struct relays *r, ns_t now)
 {
     unsigned n_relays = 0, n_nodes = 0, wanted = RELAYS_WANTED;
@@ -620,6 +627,7 @@ static void fill_links(struct relays *r, ns_t now)
         if (r->allocs[i].link != NULL)
             wanted = RELAYS_WANTED + 1;
     if (n_relays >= RELAYS_WANTED && a_node != NULL) {
+        r->ops.leaving(r->ops.arg, now, a_node->slot);
         link_down(a_node, now, false);
         return;
     }
@@ -629,8 +637,8 @@ static void fill_links(struct relays *r, ns_t now)
         link_open(r, now, free_link, k);
         return;
     }
-    if (n_relays == 0 && n_nodes < RELAYS_WANTED && r->config.allow_nodes &&
-        now >= r->started_at + NODES_AFTER_NS) {
+    if (n_relays + n_nodes < RELAYS_WANTED && r->config.allow_nodes &&
+        now >= r->started_at + (n_relays == 0 ? NODES_AFTER_NS : NODE_BESIDE_NS)) {
         add_nodes(r);
         k = choose(r, now, true);
         if (k != NULL)
@@ -681,6 +689,25 @@ size_t relays_proxies(const struct relays *r, struct relay_entry *out, size_t ma
     return n;
 }
 
+void relays_link(const struct relays *r, uint16_t slot, struct relays_link *out)
+{
+    const struct link *l = &r->links[slot];
+
+    *out = (struct relays_link){.is_up = l->known != NULL && l->is_up};
+    if (!out->is_up)
+        return;
+    memcpy(out->node, l->known->node, sizeof out->node);
+    out->is_relay = !l->known->is_node;
+    out->up_at = l->up_at;
+}
+
+void relays_link_send(struct relays *r, ns_t now, uint16_t slot, uint8_t chan, struct slice msg)
+{
+    r->now = now;
+    if (slot < RELAYS_LINKS && r->links[slot].is_up)
+        session_send(r->links[slot].session, now, chan, msg);
+}
+
 bool relays_is_linked(const struct relays *r, const struct addr *addr)
 {
     for (int i = 0; i < RELAYS_LINKS; i++)
@@ -704,10 +731,12 @@ void relays_knock_reply(struct relays *r, ns_t now, uint16_t slot, uint32_t flow
         relay_client_knock_reply(r->links[slot].client, flow, body);
 }
 
-void relays_renew_tokens(struct relays *r, ns_t now)
+void relays_renew_tokens(struct relays *r, ns_t now, uint32_t generation)
 {
     r->now = now;
-    r->generation++;
+    if (generation == r->generation)
+        return;
+    r->generation = generation;
     for (int i = 0; i < RELAYS_LINKS; i++)
         if (r->links[i].client != NULL)
             relay_client_register(r->links[i].client, now, r->generation);
@@ -865,7 +894,7 @@ struct relays *relays_create(const struct relays_config *config, const struct re
     r->config = *config;
     r->ops = *ops;
     r->env = env;
-    r->generation = 1;
+    r->generation = config->generation;
     for (uint16_t i = 0; i < RELAYS_LINKS; i++) {
         r->links[i].owner = r;
         r->links[i].slot = i;

@@ -36,6 +36,7 @@ struct relays_config {
     struct sessions *sessions;
     struct dht *dht;
     struct ledger_db *db;
+    uint32_t generation; /* of knock tokens: rises when somebody who knew them is removed, for good */
     int min_score;
     bool allow_nodes; /* full zone nodes as proxies when no relay answers */
 };
@@ -56,6 +57,17 @@ struct relays_ops {
     bool (*waiting)(void *arg, const uint8_t drawee[static 32], struct cheque *out);
     /* What the drawee said of it (relay/service: service_cleared). May be NULL with `waiting`. */
     void (*cleared)(void *arg, ns_t now, const struct cleared *answer, const struct cheque *other);
+    /* A message of link `slot` on CARE_CHAN (relay/care_wire.h). */
+    void (*care)(void *arg, ns_t now, uint16_t slot, struct slice msg);
+    /* Link `slot` is about to be given up for a better one: the last moment to say something there. */
+    void (*leaving)(void *arg, ns_t now, uint16_t slot);
+};
+
+/* Who is at the other end of a link. */
+struct relays_link {
+    uint8_t node[32];
+    bool is_up, is_relay;
+    ns_t up_at;
 };
 
 /* One line of the relays list (UX.md §6). */
@@ -86,11 +98,14 @@ void relays_session_down(struct relays *r, ns_t now, struct session *s);
 
 /* Our proxies as they go into records; returns how many. */
 size_t relays_proxies(const struct relays *r, struct relay_entry *out, size_t max);
+/* Link `slot` as it is now; .is_up false: nobody. */
+void relays_link(const struct relays *r, uint16_t slot, struct relays_link *out);
+void relays_link_send(struct relays *r, ns_t now, uint16_t slot, uint8_t chan, struct slice msg);
 /* Is this address one of our linked relays? Then knocks to it go straight, not through its own allocation. */
 bool relays_is_linked(const struct relays *r, const struct addr *addr);
 void relays_knock_reply(struct relays *r, ns_t now, uint16_t slot, uint32_t flow, struct slice body);
 /* New tokens everywhere: a contact was removed. */
-void relays_renew_tokens(struct relays *r, ns_t now);
+void relays_renew_tokens(struct relays *r, ns_t now, uint32_t generation);
 /* Ask the best relay for an allocation; the slot is ours until relays_release(). Not at the relay of our allocation
  * `other` (negative: any), and not at the addresses in `avoid` while there is another. Negative when there is none. */
 int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *avoid, size_t n_avoid);

@@ -7,7 +7,7 @@
 /* One lookup of one key in one epoch. */
 struct query {
     struct locate *owner;
-    uint32_t id; /* of the dht; 0: not running */
+    uint32_t id; /* of the look-up; 0: not running */
     int device;  /* index into the list, or -1 for the card */
     uint8_t P[KEY_BYTES];
     bool is_found;
@@ -16,6 +16,7 @@ struct query {
 
 struct locate {
     struct dht *dht;
+    struct items_ops items;
     const struct env *env;
     struct locate_ops ops;
     struct locate_who who;
@@ -42,7 +43,7 @@ static void release(struct locate *l)
     l->is_over = true;
     for (unsigned i = 0; i < l->n_queries; i++)
         if (l->queries[i].id != 0)
-            dht_cancel(l->dht, l->queries[i].id);
+            l->items.cancel(l->items.arg, l->queries[i].id);
     env_defer(l->env, wipe_and_free, l);
 }
 
@@ -158,7 +159,7 @@ static void ask(struct locate *l, int device, const uint8_t P[static KEY_BYTES],
     q->owner = l;
     q->device = device;
     q->asked_at = l->now;
-    q->id = dht_get(l->dht, l->now, q->P, 0, on_value, on_done, q);
+    q->id = l->items.get(l->items.arg, l->now, q->P, 0, on_value, on_done, q);
     if (q->id == 0)
         return;
     l->n_queries++;
@@ -193,12 +194,13 @@ static void start_devices(struct locate *l)
         env_defer(l->env, out_of_reach, l);
 }
 
-struct locate *locate_start(struct dht *dht, ns_t now, const struct locate_who *who,
-                            const struct locate_ops *ops, const struct env *env)
+struct locate *locate_start(struct dht *dht, const struct items_ops *items, ns_t now,
+                            const struct locate_who *who, const struct locate_ops *ops, const struct env *env)
 {
     struct locate *l = mem_alloc(sizeof *l);
 
     l->dht = dht;
+    l->items = *items;
     l->env = env;
     l->ops = *ops;
     l->who = *who;

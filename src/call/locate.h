@@ -4,7 +4,7 @@
  * record of every listed device is looked up, in the epoch of zone time and then its neighbours. What does not
  * open is a squatter's: the search goes on.
  *
- *   in     what is known of the contact; one overlay node
+ *   in     what is known of the contact; one overlay node for its time, and who looks items up
  *   out    ops.card when S or the list is news, ops.record for each device found, ops.done once
  *   owner  the caller of locate_start(); everything given is copied; locate_stop() before destroying the dht
  *   trust  records were sealed under S or T by somebody who has it, and their item is signed by the blinded key;
@@ -14,8 +14,8 @@
 #define ITO_CALL_LOCATE_H
 
 #include "base/env.h"
+#include "call/items.h"
 #include "crypto/item.h"
-#include "dht/dht.h"
 
 #define LOCATE_MAX_NS (10 * NS_PER_S)
 
@@ -43,8 +43,9 @@ struct locate_ops {
     void (*done)(void *arg, enum err e);
 };
 
-struct locate *locate_start(struct dht *dht, ns_t now, const struct locate_who *who,
-                            const struct locate_ops *ops, const struct env *env);
+struct locate *locate_start(struct dht *dht, const struct items_ops *items, ns_t now,
+                            const struct locate_who *who, const struct locate_ops *ops,
+                            const struct env *env);
 /* No callback from now on. NULL is fine. */
 void locate_stop(struct locate *l);
 

@@ -25,7 +25,8 @@ struct sending {
 struct reading {
     struct stranger *owner;
     uint8_t drop[DROP_ID_BYTES];
-    uint32_t week, get_op, observe_op;
+    uint32_t week, op;
+    bool is_observing; /* the look that runs */
     ns_t get_at, observe_at;
 };
 
@@ -34,6 +35,7 @@ struct stranger {
     const struct keyring *keys;
     const struct env *env;
     struct stranger_ops ops;
+    struct drops_ops drops; /* .look NULL: none */
     uint8_t zone_id[8];
     struct sending sendings[STRANGER_SENDING];
     struct reading weeks[2]; /* this, last */
@@ -60,6 +62,13 @@ struct stranger *stranger_create(struct dht *dht, const struct keyring *keys, co
     return x;
 }
 
+static void stop_look(struct reading *r)
+{
+    if (r->op != 0)
+        r->owner->drops.cancel(r->owner->drops.arg, r->op);
+    r->op = 0;
+}
+
 void stranger_destroy(struct stranger *x)
 {
     if (x == NULL)
@@ -67,11 +76,14 @@ void stranger_destroy(struct stranger *x)
     for (int i = 0; i < STRANGER_SENDING; i++)
         if (x->sendings[i].op != 0)
             dht_cancel(x->dht, x->sendings[i].op);
-    for (int i = 0; i < 2; i++) {
-        dht_cancel(x->dht, x->weeks[i].get_op);
-        dht_cancel(x->dht, x->weeks[i].observe_op);
-    }
+    for (int i = 0; i < 2; i++)
+        stop_look(&x->weeks[i]);
     mem_free(x);
+}
+
+void stranger_set_drops(struct stranger *x, const struct drops_ops *drops)
+{
+    x->drops = *drops;
 }
 
 /* ---- sending ---- */
@@ -188,23 +200,18 @@ static void on_blob(void *arg, const uint8_t blob[DHT_BLOB_BYTES], const uint8_t
     request_wipe(&request);
 }
 
-static void on_got(void *arg, enum err e, const struct dht_result *result)
+static void on_looked(void *arg, enum err e, const struct dht_result *result)
 {
     struct reading *r = arg;
 
     (void)result;
-    r->get_op = 0;
-    if (e == ERR_TIMEOUT && r->get_at == NS_NEVER)
-        r->get_at = r->owner->now + 10 * RETRY_NS;
-}
-
-static void on_observed(void *arg, enum err e, const struct dht_result *result)
-{
-    struct reading *r = arg;
-
-    r->observe_op = 0;
-    if (e != ERR_OK || result->n_acks == 0)
+    r->op = 0;
+    if (e != ERR_TIMEOUT)
+        return;
+    if (r->is_observing)
         r->observe_at = r->owner->now + 5 * RETRY_NS;
+    else if (r->get_at == NS_NEVER || r->get_at > r->owner->now + 10 * RETRY_NS)
+        r->get_at = r->owner->now + 10 * RETRY_NS;
 }
 
 /* This week's drop, and last week's, as the zone's clock says. */
@@ -217,8 +224,7 @@ static void set_weeks(struct stranger *x, ns_t now)
 
         if (r->week == week - i)
             continue;
-        dht_cancel(x->dht, r->get_op);
-        dht_cancel(x->dht, r->observe_op);
+        stop_look(r);
         *r = (struct reading){
             .owner = x, .week = week - i, .get_at = now, .observe_at = i == 0 ? now : NS_NEVER};
         drop_id(x->zone_id, x->keys->identity.pub, r->week, r->drop);
@@ -228,18 +234,19 @@ static void set_weeks(struct stranger *x, ns_t now)
 static void step_reading(struct reading *r, ns_t now, bool is_current)
 {
     struct stranger *x = r->owner;
+    bool is_observing = r->observe_at <= now;
 
-    if (r->observe_at <= now && r->observe_op == 0) {
-        r->observe_op = dht_observe(x->dht, now, r->drop, on_observed, r);
+    if (r->op != 0 || (!is_observing && r->get_at > now))
+        return;
+    r->is_observing = is_observing;
+    r->op = x->drops.look(x->drops.arg, now, r->drop, is_observing, on_blob, on_looked, r);
+    if (r->op == 0) {
+        r->get_at = now + RETRY_NS;
+        return;
+    }
+    r->get_at = is_current ? NS_NEVER : now + DAY_NS;
+    if (is_observing)
         r->observe_at = now + 20 * MINUTE_NS + env_random_u32(x->env) % 1200 * NS_PER_S;
-        r->get_at = ns_min(r->get_at, now); /* what came while nobody watched */
-    }
-    if (r->get_at <= now && r->get_op == 0) {
-        r->get_op = dht_drop_get(x->dht, now, r->drop, on_blob, on_got, r);
-        r->get_at = is_current ? NS_NEVER : now + DAY_NS;
-        if (r->get_op == 0)
-            r->get_at = now + RETRY_NS;
-    }
 }
 
 void stranger_set_listening(struct stranger *x, ns_t now, bool is_listening)
@@ -267,7 +274,7 @@ void stranger_tick(struct stranger *x, ns_t now)
     x->now = now;
     for (int i = 0; i < STRANGER_SENDING; i++)
         step_sending(&x->sendings[i], now);
-    if (!x->is_listening)
+    if (!x->is_listening || x->drops.look == NULL)
         return;
     set_weeks(x, now);
     for (int i = 0; i < 2; i++)
@@ -281,11 +288,8 @@ ns_t stranger_deadline(const struct stranger *x)
     for (int i = 0; i < STRANGER_SENDING; i++)
         if (x->sendings[i].is_used && x->sendings[i].op == 0)
             at = ns_min(at, x->sendings[i].next_at);
-    for (int i = 0; x->is_listening && i < 2; i++) {
-        if (x->weeks[i].get_op == 0)
-            at = ns_min(at, x->weeks[i].get_at);
-        if (x->weeks[i].observe_op == 0)
-            at = ns_min(at, x->weeks[i].observe_at);
-    }
+    for (int i = 0; x->is_listening && x->drops.look != NULL && i < 2; i++)
+        if (x->weeks[i].op == 0)
+            at = ns_min(at, ns_min(x->weeks[i].get_at, x->weeks[i].observe_at));
     return at;
 }

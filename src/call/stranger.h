@@ -4,7 +4,8 @@
  * takes no part. Work is done in slices of a tick, so that no loop is blocked. Receiving: the drop of this week
  * is observed and read when something lies there, last week's once a day. Only a device that holds `a` reads.
  *
- *   in     keyring, one overlay node
+ *   in     keyring, one overlay node; who reads drops for us: whoever stores ours knows whose it is, and is not to
+ *          see our address (THREATS.md §4.5)
  *   out    ops.request for each request that opened, once for each blob; ops of a sending when it is stored
  *   owner  stranger_create(); dht and keyring outlive it
  *   trust  what ops.request gets is sealed to us with a checked certificate; whether the sender is blocked, known
@@ -13,6 +14,7 @@
 #ifndef ITO_CALL_STRANGER_H
 #define ITO_CALL_STRANGER_H
 
+#include "call/items.h"
 #include "crypto/keystore.h"
 #include "crypto/request.h"
 #include "crypto/zone.h"
@@ -40,6 +42,8 @@ void stranger_destroy(struct stranger *x);
 /* name and note as request_seal() wants them; cb may be NULL and is never called from within. */
 enum err stranger_send(struct stranger *x, ns_t now, const uint8_t to[static KEY_BYTES], const char *name,
                        const char *note, bool wants_contact, stranger_sent_cb cb, void *arg);
+/* Who reads our drops; copied. Before, they are not read. */
+void stranger_set_drops(struct stranger *x, const struct drops_ops *drops);
 /* net.findable and requests.accept: read our drop or not. */
 void stranger_set_listening(struct stranger *x, ns_t now, bool is_listening);
 /* Something was put at an observed target (dht_events.notify). */

@@ -106,6 +106,24 @@ class Lab:
         self.run_in(router, "ip", "link", "set", f"p{self.n_links}", "master", "lan")
         self.run_in(host, "ip", "route", "add", "default", "via", "192.168.1.1")
 
+    def cable(self, one, other, addresses):
+        """Two hosts and a cable between them, not plugged in yet; no router, no route, no name server. addresses:
+        one IPv4 each, or None for what IPv6 makes of the link by itself."""
+        self.space(one)
+        self.space(other)
+        sh("ip", "link", "add", "eth0", "netns", self.name(one), "type", "veth",
+           "peer", "name", "eth0", "netns", self.name(other))
+        for host, address in zip((one, other), addresses or (None, None)):
+            if address:
+                self.run_in(host, "ip", "addr", "add", address, "dev", "eth0")
+            else:
+                self.run_in(host, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0",
+                            "net.ipv6.conf.eth0.disable_ipv6=0", "net.ipv6.conf.eth0.accept_dad=0")
+
+    def plug(self, *hosts):
+        for host in hosts:
+            self.run_in(host, "ip", "link", "set", "eth0", "up")
+
     def start(self, host, *words, log):
         """A process on a host, its output in the file `log` of the lab's folder."""
         out = open(os.path.join(self.folder, log), "ab")

@@ -356,7 +356,49 @@ def upgrade():
         finish(lab)
 
 
-STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls, warm, upgrade]
+def one_cable(addresses, what):
+    lab = Lab(f"ito{secrets.token_hex(2)}-")
+    try:
+        lab.cable("anna", "ben", addresses)
+        people = {name: Phone(lab, ITO, name, net__peers=[], net__port=PORT, net__port_mapping=False, net__mainline="off",
+                              audio__input="wav:" + SPEECH, audio__output=f"wav:{lab.folder}/{name}-heard.wav")
+                  for name in ("anna", "ben")}
+        anna, ben = people["anna"], people["ben"]
+        anna.ito("contacts", "add", ben.id, "Ben")
+        ben.ito("contacts", "add", anna.id, "Anna")
+        ben.ito("config", "set", "call.auto_answer", '["Anna"]')
+        anna.up()
+        ben.up()
+        lab.plug("anna", "ben")
+        began = time.monotonic()
+        check(anna.joined(seconds=10) is not None, f"{what}: they find each other", f"{time.monotonic() - began:.1f} s")
+        out, rang, done = os.path.join(lab.folder, "out.wav"), None, None
+        caller = subprocess.Popen(["ip", "netns", "exec", lab.name("anna"), *anna.words(
+            "call", "Ben", "--wait", "--play", SPEECH, "--record", out, "--for", "5")], stdout=subprocess.PIPE, text=True)
+        try:
+            said = []
+            for line in caller.stdout:
+                said.append(line.strip())
+                if "Ringing" in line and rang is None:
+                    rang = time.monotonic() - began
+            done = caller.wait(60)
+        finally:
+            if caller.poll() is None:
+                caller.kill()
+        check(rang is not None and rang <= 10, f"{what}: it rings within 10 s of the cable", f"{rang} s; " + " / ".join(said))
+        check(done == 0, f"{what}: the call ends with exit 0", f"exit {done}")
+        heard(out, f"{what}: anna hears what ben says")
+    finally:
+        finish(lab)
+
+
+def cable():
+    """Two phones joined by a cable and nothing else: IPv4 without a route, and IPv6 link-local only."""
+    one_cable(("169.254.7.1/16", "169.254.9.2/16"), "169.254")
+    one_cable(None, "fe80")
+
+
+STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls, warm, upgrade, cable]
 
 
 def finish(lab):

@@ -14,6 +14,8 @@ struct homes {
     struct vnet *net;
     struct vnet_nat *nat_a, *nat_b;
     struct sim_phone *alice, *bob, *relay, *boot, *third;
+    const char *settings;          /* of alice and bob, or NULL */
+    void (*made)(struct homes *h); /* called when they are, before anything is sent; or NULL */
 };
 
 static inline struct vnet *new_net(uint64_t seed)
@@ -68,6 +70,8 @@ static inline void build_homes_with(struct homes *h, uint64_t seed, enum vnet_be
     h->third = sim_phone_create(h->net, hosts[4], APP_DAEMON, NULL);
     h->alice = sim_phone_create(h->net, hosts[0], APP_DAEMON, settings);
     h->bob = sim_phone_create(h->net, hosts[1], APP_DAEMON, settings);
+    if (h->made != NULL)
+        h->made(h);
     sim_bootstrap(h->relay, h->boot);
     sim_bootstrap(h->third, h->boot);
     sim_bootstrap(h->alice, h->boot);
@@ -77,7 +81,7 @@ static inline void build_homes_with(struct homes *h, uint64_t seed, enum vnet_be
 
 static inline void build_homes(struct homes *h, uint64_t seed, enum vnet_behaviour mapping, bool has_relay)
 {
-    build_homes_with(h, seed, mapping, has_relay, NULL);
+    build_homes_with(h, seed, mapping, has_relay, h->settings);
 }
 
 /* The same, and alice and bob are contacts who know each other's records. */

@@ -97,7 +97,7 @@ static void forget_gaps(struct warm *w)
 
 static void the_one_in_use_dies(void **state)
 {
-    struct warm w;
+    struct warm w = {0};
     struct sim_phone *dead;
     uint32_t call;
 
@@ -134,7 +134,7 @@ static void the_one_in_use_dies(void **state)
 /* One after the other, and each time another one steps behind. */
 static void a_third_steps_in(void **state)
 {
-    struct warm w;
+    struct warm w = {0};
 
     (void)state;
     build_warm(&w, 42, VNET_APD, 3, NULL);
@@ -162,7 +162,7 @@ static void it_costs_nothing(void **state)
 
     (void)state;
     for (int k = 0; k < 2; k++) {
-        struct warm w;
+        struct warm w = {0};
         double carried[2];
         unsigned idle;
 
@@ -188,7 +188,7 @@ static void it_costs_nothing(void **state)
 /* Behind a direct path both relays are warm: a router that forgets costs no more than a relay that dies. */
 static void the_direct_path_ends(void **state)
 {
-    struct warm w;
+    struct warm w = {0};
 
     (void)state;
     build_warm(&w, 45, VNET_EI, 2, NULL);
@@ -236,7 +236,7 @@ static void look(void *arg, ns_t now, struct vnet_host *host, bool out, const st
 /* Neither sees the other's address, and no relay sees both. */
 static void relay_only_takes_two(void **state)
 {
-    struct warm w;
+    struct warm w = {0};
     struct spy spy = {.w = &w};
 
     (void)state;
@@ -271,7 +271,7 @@ static void relay_only_takes_two(void **state)
 /* With one relay in the world, a call that wants two is not made over one. */
 static void relay_only_refuses_one(void **state)
 {
-    struct warm w;
+    struct warm w = {0};
 
     (void)state;
     build_warm(&w, 47, VNET_EI, 1, RELAY_ONLY);

@@ -1,0 +1,612 @@
+#include "relay/care.h"
+
+#include <uthash.h>
+
+#include "base/list.h"
+#include "base/mem.h"
+#include "relay/bucket.h"
+
+#define HOUR_S    3600
+#define MINUTE_NS (60 * NS_PER_S)
+#define RETRY_NS  (10 * NS_PER_S) /* doubles */
+#define RETRY_MAX 6
+#define SPREAD_MS 2000  /* items of one client are not put in one burst */
+#define PUT_BYTES 300   /* a put sends this and the value to each of PUT_NODES */
+#define PUT_NODES 30    /* 20 copies, and the look-up before */
+#define GET_BYTES 20000 /* about, a look-up */
+#define BURST_NS  (30 * NS_PER_S)
+
+/* An item we put. */
+struct kept {
+    struct care *owner;
+    struct client *client;
+    struct list all;
+    uint8_t slot, flags, acks;
+    unsigned failures;
+    uint32_t req, op;
+    int64_t from_s, until_s;
+    uint32_t minute_s; /* of the hour, in seconds: when it is put again */
+    ns_t due_at;
+    struct item item;
+};
+
+struct client {
+    UT_hash_handle hh_account, hh_session;
+    uint8_t account[KEY_BYTES];
+    uint64_t session_ref;
+    bool is_here;
+    ns_t left_at, minute_at;
+    unsigned n_in_minute, n_once, n_kept, n_gets;
+    struct kept *slots[CARE_SLOTS];
+};
+
+struct get {
+    struct care *owner;
+    struct client *client; /* NULL: free */
+    uint32_t req, op;
+};
+
+/* Reading a drop for somebody. */
+struct look {
+    struct care *owner;
+    struct client *client; /* NULL: free */
+    uint32_t req, op;
+    uint8_t drop[CARE_DROP_BYTES];
+};
+
+/* Whom NEWS of a drop go to. */
+struct watched {
+    uint64_t session_ref;
+    ns_t until; /* 0: free */
+    uint8_t drop[CARE_DROP_BYTES];
+};
+
+struct care {
+    struct care_config config;
+    struct care_ops ops;
+    void *arg;
+    const struct env *env;
+    struct client *by_account, *by_session;
+    struct list kept;
+    struct get gets[CARE_GETS];
+    struct look looks[CARE_LOOKS];
+    struct watched watched[CARE_WATCHED_MAX];
+    unsigned n_clients, n_items, n_puts;
+    struct bucket puts, lookups;
+    ns_t now, next_at;
+    struct care_stats stats;
+};
+
+struct care *care_create(const struct care_config *config, const struct care_ops *ops, void *arg,
+                         const struct env *env)
+{
+    struct care *c = mem_alloc(sizeof *c);
+
+    c->config = *config;
+    c->ops = *ops;
+    c->arg = arg;
+    c->env = env;
+    list_init(&c->kept);
+    for (int i = 0; i < CARE_GETS; i++)
+        c->gets[i].owner = c;
+    for (int i = 0; i < CARE_LOOKS; i++)
+        c->looks[i].owner = c;
+    c->puts.burst_ns = c->lookups.burst_ns = BURST_NS;
+    c->next_at = NS_NEVER;
+    care_set_kbps(c, config->kbps);
+    return c;
+}
+
+void care_set_kbps(struct care *c, uint32_t kbps)
+{
+    uint32_t half = kbps / 2 > 0 ? kbps / 2 : 1;
+
+    bucket_set(&c->puts, half);
+    bucket_set(&c->lookups, half);
+}
+
+static void say(struct care *c, const struct client *client, const struct care_msg *m)
+{
+    uint8_t buf[CARE_MESSAGE_MAX];
+    struct slice bytes = care_write(buf, sizeof buf, m);
+
+    if (client->is_here && bytes.len > 0)
+        c->ops.say(c->arg, client->session_ref, bytes);
+}
+
+static int64_t zone_time_s(const struct care *c)
+{
+    return dht_zone_time_ms(c->config.dht, c->now) / 1000;
+}
+
+static void wake_at(struct care *c, ns_t at)
+{
+    c->next_at = ns_min(c->next_at, at);
+}
+
+/* --- clients --- */
+
+static void drop_kept(struct kept *k)
+{
+    struct client *client = k->client;
+    struct care *c = k->owner;
+
+    if (k->op != 0) {
+        dht_cancel(c->config.dht, k->op);
+        c->n_puts--;
+    }
+    if (k->flags & CARE_FLAG_ONCE)
+        client->n_once--;
+    else
+        client->slots[k->slot] = NULL;
+    client->n_kept--;
+    c->n_items--;
+    list_remove(&k->all);
+    mem_free(k);
+}
+
+static void drop_client(struct care *c, struct client *client)
+{
+    if (client->is_here)
+        HASH_DELETE(hh_session, c->by_session, client);
+    HASH_DELETE(hh_account, c->by_account, client);
+    c->n_clients--;
+    mem_free(client);
+}
+
+void care_destroy(struct care *c)
+{
+    struct client *client, *next;
+
+    if (c == NULL)
+        return;
+    for (int i = 0; i < CARE_GETS; i++)
+        if (c->gets[i].client != NULL)
+            dht_cancel(c->config.dht, c->gets[i].op);
+    for (int i = 0; i < CARE_LOOKS; i++)
+        if (c->looks[i].client != NULL)
+            dht_cancel(c->config.dht, c->looks[i].op);
+    list_each_safe(node, &c->kept)
+    {
+        drop_kept(list_item(node, struct kept, all));
+    }
+    HASH_ITER(hh_account, c->by_account, client, next)
+    {
+        drop_client(c, client);
+    }
+    mem_free(c);
+}
+
+static struct client *client_of(struct care *c, uint64_t session_ref, const uint8_t account[static KEY_BYTES])
+{
+    struct client *client;
+
+    HASH_FIND(hh_session, c->by_session, &session_ref, sizeof session_ref, client);
+    if (client != NULL)
+        return client;
+    HASH_FIND(hh_account, c->by_account, account, KEY_BYTES, client);
+    if (client == NULL && c->n_clients < c->config.max_clients) {
+        client = mem_alloc(sizeof *client);
+        memcpy(client->account, account, KEY_BYTES);
+        HASH_ADD(hh_account, c->by_account, account, sizeof client->account, client);
+        c->n_clients++;
+    }
+    if (client == NULL)
+        return NULL;
+    if (client->is_here)
+        HASH_DELETE(hh_session, c->by_session, client);
+    client->is_here = true;
+    client->session_ref = session_ref;
+    HASH_ADD(hh_session, c->by_session, session_ref, sizeof client->session_ref, client);
+    return client;
+}
+
+static void end_get(struct get *g)
+{
+    g->client->n_gets--;
+    g->client = NULL;
+    g->op = 0;
+}
+
+void care_closed(struct care *c, ns_t now, uint64_t session_ref)
+{
+    struct client *client;
+
+    c->now = now;
+    HASH_FIND(hh_session, c->by_session, &session_ref, sizeof session_ref, client);
+    if (client == NULL)
+        return;
+    for (int i = 0; i < CARE_GETS; i++) {
+        struct get *g = &c->gets[i];
+
+        if (g->client != client)
+            continue;
+        dht_cancel(c->config.dht, g->op);
+        end_get(g);
+    }
+    for (int i = 0; i < CARE_LOOKS; i++) {
+        if (c->looks[i].client != client)
+            continue;
+        dht_cancel(c->config.dht, c->looks[i].op);
+        c->looks[i].client = NULL;
+    }
+    for (int i = 0; i < CARE_WATCHED_MAX; i++)
+        if (c->watched[i].session_ref == session_ref)
+            c->watched[i].until = 0;
+    HASH_DELETE(hh_session, c->by_session, client);
+    client->is_here = false;
+    client->left_at = c->ops.heard_at(c->arg, session_ref);
+    if (client->n_kept == 0)
+        drop_client(c, client);
+}
+
+/* --- putting --- */
+
+static void on_put(void *arg, enum err e, const struct dht_result *result)
+{
+    struct kept *k = arg;
+    struct care *c = k->owner;
+    struct client *client = k->client;
+    struct care_msg m = {.type = CARE_KEPT, .req = k->req};
+    bool is_once = k->flags & CARE_FLAG_ONCE;
+
+    k->op = 0;
+    c->n_puts--;
+    if (e == ERR_OK) {
+        int64_t t_s = zone_time_s(c), wait_s = (k->minute_s + HOUR_S - t_s % HOUR_S) % HOUR_S;
+
+        k->failures = 0;
+        k->acks = (uint8_t)(result->n_acks < 255 ? result->n_acks : 255);
+        k->due_at = c->now + (ns_t)(wait_s < 60 ? wait_s + HOUR_S : wait_s) * NS_PER_S;
+        c->stats.puts++;
+        m.flags = CARE_FLAG_TAKEN | CARE_FLAG_STORED;
+        m.n = k->acks;
+    } else {
+        k->due_at = c->now + (RETRY_NS << (k->failures < RETRY_MAX ? k->failures : RETRY_MAX));
+        k->failures++;
+        c->stats.puts_failed++;
+        m.flags = is_once ? 0 : CARE_FLAG_TAKEN;
+        m.why = e == ERR_TIMEOUT ? CARE_WHY_ALONE : CARE_WHY_NOT_FOUND;
+    }
+    if (is_once)
+        drop_kept(k);
+    else
+        wake_at(c, k->due_at);
+    say(c, client, &m);
+}
+
+static void put(struct care *c, struct kept *k)
+{
+    if (c->n_puts >= CARE_PUTS_AT_ONCE ||
+        !bucket_take(&c->puts, c->now, PUT_NODES * PUT_BYTES + 20u * k->item.v_len)) {
+        k->due_at = c->now + NS_PER_S + env_random_u32(c->env) % 1000 * NS_PER_MS;
+        return;
+    }
+    k->op = dht_put(c->config.dht, c->now, &k->item, on_put, k);
+    k->due_at = k->op != 0 ? NS_NEVER : c->now + RETRY_NS;
+    c->n_puts += k->op != 0;
+}
+
+/* --- messages --- */
+
+static void answer_kept(struct care *c, struct client *client, uint32_t req, uint8_t flags, uint8_t why,
+                        uint8_t acks)
+{
+    struct care_msg m = {.type = CARE_KEPT, .flags = flags, .req = req, .why = why, .n = acks};
+
+    c->stats.refused += why != CARE_WHY_NONE;
+    say(c, client, &m);
+}
+
+static bool is_same(const struct kept *k, const struct care_msg *m)
+{
+    return k->item.seq == m->item.seq && k->from_s == m->from_s && k->until_s == m->until_s &&
+           k->flags == m->flags && memcmp(k->item.sig, m->item.sig, sizeof k->item.sig) == 0;
+}
+
+static bool is_good(const struct care *c, const struct care_msg *m)
+{
+    int64_t t_s = zone_time_s(c);
+
+    return m->until_s >= t_s && m->from_s <= t_s + CARE_AHEAD_S &&
+           m->until_s <= t_s + CARE_AHEAD_S + ITEM_EPOCH_S && item_verify(&m->item) == ERR_OK;
+}
+
+static struct kept *repeated_once(struct care *c, const struct client *client, const struct care_msg *m)
+{
+    list_each(node, &c->kept)
+    {
+        struct kept *k = list_item(node, struct kept, all);
+
+        if (k->client == client && (k->flags & CARE_FLAG_ONCE) && k->req == m->req)
+            return k;
+    }
+    return NULL;
+}
+
+static void on_keep(struct care *c, struct client *client, const struct care_msg *m)
+{
+    bool is_once = m->flags & CARE_FLAG_ONCE;
+    struct kept *k = is_once ? repeated_once(c, client, m) : client->slots[m->slot];
+    int64_t t_s = zone_time_s(c);
+
+    if (k != NULL && is_same(k, m)) {
+        k->req = m->req;
+        answer_kept(c, client, m->req, CARE_FLAG_TAKEN | (k->acks > 0 ? CARE_FLAG_STORED : 0), CARE_WHY_NONE,
+                    k->acks);
+        return;
+    }
+    if (!is_good(c, m)) {
+        answer_kept(c, client, m->req, 0, CARE_WHY_BAD, 0);
+        return;
+    }
+    if (k != NULL)
+        drop_kept(k);
+    if (c->n_items >= CARE_ITEMS_MAX || (is_once && client->n_once >= CARE_ONCE_MAX)) {
+        answer_kept(c, client, m->req, 0, is_once ? CARE_WHY_BUSY : CARE_WHY_FULL, 0);
+        return;
+    }
+    k = mem_alloc(sizeof *k);
+    *k = (struct kept){.owner = c, .client = client, .slot = m->slot, .flags = m->flags, .req = m->req};
+    k->from_s = m->from_s;
+    k->until_s = m->until_s;
+    k->item = m->item;
+    k->minute_s = env_random_u32(c->env) % HOUR_S;
+    k->due_at = t_s >= k->from_s ? c->now : c->now + (ns_t)(k->from_s - t_s) * NS_PER_S;
+    if (!(k->flags & CARE_FLAG_HERE))
+        k->due_at += env_random_u32(c->env) % SPREAD_MS * NS_PER_MS;
+    list_append(&c->kept, &k->all);
+    client->n_kept++;
+    client->n_once += is_once;
+    c->n_items++;
+    if (!is_once)
+        client->slots[m->slot] = k;
+    wake_at(c, k->due_at);
+    answer_kept(c, client, m->req, CARE_FLAG_TAKEN, CARE_WHY_NONE, 0);
+}
+
+static bool on_value(void *arg, const struct item *item)
+{
+    struct get *g = arg;
+    struct care_msg m = {.type = CARE_VALUE, .req = g->req};
+
+    if (item->v_len == 0 || item->v_len > CARE_V_MAX)
+        return false;
+    m.item = *item;
+    say(g->owner, g->client, &m);
+    return true;
+}
+
+static void on_got(void *arg, enum err e, const struct dht_result *result)
+{
+    struct get *g = arg;
+    struct client *client = g->client;
+    struct care_msg m = {.type = CARE_DONE, .req = g->req};
+
+    m.why = e == ERR_OK ? CARE_WHY_NONE : e == ERR_TIMEOUT ? CARE_WHY_ALONE : CARE_WHY_NOT_FOUND;
+    m.n = (uint8_t)(result->n_nodes < 255 ? result->n_nodes : 255);
+    g->owner->stats.gets_done++;
+    end_get(g);
+    say(g->owner, client, &m);
+}
+
+static void on_get(struct care *c, struct client *client, const struct care_msg *m)
+{
+    struct care_msg no = {.type = CARE_DONE, .req = m->req, .why = CARE_WHY_BUSY};
+    struct get *g = NULL;
+
+    for (int i = 0; i < CARE_GETS; i++) {
+        if (c->gets[i].client == client && c->gets[i].req == m->req)
+            return; /* asked again: it is running */
+        if (c->gets[i].client == NULL && g == NULL)
+            g = &c->gets[i];
+    }
+    if (g != NULL && client->n_gets < CARE_GETS_PER_CLIENT && bucket_take(&c->lookups, c->now, GET_BYTES)) {
+        g->req = m->req;
+        g->op = dht_get(c->config.dht, c->now, m->key, m->min_seq, on_value, on_got, g);
+        if (g->op != 0) {
+            g->client = client;
+            client->n_gets++;
+            return;
+        }
+    }
+    c->stats.refused++;
+    say(c, client, &no);
+}
+
+static void on_blob(void *arg, const uint8_t blob[DHT_BLOB_BYTES], const uint8_t nonce[DHT_NONCE_BYTES],
+                    uint8_t bits)
+{
+    struct look *l = arg;
+    struct care_msg m = {.type = CARE_BLOB, .req = l->req};
+
+    (void)bits;
+    memcpy(m.drop, l->drop, sizeof m.drop);
+    memcpy(m.nonce, nonce, sizeof m.nonce);
+    memcpy(m.blob, blob, sizeof m.blob);
+    say(l->owner, l->client, &m);
+}
+
+static void on_looked(void *arg, enum err e, const struct dht_result *result)
+{
+    struct look *l = arg;
+    struct client *client = l->client;
+    struct care_msg m = {
+        .type = CARE_DONE, .req = l->req, .why = e == ERR_TIMEOUT ? CARE_WHY_ALONE : CARE_WHY_NONE};
+
+    m.n = (uint8_t)(result->n_nodes < 255 ? result->n_nodes : 255);
+    l->client = NULL;
+    say(l->owner, client, &m);
+}
+
+/* One place for each drop of a client; a full table refuses. */
+static void watch(struct care *c, const struct client *client, const uint8_t drop[static CARE_DROP_BYTES])
+{
+    struct watched *place = NULL;
+
+    for (int i = 0; i < CARE_WATCHED_MAX; i++) {
+        struct watched *w = &c->watched[i];
+        bool is_live = w->until > c->now;
+
+        if (is_live && w->session_ref == client->session_ref && memcmp(w->drop, drop, sizeof w->drop) == 0)
+            place = w;
+        else if (!is_live && place == NULL)
+            place = w;
+    }
+    if (place == NULL)
+        return;
+    place->session_ref = client->session_ref;
+    place->until = c->now + 45 * MINUTE_NS;
+    memcpy(place->drop, drop, sizeof place->drop);
+}
+
+static void on_look(struct care *c, struct client *client, const struct care_msg *m)
+{
+    struct care_msg no = {.type = CARE_DONE, .req = m->req, .why = CARE_WHY_BUSY};
+    struct look *l = NULL;
+    unsigned n = 0;
+
+    for (int i = 0; i < CARE_LOOKS; i++) {
+        if (c->looks[i].client == client && c->looks[i].req == m->req)
+            return; /* asked again: it is running */
+        n += c->looks[i].client == client;
+        if (c->looks[i].client == NULL)
+            l = &c->looks[i];
+    }
+    if (l != NULL && n < CARE_LOOKS_PER_CLIENT && bucket_take(&c->lookups, c->now, GET_BYTES)) {
+        l->req = m->req;
+        memcpy(l->drop, m->drop, sizeof l->drop);
+        l->op = dht_drop_get(c->config.dht, c->now, m->drop, on_blob, on_looked, l);
+        if (l->op != 0) {
+            l->client = client;
+            if (m->flags & CARE_FLAG_OBSERVE) {
+                watch(c, client, m->drop);
+                dht_observe(c->config.dht, c->now, m->drop, NULL, NULL);
+            }
+            return;
+        }
+    }
+    c->stats.refused++;
+    say(c, client, &no);
+}
+
+void care_notified(struct care *c, ns_t now, const uint8_t target[static DHT_ID_BYTES])
+{
+    struct care_msg m = {.type = CARE_NEWS};
+
+    c->now = now;
+    memcpy(m.drop, target, sizeof m.drop);
+    for (int i = 0; i < CARE_WATCHED_MAX; i++) {
+        const struct watched *w = &c->watched[i];
+        struct client *client;
+
+        if (w->until <= now || memcmp(w->drop, target, sizeof w->drop) != 0)
+            continue;
+        HASH_FIND(hh_session, c->by_session, &w->session_ref, sizeof w->session_ref, client);
+        if (client != NULL)
+            say(c, client, &m);
+    }
+}
+
+static void on_drop(struct care *c, struct client *client, const struct care_msg *m)
+{
+    if (client->slots[m->slot] != NULL)
+        drop_kept(client->slots[m->slot]);
+    answer_kept(c, client, m->req, CARE_FLAG_TAKEN, CARE_WHY_NONE, 0);
+}
+
+static bool is_too_much(struct care *c, struct client *client)
+{
+    if (c->now >= client->minute_at + MINUTE_NS) {
+        client->minute_at = c->now;
+        client->n_in_minute = 0;
+    }
+    return ++client->n_in_minute > CARE_PER_MIN;
+}
+
+void care_message(struct care *c, ns_t now, uint64_t session_ref, const uint8_t account[static KEY_BYTES],
+                  struct slice bytes)
+{
+    struct client *client;
+    struct care_msg m;
+
+    c->now = now;
+    if (care_parse(bytes, &m) != ERR_OK) {
+        c->stats.malformed++;
+        return;
+    }
+    client = client_of(c, session_ref, account);
+    if (client == NULL || is_too_much(c, client)) {
+        c->stats.refused++;
+        return;
+    }
+    switch (m.type) {
+    case CARE_KEEP:
+        on_keep(c, client, &m);
+        break;
+    case CARE_DROP:
+        on_drop(c, client, &m);
+        break;
+    case CARE_GET:
+        on_get(c, client, &m);
+        break;
+    case CARE_LOOK:
+        on_look(c, client, &m);
+        break;
+    default: /* what only we say */
+        c->stats.malformed++;
+        break;
+    }
+}
+
+/* --- time --- */
+
+static bool is_over(const struct care *c, const struct kept *k, int64_t t_s)
+{
+    const struct client *client = k->client;
+    ns_t seen_at = client->is_here ? c->ops.heard_at(c->arg, client->session_ref) : client->left_at;
+
+    return t_s > k->until_s || ((k->flags & CARE_FLAG_HERE) && c->now > seen_at + CARE_AFTER_S * NS_PER_S);
+}
+
+void care_tick(struct care *c, ns_t now)
+{
+    int64_t t_s;
+
+    c->now = now;
+    if (now < c->next_at)
+        return;
+    t_s = zone_time_s(c);
+    c->next_at = NS_NEVER;
+    list_each_safe(node, &c->kept)
+    {
+        struct kept *k = list_item(node, struct kept, all);
+        struct client *client = k->client;
+
+        if (is_over(c, k, t_s)) {
+            drop_kept(k);
+            if (!client->is_here && client->n_kept == 0)
+                drop_client(c, client);
+            continue;
+        }
+        if (k->due_at <= now && t_s < k->from_s)
+            k->due_at = now + (ns_t)(k->from_s - t_s) * NS_PER_S;
+        if (k->due_at <= now)
+            put(c, k);
+        wake_at(c, k->due_at);
+    }
+}
+
+ns_t care_deadline(const struct care *c)
+{
+    return c->next_at;
+}
+
+void care_stats(const struct care *c, struct care_stats *out)
+{
+    *out = c->stats;
+    out->clients = c->n_clients;
+    out->items = c->n_items;
+    for (int i = 0; i < CARE_GETS; i++)
+        out->gets += c->gets[i].client != NULL;
+}
