@@ -6,7 +6,20 @@ void adverts_init(struct adverts *a, unsigned max)
 {
     memset(a, 0, sizeof *a);
     a->max = (uint16_t)max;
-    a->pool = mem_array(max > 0 ? max : 1, sizeof *a->pool);
+}
+
+/* More places, when the cap allows; the first of them, or NULL. */
+static struct advert *grow(struct adverts *a)
+{
+    unsigned cap = a->cap > 0 ? a->cap * 2u : 4, was = a->cap;
+
+    cap = cap < a->max ? cap : a->max;
+    if (cap == was)
+        return NULL;
+    a->pool = mem_resize(a->pool, cap, sizeof *a->pool);
+    memset(a->pool + was, 0, (cap - was) * sizeof *a->pool);
+    a->cap = (uint16_t)cap;
+    return &a->pool[was];
 }
 
 void adverts_fini(struct adverts *a)
@@ -24,7 +37,7 @@ enum err adverts_put(struct adverts *a, ns_t now, const uint8_t key[static ID_BY
 
     if (bytes.len == 0 || bytes.len > ADVERT_BYTES)
         return ERR_RANGE;
-    for (unsigned i = 0; i < a->max; i++) {
+    for (unsigned i = 0; i < a->cap; i++) {
         struct advert *p = &a->pool[i];
 
         if (p->expires_at <= now) {
@@ -40,6 +53,8 @@ enum err adverts_put(struct adverts *a, ns_t now, const uint8_t key[static ID_BY
     }
     if (same != NULL)
         place = same;
+    if (place == NULL)
+        place = grow(a);
     if (place == NULL || n_key >= ADVERT_PER_KEY || n_net >= ADVERT_PER_NET) {
         a->cap_drops++;
         return ERR_FULL;
@@ -59,7 +74,7 @@ const struct advert *adverts_get(const struct adverts *a, ns_t now, const uint8_
     const struct advert *found = NULL;
     unsigned count = 0;
 
-    for (unsigned i = 0; i < a->max; i++)
+    for (unsigned i = 0; i < a->cap; i++)
         if (a->pool[i].expires_at > now && id_equal(a->pool[i].key, key) && count++ == index)
             found = &a->pool[i];
     if (n != NULL)
@@ -71,7 +86,7 @@ unsigned adverts_live(const struct adverts *a, ns_t now)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i < a->max; i++)
+    for (unsigned i = 0; i < a->cap; i++)
         n += a->pool[i].expires_at > now;
     return n;
 }

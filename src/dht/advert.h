@@ -28,8 +28,8 @@ struct advert {
 };
 
 struct adverts {
-    uint16_t max;
-    struct advert *pool;
+    uint16_t max, cap;
+    struct advert *pool; /* cap of them, growing to max */
     uint64_t cap_drops;
 };
 

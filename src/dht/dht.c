@@ -23,7 +23,8 @@ void dht_size(const struct dht *d, ns_t now, double *n, double *low, double *hig
     if (live < d->k)
         return;
     got = table_closest(&d->table, d->id, near, d->k);
-    size_read(&d->size, now, d->k, size_sample((unsigned)got, id_distance(near[got - 1]->c.id, d->id)), n,
+    size_read(&d->size, now, d->k,
+              size_sample((unsigned)got, id_distance(table_contact(&d->table, near[got - 1])->id, d->id)), n,
               low, high);
 }
 
@@ -59,6 +60,39 @@ bool dht_rate_ok(struct rate_slot *s, ns_t now, uint32_t per_s, uint32_t burst)
     return true;
 }
 
+void *dht_grow(void *array, uint16_t *n, unsigned max, size_t size)
+{
+    unsigned cap = *n > 0 ? *n * 2u : 4, was = *n;
+
+    cap = cap < max ? cap : max;
+    if (cap == was)
+        return NULL;
+    array = mem_resize(array, cap, size);
+    memset((char *)array + was * size, 0, (cap - was) * size);
+    *n = (uint16_t)cap;
+    return array;
+}
+
+/* A slot that says nothing more than an empty one. */
+static bool is_full_again(const struct rate_slot *s, ns_t now)
+{
+    return s->tag == 0 || (now - s->at) / NS_PER_MS * DHT_RATE_PER_S + s->tokens >= DHT_RATE_BURST * 1000;
+}
+
+/* Twice as many slots, when two addresses need one: they tell apart by one more bit of the hash. */
+static void spread_rates(struct dht *d, ns_t now)
+{
+    struct rate_slot *was = d->rates;
+    unsigned n = d->n_rates;
+
+    d->n_rates = (uint16_t)(n > 0 ? n * 2 : DHT_RATE_FIRST);
+    d->rates = mem_array(d->n_rates, sizeof *d->rates);
+    for (unsigned i = 0; i < n; i++)
+        if (!is_full_again(&was[i], now))
+            d->rates[was[i].tag % d->n_rates] = was[i];
+    mem_free(was);
+}
+
 /* Queries of one address; addresses that fall into one slot push each other out, and start with a full bucket. */
 static bool asker_rate_ok(struct dht *d, ns_t now, const struct addr *from)
 {
@@ -68,8 +102,13 @@ static bool asker_rate_ok(struct dht *d, ns_t now, const struct addr *from)
 
     for (unsigned i = 0; i < sizeof from->ip; i++)
         v = (v ^ from->ip[i]) * 0x9e3779b97f4a7c15u; /* 2^64 over the golden ratio: spreads */
-    tag = (uint32_t)v | 1;
-    s = &d->rates[(v >> 40) % DHT_RATE_SLOTS];
+    tag = (uint32_t)(v >> 32);
+    tag = tag > 0 ? tag : 1;
+    d->rates_at = now;
+    while (d->rates == NULL || (d->rates[tag % d->n_rates].tag != tag && d->n_rates < DHT_RATE_SLOTS &&
+                                !is_full_again(&d->rates[tag % d->n_rates], now)))
+        spread_rates(d, now);
+    s = &d->rates[tag % d->n_rates];
     if (s->tag != tag)
         *s = (struct rate_slot){.tag = tag, .tokens = DHT_RATE_BURST * 1000, .at = now};
     return dht_rate_ok(s, now, DHT_RATE_PER_S, DHT_RATE_BURST);
@@ -100,7 +139,7 @@ static void init_parts(struct dht *d)
     bool serves = !c->is_client;
 
     d->k = d->is_zone ? DHT_K_ZONE : DHT_K_MAINLINE;
-    table_init(&d->table, d->id, d->k, c->max_contacts);
+    table_init(&d->table, d->book, d->id, d->k, c->max_contacts);
     rpc_init(&d->rpc);
     store_init(&d->store, d->id, !serves ? 0 : c->max_items > 0 ? c->max_items : STORE_MAX, ops, &d->env);
     drops_init(&d->drops, !serves || !d->is_zone ? 0 : c->max_blobs > 0 ? c->max_blobs : DROP_MAX);
@@ -121,13 +160,16 @@ struct dht *dht_create(const struct dht_config *config, const struct env *env)
     d->is_zone = config->profile == DHT_ZONE;
     d->state = DHT_JOINING;
     d->op_round = 1;
+    d->book = config->book != NULL ? config->book : book_create();
     if (d->config.families == 0)
         d->config.families = d->is_zone ? DHT_V4 | DHT_V6 : DHT_V4;
     if (d->is_zone) {
-        uint32_t pairs = config->max_contacts;
+        unsigned pairs = config->max_pairs > 0 ? config->max_pairs : config->max_contacts;
 
-        if (node_key_init(&d->key, config->zone_id, config->seed, config->nonce, config->ops, pairs,
+        if (node_key_init(&d->key, config->zone_id, config->seed, config->nonce, config->ops, pairs, d->book,
                           &d->env) != ERR_OK) {
+            if (config->book == NULL)
+                book_destroy(d->book);
             secret_wipe(d, sizeof *d);
             mem_free(d);
             return NULL;
@@ -145,9 +187,9 @@ static void free_later(void *arg)
 {
     struct dht *d = arg;
 
-    for (unsigned i = 0; i < DHT_OPS_MAX; i++)
-        if (d->ops[i].id != 0)
-            dht_op_free(&d->ops[i]);
+    for (unsigned i = 0; i < d->cap_ops; i++)
+        if (d->ops[i] != NULL)
+            dht_op_drop(d, d->ops[i]);
     table_fini(&d->table);
     rpc_fini(&d->rpc);
     store_fini(&d->store);
@@ -157,6 +199,16 @@ static void free_later(void *arg)
     pace_destroy(d->pace);
     if (d->is_zone)
         node_key_fini(&d->key);
+    if (d->config.book == NULL)
+        book_destroy(d->book);
+    mem_free(d->votes[0]);
+    mem_free(d->votes[1]);
+    mem_free(d->clocks);
+    mem_free(d->hints);
+    mem_free(d->rates);
+    mem_free(d->observers);
+    mem_free(d->watched);
+    mem_free(d->flows);
     secret_wipe(d, sizeof *d);
     mem_free(d);
 }
@@ -203,7 +255,7 @@ bool dht_input(struct dht *d, ns_t now, const struct addr *from, struct slice by
 
 static struct hint *find_hint(struct dht *d, const struct addr *a)
 {
-    for (unsigned i = 0; i < DHT_HINTS_MAX; i++)
+    for (unsigned i = 0; i < d->n_hints; i++)
         if (d->hints[i].next_at > 0 && addr_equal(&d->hints[i].addr, a))
             return &d->hints[i];
     return NULL;
@@ -219,12 +271,18 @@ static void ask_hint(struct dht *d, ns_t now, struct hint *h)
 
 void dht_add_address(struct dht *d, ns_t now, const struct addr *a)
 {
-    struct hint *h = find_hint(d, a), *worst = &d->hints[0];
+    struct hint *h = find_hint(d, a), *worst = NULL;
 
     if (d->is_dead || a->port == 0 || addr_class(a) == ADDR_UNUSABLE ||
         (!d->is_zone && (d->config.families & (a->family == ADDR_V4 ? DHT_V4 : DHT_V6)) == 0))
         return;
-    for (unsigned i = 0; h == NULL && i < DHT_HINTS_MAX; i++) {
+    if (h == NULL && (d->n_hints == 0 || d->hints[d->n_hints - 1].next_at > 0)) {
+        struct hint *more = dht_grow(d->hints, &d->n_hints, DHT_HINTS_MAX, sizeof *more);
+
+        d->hints = more != NULL ? more : d->hints;
+    }
+    worst = d->hints;
+    for (unsigned i = 0; h == NULL && i < d->n_hints; i++) {
         struct hint *p = &d->hints[i];
 
         if (p->next_at == 0) {
@@ -314,7 +372,7 @@ static void hints_tick(struct dht *d, ns_t now)
 {
     bool is_lonely = table_live(&d->table) == 0, is_trying = false;
 
-    for (unsigned i = 0; i < DHT_HINTS_MAX; i++) {
+    for (unsigned i = 0; i < d->n_hints; i++) {
         struct hint *h = &d->hints[i];
 
         if (h->next_at == 0)
@@ -338,11 +396,10 @@ static void upkeep_tick(struct dht *d, ns_t now)
     ns_t every = d->config.is_client ? DHT_PROBE_CLIENT : DHT_PROBE_NS;
 
     if (now >= d->probe_at) {
-        const struct table_entry *e =
-            now > DHT_STALE_NS ? table_stalest(&d->table, now - DHT_STALE_NS) : NULL;
+        const struct table_entry *e = table_stalest(&d->table, now, DHT_STALE_NS);
 
         if (e != NULL)
-            dht_probe(d, now, &e->c);
+            dht_probe(d, now, table_contact(&d->table, e));
         d->probe_at = now + every;
     }
     if (now >= d->refresh_at && d->table.n > 0) {
@@ -368,6 +425,11 @@ void dht_tick(struct dht *d, ns_t now)
         hints_tick(d, now);
     if (d->is_dead)
         return;
+    if (d->rates != NULL && now - d->rates_at > DHT_RATE_BURST / DHT_RATE_PER_S * NS_PER_S) {
+        mem_free(d->rates); /* every bucket is full again */
+        d->rates = NULL;
+        d->n_rates = 0;
+    }
     upkeep_tick(d, now);
     store_tick(&d->store, now);
     drops_tick(&d->drops, now);
@@ -381,7 +443,7 @@ ns_t dht_deadline(const struct dht *d)
         return NS_NEVER;
     if (!d->has_ticked)
         return 0;
-    for (unsigned i = 0; i < DHT_HINTS_MAX; i++)
+    for (unsigned i = 0; i < d->n_hints; i++)
         if (d->hints[i].next_at > 0)
             at = ns_min(at, d->hints[i].next_at);
     if (d->table.n > 0)
@@ -391,11 +453,15 @@ ns_t dht_deadline(const struct dht *d)
 
 void dht_network_changed(struct dht *d, ns_t now)
 {
-    memset(d->votes, 0, sizeof d->votes);
-    memset(&d->clocks, 0, sizeof d->clocks);
-    for (unsigned i = 0; i < d->key.n_sets * NODE_WAYS; i++)
+    for (unsigned i = 0; i < 2; i++) {
+        mem_free(d->votes[i]);
+        d->votes[i] = NULL;
+    }
+    mem_free(d->clocks);
+    d->clocks = NULL;
+    for (unsigned i = 0; i < d->key.n_pairs; i++)
         d->key.pairs[i].knows_us = false; /* our address is another: cookies first */
-    for (unsigned i = 0; i < DHT_HINTS_MAX; i++)
+    for (unsigned i = 0; i < d->n_hints; i++)
         if (d->hints[i].next_at > 0 && !d->hints[i].is_open) {
             d->hints[i].tries = 0;
             d->hints[i].next_at = now;
@@ -420,15 +486,17 @@ size_t dht_nodes(const struct dht *d, struct dht_node *out, size_t max)
     size_t n = 0;
 
     max = max < TABLE_MAX ? max : TABLE_MAX;
-    for (unsigned i = 0; i < d->table.max; i++) {
-        const struct table_entry *e = &d->table.pool[i];
-        struct dht_node node = {.addr = e->c.addr, .seen_at = e->seen_at, .rtt_ns = e->rtt_us * NS_PER_US};
+    for (unsigned i = 0; i < d->table.n; i++) {
+        const struct table_entry *e = &d->table.entries[i];
+        const struct contact *c = table_contact(&d->table, e);
+        struct dht_node node = {
+            .addr = c->addr, .seen_at = table_seen_at(e, d->turned_at), .rtt_ns = table_entry_rtt(e)};
         size_t at;
 
-        if (!e->is_used || e->fails >= TABLE_FAILS || max == 0)
+        if (e->fails >= TABLE_FAILS || max == 0)
             continue;
-        memcpy(node.id, e->c.id, ID_BYTES);
-        memcpy(node.key, e->c.key, sizeof node.key);
+        memcpy(node.id, c->id, ID_BYTES);
+        memcpy(node.key, c->key, sizeof node.key);
         for (at = n; at > 0 && compare_nodes(&node, &out[at - 1], e->answers, answers[at - 1]) < 0; at--)
             ;
         if (at >= max)
@@ -472,7 +540,7 @@ void dht_stats(const struct dht *d, struct dht_stats *out)
     out->blobs = d->drops.n;
     out->adverts = adverts_live(&d->adverts, d->turned_at);
     out->announced = peers_live(&d->announced, d->turned_at);
-    for (unsigned i = 0; i < DHT_OBSERVERS; i++)
+    for (unsigned i = 0; i < d->n_observers; i++)
         out->observers += d->observers[i].expires_at > d->turned_at;
     out->pairs = d->is_zone ? node_pairs(&d->key) : 0;
     out->cap_drops += d->store.cap_drops + d->drops.cap_drops + d->adverts.cap_drops;
@@ -481,14 +549,17 @@ void dht_stats(const struct dht *d, struct dht_stats *out)
 
 bool dht_own_address(const struct dht *d, uint8_t family, struct addr *out, unsigned *n_votes)
 {
-    const struct address_votes *v = &d->votes[family == ADDR_V6];
+    const struct address_votes *v = d->votes[family == ADDR_V6];
 
-    return votes_majority(v, d->turned_at, 2, out, n_votes);
+    *n_votes = 0;
+    return v != NULL && votes_majority(v, d->turned_at, 2, family, out, n_votes);
 }
 
 int64_t dht_zone_time_ms(const struct dht *d, ns_t now)
 {
-    return clocks_time_ms(&d->clocks, now, env_wall_ms(&d->env));
+    int64_t own = env_wall_ms(&d->env);
+
+    return d->clocks != NULL ? clocks_time_ms(d->clocks, now, own) : own;
 }
 
 int64_t dht_clock_error_ms(const struct dht *d, ns_t now)

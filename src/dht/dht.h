@@ -22,6 +22,7 @@
 struct dht;
 struct item;     /* crypto/item.h */
 struct node_ops; /* dht/node_key.h */
+struct book;     /* dht/book.h */
 
 #define DHT_ID_BYTES       20
 #define DHT_KEY_BYTES      32
@@ -75,9 +76,11 @@ struct dht_config {
     bool allow_loopback; /* a zone inside one computer */
     bool allow_private;  /* a zone on a LAN: private and link-local addresses are contacts */
     uint8_t families;    /* DHT_V4 | DHT_V6, 0: both; a mainline instance takes exactly one (0: DHT_V4) */
-    uint8_t n_paths;     /* disjoint paths of a lookup, 1..8; 0: 1 */
+    uint8_t n_paths;     /* disjoint paths a lookup begins with, 1..8; 0: 1 */
     uint16_t max_items, max_blobs, max_adverts; /* 0: STORE_MAX, DROP_MAX, ADVERT_MAX */
     uint16_t max_contacts;                      /* 0: TABLE_MAX */
+    uint16_t max_pairs;         /* nodes whose mac key is kept; 0: as max_contacts, at least NODE_PAIRS */
+    struct book *book;          /* shared by the nodes of one process; NULL: one of its own */
     const struct node_ops *ops; /* NULL: real signatures; the simulator puts keyed hashes here */
     struct dht_events events;
 };
@@ -125,7 +128,9 @@ struct dht_result {
     int32_t last_error; /* KRPC code of the last refusal, 0 when none */
     uint8_t
         bits_needed; /* drop put: the highest number of zero bits any node asked for, 0 when all took it */
-    bool is_sparse;  /* the nodes found lie too far apart for the zone's size: sign of a captured lookup */
+    uint8_t
+        n_launches; /* how often it was begun anew over more paths, as what it found was not to be trusted */
+    bool is_sparse; /* the nodes found lie too far apart for the zone's size: sign of a captured lookup */
 };
 
 /* A value with a right signature and a higher seq than every one accepted before. Return false to say "not what

@@ -18,7 +18,7 @@ void dht_cancel(struct dht *d, uint32_t id)
     if (op == NULL)
         return;
     rpc_close_op(&d->rpc, id);
-    dht_op_free(op);
+    dht_op_drop(d, op);
 }
 
 void dht_target(const uint8_t key[static DHT_KEY_BYTES], uint8_t target[static DHT_ID_BYTES])
@@ -258,9 +258,13 @@ uint32_t dht_advert_get(struct dht *d, ns_t now, const uint8_t key[static DHT_ID
 
 static void watch(struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
 {
-    struct watched *place = &d->watched[0];
+    struct watched *place, *more = NULL;
 
-    for (unsigned i = 0; i < DHT_WATCHED; i++) {
+    if (d->n_watched == 0 || d->watched[d->n_watched - 1].expires_at > 0)
+        more = dht_grow(d->watched, &d->n_watched, DHT_WATCHED, sizeof *more);
+    d->watched = more != NULL ? more : d->watched;
+    place = d->watched;
+    for (unsigned i = 0; i < d->n_watched; i++) {
         struct watched *w = &d->watched[i];
 
         if (id_equal(w->target, target)) {

@@ -1,8 +1,8 @@
 #include "dht/dht_node.h"
 
-#include "crypto/item.h"
+#include "base/mem.h"
 
-#define HINT_NODES_MAX   8 /* contacts taken from a cookie's hint */
+#define HINT_NODES_MAX   16 /* contacts taken from a cookie's hint */
 #define ANSWER_NODES_MAX 64
 #define HINT_TRIES       4
 
@@ -138,6 +138,17 @@ static void build_probe(struct dht *d, const struct rpc_call *call, struct krpc_
     m->b.target = bytes_of(target, ID_BYTES);
 }
 
+/* A stranger answers with a cookie first, in no more bytes than it was asked with. A get leaves room for the contacts
+ * that bring it on, and near the target for the value. */
+static struct slice padding(struct dht *d, ns_t now, const struct op *op, const uint8_t id[static ID_BYTES])
+{
+    static const uint8_t zeros[DHT_PAD_NEAR];
+    double n, low, high;
+
+    dht_size(d, now, &n, &low, &high);
+    return bytes_of(zeros, id_distance(id, op->target) <= 2 * DHT_K_ZONE / n ? DHT_PAD_NEAR : DHT_PAD_FAR);
+}
+
 /* Write and send the query of a call; false when it cannot be made (any more). */
 static bool send_call(struct dht *d, ns_t now, struct rpc_call *call, struct slice cookie)
 {
@@ -192,8 +203,11 @@ static bool send_call(struct dht *d, ns_t now, struct rpc_call *call, struct sli
     if (d->is_zone) {
         if (call->has_id && cookie.data == NULL)
             pair = node_pair(&d->key, call->to.key);
-        if (pair != NULL && (!pair->knows_us || !addr_equal(&pair->addr, &call->to.addr)))
+        if (pair != NULL &&
+            (!pair->knows_us || !addr_equal(&pair_contact(&d->key, pair)->addr, &call->to.addr)))
             pair = NULL;
+        if (pair == NULL && cookie.data == NULL && call->kind == RPC_WALK && op->kind == OP_GET)
+            m.b.pad = padding(d, now, op, call->to.id);
         packet = node_seal(&d->key, &m, call->has_id ? call->to.id : NULL, pair, buf, sizeof buf);
     } else {
         packet = krpc_write(&m, buf, sizeof buf);
@@ -208,7 +222,7 @@ struct rpc_call *dht_ask(struct dht *d, ns_t now, enum rpc_kind kind, struct op 
                          bool has_id, const uint8_t *extra)
 {
     const struct table_entry *e = has_id ? table_find(&d->table, to->id) : NULL;
-    ns_t rtt = e != NULL && e->rtt_us > 0 ? e->rtt_us * NS_PER_US : dht_rtt(d, now);
+    ns_t rtt = e != NULL && e->rtt > 0 ? table_entry_rtt(e) : dht_rtt(d, now);
     struct rpc_call *call = rpc_open(&d->rpc, now, env_random_u32(&d->env), to, has_id, rtt);
     ns_t at = call != NULL && d->pace != NULL ? pace_reserve(d->pace, now, &to->addr) : now;
 
@@ -326,9 +340,11 @@ size_t dht_read_nodes(struct dht *d, const struct krpc_body *b, struct slice zn,
     return n;
 }
 
-/* Error 210: ask again, signed, with the cookie. What it hints at is taken for the lookup, as hearsay. */
-static void take_cookie(struct dht *d, ns_t now, struct rpc_call *call, const struct krpc_msg *m)
+/* Error 210: ask again, signed, with the cookie. What it hints at is taken for the lookup, as hearsay; a value that came
+ * along proves itself. */
+static void take_cookie(struct dht *d, ns_t now, const struct addr *from, const struct krpc_msg *m)
 {
+    struct rpc_call *call = rpc_find(&d->rpc, m->t, from);
     struct contact near[HINT_NODES_MAX];
     struct op *op = dht_op(d, call->op);
     size_t n;
@@ -336,6 +352,13 @@ static void take_cookie(struct dht *d, ns_t now, struct rpc_call *call, const st
     if (call->had_cookie)
         return;
     call->had_cookie = true;
+    if (op != NULL && call->kind == RPC_WALK && op->kind == OP_GET && m->b.v.data != NULL) {
+        uint32_t id = op->id;
+
+        if (!dht_take_raw(d, now, op, m) || (op = dht_op(d, id)) == NULL ||
+            (call = rpc_find(&d->rpc, m->t, from)) == NULL)
+            return;
+    }
     if (op != NULL && call->is_late && (call->kind == RPC_WRITE || call->kind == RPC_FETCH)) {
         call->is_counted = true;
         op->n_open++;
@@ -354,9 +377,9 @@ static void take_cookie(struct dht *d, ns_t now, struct rpc_call *call, const st
     op->result.queries++;
     n = dht_read_nodes(d, NULL, m->hint, near, HINT_NODES_MAX);
     for (size_t i = 0; i < n; i++) {
-        struct lookup_node *from = lookup_find(op->l, call->to.id);
+        struct lookup_node *by = lookup_find(op->l, call->to.id);
 
-        lookup_add(op->l, &near[i], from != NULL ? from->path : 0);
+        lookup_add(op->l, &near[i], by != NULL ? by->path : 0);
     }
     dht_op_send(d, now, op);
 }
@@ -377,13 +400,19 @@ static bool open_answer(struct dht *d, ns_t now, const struct addr *from, struct
     }
     if (node_open_any(&d->key, now, packet, m, &pair) != ERR_OK)
         return false;
-    pair->addr = *from;
-    pair->proven_at = now;
+    pair_prove(&d->key, now, pair, from);
     pair->knows_us = true;
-    memcpy(out->id, pair->id, ID_BYTES);
-    memcpy(out->key, pair->N, sizeof out->key);
-    memcpy(out->nonce, m->p.data, sizeof out->nonce);
+    *out = *pair_contact(&d->key, pair);
     return true;
+}
+
+static struct address_votes *votes_of(struct dht *d, uint8_t family)
+{
+    struct address_votes **v = &d->votes[family == ADDR_V6];
+
+    if (*v == NULL)
+        *v = mem_alloc(sizeof **v);
+    return *v;
 }
 
 static void learn(struct dht *d, ns_t now, const struct contact *c, const struct krpc_msg *m, ns_t rtt)
@@ -391,9 +420,12 @@ static void learn(struct dht *d, ns_t now, const struct contact *c, const struct
     struct addr seen;
 
     if (m->ip.data != NULL && krpc_read_compact(m->ip, &seen) && seen.port != 0)
-        votes_add(&d->votes[seen.family == ADDR_V6], now, &c->addr, c->id, &seen);
-    if (d->is_zone && m->ts.is_set)
-        clocks_add(&d->clocks, now, &c->addr, c->id, m->ts.v, rtt);
+        votes_add(votes_of(d, seen.family), now, &c->addr, c->id, &seen);
+    if (d->is_zone && m->ts.is_set) {
+        if (d->clocks == NULL)
+            d->clocks = mem_alloc(sizeof *d->clocks);
+        clocks_add(d->clocks, now, &c->addr, c->id, m->ts.v, rtt);
+    }
     if (!d->is_zone)
         dht_check_id(d, now);
     if (m->type != KRPC_ANSWER)
@@ -424,10 +456,10 @@ static void hint_answered(struct dht *d, ns_t now, const struct contact *from, c
     size_t n = dht_read_nodes(d, &m->b, m->b.zn, near, ANSWER_NODES_MAX);
 
     dht_hint_answered(d, now, &from->addr, true);
-    for (unsigned i = 0; i < DHT_OPS_MAX; i++) {
-        struct op *op = &d->ops[i];
+    for (unsigned i = 0; i < d->cap_ops; i++) {
+        struct op *op = d->ops[i];
 
-        if (op->id == 0 || op->l == NULL || op->is_walked)
+        if (op == NULL || op->is_walked)
             continue;
         for (size_t j = 0; j < n; j++)
             lookup_add(op->l, &near[j], (unsigned)j);
@@ -445,7 +477,7 @@ void dht_answer(struct dht *d, ns_t now, const struct addr *from, struct slice p
     if (call == NULL)
         return;
     if (m->type == KRPC_ERROR && m->code == KRPC_E_COOKIE && d->is_zone) {
-        take_cookie(d, now, call, m);
+        take_cookie(d, now, from, m);
         return;
     }
     if (!open_answer(d, now, from, packet, m, call, &c)) {

@@ -26,26 +26,34 @@
 #define DHT_K_MAINLINE     8
 #define DHT_PUT_MAINLINE   20 /* copies: items there are easily lost (reference/overlay.md §2) */
 #define DHT_SPARE_MAINLINE 4  /* more are asked, so that a dead one among the nearest is not waited for */
-#define DHT_REPLY_NODES    16 /* contacts in an answer of a zone */
-#define DHT_REPLY_BYTES    1200
-#define DHT_SEEN_MAX       256               /* distinct blobs or adverts one operation hands out */
-#define DHT_FIRST_RTT_NS   (250 * NS_PER_MS) /* expected while nobody answered */
-#define DHT_PROBE_NS       (40 * NS_PER_S)   /* upkeep: one contact is asked this often */
-#define DHT_PROBE_CLIENT   (300 * NS_PER_S)
-#define DHT_STALE_NS       (1800 * NS_PER_S) /* and not one that answered this recently */
-#define DHT_REFRESH_NS     (3600 * NS_PER_S)
-#define DHT_HINT_MAX_NS    (60 * NS_PER_S)
-#define DHT_RATE_SLOTS     512
-#define DHT_PINGS_PER_S    20 /* of askers that would fit into the table */
-#define DHT_OBSERVERS      256
-#define DHT_OBSERVERS_PER  8 /* a target */
-#define DHT_OBSERVE_NS     (45 * 60 * NS_PER_S)
-#define DHT_WATCHED        64
-#define DHT_FLOWS          64
-#define DHT_FLOW_NS        (90 * NS_PER_S)
-#define DHT_FLOW_MSGS      64
-#define DHT_FLOW_BYTES     65536
-#define DHT_FLOWS_PER_10S  4 /* new ones for one target */
+#define DHT_LAUNCHES       2  /* times a lookup is begun anew */
+#define DHT_LAUNCH_RTTS    8  /* how long it may take each time */
+#define DHT_SEEDS_PATH     3  /* first contacts of each path then */
+#define DHT_REFRESH_WIDTH  8  /* nodes asked to fill a bucket */
+#define DHT_PAD_NEAR \
+    900 /* bytes of padding towards strangers, so that a value, or contacts, may come with the cookie */
+#define DHT_PAD_FAR       260
+#define DHT_REPLY_NODES   16 /* contacts in an answer of a zone */
+#define DHT_REPLY_BYTES   1200
+#define DHT_SEEN_MAX      256               /* distinct blobs or adverts one operation hands out */
+#define DHT_FIRST_RTT_NS  (250 * NS_PER_MS) /* expected while nobody answered */
+#define DHT_PROBE_NS      (44 * NS_PER_S)   /* upkeep: one contact is asked this often */
+#define DHT_PROBE_CLIENT  (300 * NS_PER_S)
+#define DHT_STALE_NS      (1800 * NS_PER_S) /* and not one that answered this recently */
+#define DHT_REFRESH_NS    (3600 * NS_PER_S)
+#define DHT_HINT_MAX_NS   (60 * NS_PER_S)
+#define DHT_RATE_SLOTS    512
+#define DHT_RATE_FIRST    8  /* slots to begin with */
+#define DHT_PINGS_PER_S   20 /* of askers that would fit into the table */
+#define DHT_OBSERVERS     256
+#define DHT_OBSERVERS_PER 8 /* a target */
+#define DHT_OBSERVE_NS    (45 * 60 * NS_PER_S)
+#define DHT_WATCHED       64
+#define DHT_FLOWS         64
+#define DHT_FLOW_NS       (90 * NS_PER_S)
+#define DHT_FLOW_MSGS     64
+#define DHT_FLOW_BYTES    65536
+#define DHT_FLOWS_PER_10S 4 /* new ones for one target */
 
 enum op_kind {
     OP_REFRESH,
@@ -72,6 +80,7 @@ struct op {
     struct lookup *l;
     ns_t started_at, first_at, ends_at;
     ns_t finish_at;  /* enough was found: end then */
+    ns_t walk_until; /* paths begun anew have so long; 0: as long as it takes */
     uint16_t n_open; /* writes and fetches neither answered nor late */
     uint16_t n_writes;
     uint8_t n_wide, n_wide_open; /* rounds of RPC_WIDEN, and their calls neither answered nor late */
@@ -121,7 +130,7 @@ struct rate_slot {
 struct observer {
     uint8_t target[ID_BYTES];
     struct contact c;
-    ns_t expires_at;
+    ns_t expires_at; /* 0: empty */
 };
 
 struct watched {
@@ -145,6 +154,7 @@ struct dht {
     bool is_zone, is_dead, has_ticked;
     uint8_t k;
     enum dht_state state;
+    struct book *book;   /* ours unless the config brought one */
     struct node_key key; /* zones; on mainline only the id is used */
     uint8_t id[ID_BYTES];
     struct table table;
@@ -152,28 +162,33 @@ struct dht {
     struct store store;
     struct drops drops;
     struct adverts adverts;
-    struct peers announced;        /* mainline that serves */
-    struct pace *pace;             /* mainline */
-    struct dht *other_family;      /* mainline: see dht_join_families() */
-    ns_t id_at;                    /* mainline: not before this is our id compared with our address again */
-    struct address_votes votes[2]; /* IPv4, IPv6 */
-    struct clocks clocks;
+    struct peers announced;         /* mainline that serves */
+    struct pace *pace;              /* mainline */
+    struct dht *other_family;       /* mainline: see dht_join_families() */
+    ns_t id_at;                     /* mainline: not before this is our id compared with our address again */
+    struct address_votes *votes[2]; /* IPv4, IPv6; NULL while there is none */
+    struct clocks *clocks;          /* NULL while there is none */
     struct size_estimate size;
-    struct op ops[DHT_OPS_MAX];
+    struct op **ops; /* cap_ops places, NULL where none runs; given back when none does */
+    uint8_t cap_ops, n_ops;
     uint32_t op_round;
     ns_t kick_at; /* operations want a turn */
-    struct hint hints[DHT_HINTS_MAX];
+    struct hint *hints;
+    uint16_t n_hints;
     uint8_t n_self_lookups; /* of our own neighbourhood since we joined */
     unsigned refresh_bucket;
     ns_t probe_at, refresh_at;
     ns_t rtt_ns, rtt_at; /* median, kept for a second */
     ns_t turned_at;      /* the last input or tick: for questions that bring no time of their own */
     uint64_t rate_secret;
-    struct rate_slot rates[DHT_RATE_SLOTS];
+    struct rate_slot *rates; /* n_rates; NULL while nobody asks */
+    uint16_t n_rates;
+    ns_t rates_at; /* last query of anybody */
     struct rate_slot verifies, pings;
-    struct observer observers[DHT_OBSERVERS];
-    struct watched watched[DHT_WATCHED];
-    struct flow flows[DHT_FLOWS];
+    struct observer *observers; /* these grow as they are needed, to DHT_OBSERVERS and so on */
+    struct watched *watched;
+    struct flow *flows;
+    uint16_t n_observers, n_watched, n_flows;
     struct dht_stats count; /* the counters; the rest is filled in by dht_stats() */
     uint64_t lookup_ns_sum;
 };
@@ -192,6 +207,9 @@ void dht_contact_answered(struct dht *d, ns_t now, const struct contact *c, ns_t
 void dht_hint_answered(struct dht *d, ns_t now, const struct addr *a, bool has_answered);
 /* One neighbourhood lookup ended. */
 void dht_refresh_done(struct dht *d, ns_t now, const struct op *op);
+
+/* An array that is full: twice as long, the new half zeroed; *n tells. NULL and unchanged when it has max already. */
+void *dht_grow(void *array, uint16_t *n, unsigned max, size_t size);
 
 /* --- dht_ask.c */
 /* Send a query; NULL when none can be open. extra: 8 bytes for rpc_call, or NULL. */
@@ -226,7 +244,8 @@ void dht_op_late(struct dht *d, ns_t now, struct op *op, const struct rpc_call *
 void dht_ops_seed(struct dht *d, ns_t now);
 void dht_ops_tick(struct dht *d, ns_t now);
 ns_t dht_ops_deadline(const struct dht *d);
-void dht_op_free(struct op *op);
+/* Without a word to its owner. */
+void dht_op_drop(struct dht *d, struct op *op);
 
 /* --- dht_public.c */
 /* Does the answer hold the value the operation is about? Then it is handed out: false, the operation is gone. */

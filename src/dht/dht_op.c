@@ -11,19 +11,50 @@
 
 struct op *dht_op(struct dht *d, uint32_t id)
 {
-    struct op *op = &d->ops[id % DHT_OPS_MAX];
+    unsigned i = id % DHT_OPS_MAX;
 
-    return id != 0 && op->id == id ? op : NULL;
+    return id != 0 && i < d->cap_ops && d->ops[i] != NULL && d->ops[i]->id == id ? d->ops[i] : NULL;
 }
 
-void dht_op_free(struct op *op)
+static void free_op(struct op *op)
 {
     lookup_destroy(op->l);
     if (op->payload != NULL)
         secret_wipe(op->payload, op->payload_len);
     mem_free(op->payload);
     mem_free(op->seen);
-    memset(op, 0, sizeof *op);
+    mem_free(op);
+}
+
+/* Its place is free for another one; it still lives. */
+static void take_out(struct dht *d, struct op *op)
+{
+    d->ops[op->id % DHT_OPS_MAX] = NULL;
+    if (--d->n_ops > 0)
+        return;
+    mem_free(d->ops);
+    d->ops = NULL;
+    d->cap_ops = 0;
+}
+
+void dht_op_drop(struct dht *d, struct op *op)
+{
+    take_out(d, op);
+    free_op(op);
+}
+
+/* Where a new one goes. */
+static unsigned make_place(struct dht *d)
+{
+    unsigned cap = d->cap_ops;
+
+    for (unsigned i = 0; i < cap; i++)
+        if (d->ops[i] == NULL)
+            return i;
+    d->cap_ops = (uint8_t)(cap > 0 ? cap * 2 : 2);
+    d->ops = mem_resize(d->ops, d->cap_ops, sizeof *d->ops);
+    memset(d->ops + cap, 0, (d->cap_ops - cap) * sizeof *d->ops);
+    return cap;
 }
 
 static bool is_write(const struct op *op)
@@ -37,35 +68,42 @@ static unsigned copies(const struct dht *d)
     return d->is_zone ? DHT_K_ZONE : DHT_PUT_MAINLINE;
 }
 
+/* How many nearest nodes a lookup wants. To fill a bucket, or to hear each hour who is new beside us, a few will do. */
+static unsigned width(const struct dht *d, const struct op *op)
+{
+    if (op->kind == OP_REFRESH && (d->n_self_lookups > 1 || !id_equal(op->target, d->id)))
+        return DHT_REFRESH_WIDTH;
+    return !is_write(op) ? d->k : copies(d) + (d->is_zone ? 0 : DHT_SPARE_MAINLINE);
+}
+
 static void seed(struct dht *d, struct op *op)
 {
     const struct table_entry *near[SEED_NODES];
     size_t n = table_closest(&d->table, op->target, near, SEED_NODES);
 
     for (size_t i = 0; i < n; i++)
-        lookup_add(op->l, &near[i]->c, (unsigned)i);
+        lookup_add(op->l, table_contact(&d->table, near[i]), (unsigned)i);
     op->is_waiting = n == 0;
 }
 
 struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_t target[static ID_BYTES])
 {
-    struct op *op = NULL;
+    struct op *op;
+    unsigned place;
 
-    for (unsigned i = 0; i < DHT_OPS_MAX && op == NULL && !d->is_dead; i++)
-        if (d->ops[i].id == 0)
-            op = &d->ops[i];
-    if (op == NULL) {
+    if (d->n_ops == DHT_OPS_MAX || d->is_dead) {
         d->count.cap_drops++;
         return NULL;
     }
-    memset(op, 0, sizeof *op);
-    op->id = d->op_round * DHT_OPS_MAX + (uint32_t)(op - d->ops);
+    place = make_place(d);
+    op = d->ops[place] = mem_alloc(sizeof *op);
+    d->n_ops++;
+    op->id = d->op_round * DHT_OPS_MAX + place;
     d->op_round = d->op_round >= UINT32_MAX / DHT_OPS_MAX - 1 ? 1 : d->op_round + 1;
     op->kind = (uint8_t)kind;
     memcpy(op->target, target, ID_BYTES);
-    op->l =
-        lookup_create(target, d->id, is_write(op) ? copies(d) + (d->is_zone ? 0 : DHT_SPARE_MAINLINE) : d->k,
-                      d->config.n_paths, is_write(op) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
+    op->l = lookup_create(target, d->id, width(d, op), d->config.n_paths,
+                          is_write(op) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
     op->started_at = now;
     op->ends_at = now + DHT_OP_MAX_NS;
     op->seq = -1;
@@ -134,15 +172,12 @@ static bool is_trusty(const struct dht *d, const struct lookup_node *n, size_t r
     return d->is_zone || rank < d->k || bep42_ok(&n->c.addr, n->c.id);
 }
 
-static void walked(struct dht *d, ns_t now, struct op *op)
+/* To the nearest that answered. */
+static void write_all(struct dht *d, ns_t now, struct op *op)
 {
     struct lookup_node *near[DHT_K_ZONE + DHT_PUT_MAINLINE];
     size_t n;
 
-    op->is_walked = true;
-    learn_size(d, now, op);
-    if (!is_write(op))
-        return;
     n = lookup_closest(op->l, near, sizeof near / sizeof *near);
     for (unsigned round = 0; round < 2; round++)
         for (size_t i = 0, left = copies(d); i < n && left > 0; i++)
@@ -150,6 +185,45 @@ static void walked(struct dht *d, ns_t now, struct op *op)
                 write_to(d, now, op, near[i]);
                 left--;
             }
+}
+
+/* Captured, or so it looks: the nearest found lie too far apart for the size of the zone, or a value is missing. Then
+ * from other first contacts, over 4 paths that share no node, then over 8. False: it stays as it is. */
+static bool relaunch(struct dht *d, ns_t now, struct op *op)
+{
+    static const uint8_t paths[DHT_LAUNCHES] = {4, 8};
+    double size, low, high;
+    unsigned want, n = 0;
+    bool is_missing = op->kind == OP_GET && op->result.n_found == 0 && op->result.n_launches == 0;
+
+    if (!d->is_zone || op->kind == OP_REFRESH || op->result.n_launches >= DHT_LAUNCHES)
+        return false;
+    dht_size(d, now, &size, &low, &high);
+    if (is_write(op))
+        size = size * lookup_alive_pct(op->l) / 100; /* where many have died, the living lie far apart */
+    if (!is_missing && !lookup_is_sparse(op->l, size))
+        return false;
+    if (is_write(op))
+        write_all(d, now, op); /* what follows may only add to it */
+    op->walk_until = now + DHT_LAUNCH_RTTS * dht_rtt(d, now);
+    want = paths[op->result.n_launches++];
+    lookup_relaunch(op->l, want);
+    for (unsigned tries = 0; n < DHT_SEEDS_PATH * want && tries < 8 * DHT_SEEDS_PATH * want; tries++) {
+        const struct table_entry *e = table_random(&d->table, env_random_u32(&d->env));
+
+        if (e != NULL && e->fails == 0)
+            n += lookup_add(op->l, table_contact(&d->table, e), op->l->first_path + n);
+    }
+    dht_op_send(d, now, op);
+    return !lookup_is_done(op->l);
+}
+
+static void walked(struct dht *d, ns_t now, struct op *op)
+{
+    op->is_walked = true;
+    learn_size(d, now, op);
+    if (is_write(op))
+        write_all(d, now, op);
 }
 
 /* --- the end */
@@ -181,29 +255,28 @@ static void tell_find(struct op *op)
 
 static void finish(struct dht *d, ns_t now, struct op *op)
 {
-    struct op was = *op;
     ns_t first = op->first_at > 0 ? op->first_at : now, rtt = dht_rtt(d, now);
     enum err e;
 
-    memset(op, 0, sizeof *op); /* its place is free for what the callback starts */
-    was.result.n_nodes = lookup_answers(was.l);
-    if (!d->is_zone && is_write(&was))
-        was.result.n_refused = /* silence too; not what is still on its way */
-            was.n_writes - was.result.n_acks - (was.n_open - was.n_wide_open);
-    was.result.took_ns = now - was.started_at;
-    was.result.rtts_x100 = (uint32_t)((first - was.started_at) * 100 / (rtt > 0 ? rtt : 1));
-    e = verdict(&was);
-    if (e == ERR_OK && was.kind != OP_REFRESH) {
+    take_out(d, op); /* its place is free for what the callback starts */
+    op->result.n_nodes = lookup_answers(op->l);
+    if (!d->is_zone && is_write(op))
+        op->result.n_refused = /* silence too; not what is still on its way */
+            op->n_writes - op->result.n_acks - (op->n_open - op->n_wide_open);
+    op->result.took_ns = now - op->started_at;
+    op->result.rtts_x100 = (uint32_t)((first - op->started_at) * 100 / (rtt > 0 ? rtt : 1));
+    e = verdict(op);
+    if (e == ERR_OK && op->kind != OP_REFRESH) {
         d->count.lookups_ok++;
-        d->lookup_ns_sum += first - was.started_at;
+        d->lookup_ns_sum += first - op->started_at;
     }
-    if (was.kind == OP_REFRESH)
-        dht_refresh_done(d, now, &was);
-    else if (was.kind == OP_FIND && was.cb.find != NULL)
-        tell_find(&was);
-    else if (was.kind != OP_FIND && was.done != NULL)
-        was.done(was.arg, e, &was.result);
-    dht_op_free(&was);
+    if (op->kind == OP_REFRESH)
+        dht_refresh_done(d, now, op);
+    else if (op->kind == OP_FIND && op->cb.find != NULL)
+        tell_find(op);
+    else if (op->kind != OP_FIND && op->done != NULL)
+        op->done(op->arg, e, &op->result);
+    free_op(op);
 }
 
 static bool is_done(const struct op *op, ns_t now)
@@ -247,7 +320,7 @@ static void count_found(struct op *op, ns_t now)
 /* A callback ran: is the operation still there? */
 static bool lives(struct dht *d, const struct op *op, uint32_t id)
 {
-    return !d->is_dead && op->id == id;
+    return !d->is_dead && dht_op(d, id) == op;
 }
 
 /* As an item; what is no byte string was not meant for us. */
@@ -396,7 +469,8 @@ void dht_op_turn(struct dht *d, ns_t now, struct op *op)
         lookup_answers(op->l) >= d->k)
         dht_widen(d, now, op, copies(d)); /* few are known: no need to wait for the end of the walk */
     if (!op->is_waiting && !op->is_walked && op->finish_at == 0 && op->n_wide_open == 0 &&
-        lookup_is_done(op->l) && !(is_write(op) && dht_widen(d, now, op, copies(d))))
+        (lookup_is_done(op->l) || (op->walk_until > 0 && now >= op->walk_until)) &&
+        !(is_write(op) && dht_widen(d, now, op, copies(d))) && !relaunch(d, now, op))
         walked(d, now, op);
     if (is_write(op) && op->finish_at == 0 && dht_has_enough(d, op, copies(d)))
         op->finish_at = now;
@@ -408,13 +482,10 @@ void dht_op_turn(struct dht *d, ns_t now, struct op *op)
 
 static bool is_being_fetched(const struct dht *d, const struct op *op, const uint8_t hash[static DROP_HASH])
 {
-    for (unsigned i = 0; i < RPC_MAX; i++) {
-        const struct rpc_call *c = &d->rpc.calls[i];
+    const struct rpc_call *c;
 
-        if (c->is_used && c->op == op->id && c->kind == RPC_FETCH && c->is_counted &&
-            memcmp(c->extra, hash, DROP_HASH) == 0)
-            return true;
-    }
+    rpc_each(&d->rpc, c) if (c->op == op->id && c->kind == RPC_FETCH && c->is_counted &&
+                             memcmp(c->extra, hash, DROP_HASH) == 0) return true;
     return false;
 }
 
@@ -533,10 +604,11 @@ static void take_nodes(struct dht *d, struct op *op, const struct rpc_call *call
 {
     struct contact near[64];
     size_t n = dht_read_nodes(d, &m->b, m->b.zn, near, 64);
-    struct lookup_node *from = lookup_find(op->l, call->to.id);
+    const struct lookup_node *from = lookup_find(op->l, call->to.id);
+    unsigned path = from != NULL ? from->path : 0; /* `from` moves when the list grows */
 
     for (size_t i = 0; i < n; i++)
-        lookup_add(op->l, &near[i], from != NULL ? from->path : 0);
+        lookup_add(op->l, &near[i], path);
 }
 
 static void take_ack(struct op *op, const struct krpc_msg *m)
@@ -617,12 +689,10 @@ void dht_op_error(struct dht *d, ns_t now, struct op *op, const struct rpc_call 
 /* A second query to that node is in flight: that one decides. */
 static bool is_asked_again(const struct dht *d, const struct op *op, const struct rpc_call *call)
 {
-    for (unsigned i = 0; i < RPC_MAX; i++) {
-        const struct rpc_call *c = &d->rpc.calls[i];
+    const struct rpc_call *c;
 
-        if (c->is_used && c->op == op->id && c->kind == RPC_WALK && id_equal(c->to.id, call->to.id))
-            return true;
-    }
+    rpc_each(&d->rpc,
+             c) if (c->op == op->id && c->kind == RPC_WALK && id_equal(c->to.id, call->to.id)) return true;
     return false;
 }
 
@@ -646,10 +716,10 @@ void dht_op_late(struct dht *d, ns_t now, struct op *op, const struct rpc_call *
 
 void dht_ops_seed(struct dht *d, ns_t now)
 {
-    for (unsigned i = 0; i < DHT_OPS_MAX; i++) {
-        struct op *op = &d->ops[i];
+    for (unsigned i = 0; i < d->cap_ops; i++) {
+        struct op *op = d->ops[i];
 
-        if (op->id == 0 || !op->is_waiting)
+        if (op == NULL || !op->is_waiting)
             continue;
         seed(d, op);
         dht_op_send(d, now, op);
@@ -662,10 +732,11 @@ void dht_ops_tick(struct dht *d, ns_t now)
 
     if (is_kicked)
         d->kick_at = 0;
-    for (unsigned i = 0; i < DHT_OPS_MAX && !d->is_dead; i++) {
-        struct op *op = &d->ops[i];
+    for (unsigned i = 0; i < d->cap_ops && !d->is_dead; i++) {
+        struct op *op = d->ops[i];
 
-        if (op->id != 0 && (is_kicked || is_done(op, now)))
+        if (op != NULL && (is_kicked || is_done(op, now) ||
+                           (op->walk_until > 0 && !op->is_walked && now >= op->walk_until)))
             dht_op_turn(d, now, op);
     }
 }
@@ -674,14 +745,16 @@ ns_t dht_ops_deadline(const struct dht *d)
 {
     ns_t at = d->kick_at > 0 ? d->kick_at : NS_NEVER;
 
-    for (unsigned i = 0; i < DHT_OPS_MAX; i++) {
-        const struct op *op = &d->ops[i];
+    for (unsigned i = 0; i < d->cap_ops; i++) {
+        const struct op *op = d->ops[i];
 
-        if (op->id == 0)
+        if (op == NULL)
             continue;
         at = ns_min(at, op->ends_at);
         if (op->finish_at > 0)
             at = ns_min(at, op->finish_at);
+        if (op->walk_until > 0 && !op->is_walked)
+            at = ns_min(at, op->walk_until);
         if (op->is_waiting)
             at = ns_min(at, op->started_at + DHT_JOIN_WAIT_NS);
     }

@@ -108,7 +108,7 @@ bool dht_widen(struct dht *d, ns_t now, struct op *op, unsigned wanted)
 
 bool dht_knows_few(const struct dht *d, const struct op *op)
 {
-    return !d->is_zone && op->l->n < op->l->max && lookup_answers(op->l) >= d->k;
+    return !d->is_zone && op->l->n < LOOKUP_CANDIDATES && lookup_answers(op->l) >= d->k;
 }
 
 bool dht_has_enough(const struct dht *d, const struct op *op, unsigned wanted)
@@ -133,15 +133,17 @@ bool dht_has_enough(const struct dht *d, const struct op *op, unsigned wanted)
 
 static void set_id(struct dht *d, ns_t now, const uint8_t id[static ID_BYTES])
 {
-    struct table_entry *pool = d->table.pool;
     struct table old = d->table;
 
     memcpy(d->id, id, ID_BYTES);
     memcpy(d->store.own, id, ID_BYTES);
-    table_init(&d->table, d->id, d->k, d->config.max_contacts);
-    for (unsigned i = 0; i < old.max; i++)
-        if (pool[i].is_used && pool[i].fails < TABLE_FAILS)
-            table_seen(&d->table, pool[i].seen_at, &pool[i].c, pool[i].rtt_us * NS_PER_US);
+    table_init(&d->table, d->book, d->id, d->k, d->config.max_contacts);
+    for (unsigned i = 0; i < old.n; i++) {
+        const struct table_entry *e = &old.entries[i];
+
+        if (e->fails < TABLE_FAILS)
+            table_seen(&d->table, table_seen_at(e, now), table_contact(&old, e), table_entry_rtt(e));
+    }
     table_fini(&old);
     d->n_self_lookups = 0;
     d->refresh_at = now; /* our neighbours are others now */

@@ -36,7 +36,7 @@ static struct slice write_nodes(struct dht *d, const struct asker *a, const uint
 
     wr_init(&w, buf, size);
     for (size_t i = 0; i < n; i++) {
-        const struct contact *c = &near[i]->c;
+        const struct contact *c = table_contact(&d->table, near[i]);
         size_t need = d->is_zone ? KRPC_ZN_V4 + (c->addr.family == ADDR_V6 ? 12u : 0u) : ID_BYTES + 18;
         uint8_t compact[18];
 
@@ -67,7 +67,7 @@ static void send_reply(struct dht *d, const struct asker *a, struct krpc_msg *m,
         return;
     }
     if (d->is_zone)
-        packet = node_seal(&d->key, m, a->pair->id, a->q->mac.data != NULL ? a->pair : NULL, buf, sizeof buf);
+        packet = node_seal(&d->key, m, a->c.id, a->q->mac.data != NULL ? a->pair : NULL, buf, sizeof buf);
     else
         packet = krpc_write(m, buf, sizeof buf);
     dht_send(d, a->addr, packet);
@@ -107,11 +107,12 @@ struct slice dht_compact_nodes(struct dht *d, const struct addr *to, const uint8
     wr_init(&w, buf, size);
     for (size_t i = 0; i < n; i++) {
         uint8_t compact[18];
-        size_t len = krpc_write_compact(&near[i]->c.addr, compact);
+        const struct contact *c = table_contact(&d->table, near[i]);
+        size_t len = krpc_write_compact(&c->addr, compact);
 
-        if (!may_tell(to, &near[i]->c) || wr_len(&w) + ID_BYTES + len > size)
+        if (!may_tell(to, c) || wr_len(&w) + ID_BYTES + len > size)
             continue;
-        wr_bytes(&w, near[i]->c.id, ID_BYTES);
+        wr_bytes(&w, c->id, ID_BYTES);
         wr_bytes(&w, compact, len);
     }
     return slice_of(buf, wr_len(&w));
@@ -258,7 +259,7 @@ static bool serve_announce(struct dht *d, ns_t now, const struct asker *a)
 static bool serve_put(struct dht *d, ns_t now, const struct asker *a)
 {
     uint8_t target[ID_BYTES];
-    int code = store_put(&d->store, now, a->addr, d->is_zone ? a->pair->N : NULL, a->q, target);
+    int code = store_put(&d->store, now, a->addr, d->is_zone ? a->c.key : NULL, a->q, target);
 
     if (code != 0) {
         send_error(d, a, code, "put");
@@ -293,7 +294,7 @@ static bool serve_advert_put(struct dht *d, ns_t now, const struct asker *a)
         send_error(d, a, KRPC_E_PROTOCOL, "token");
         return false;
     }
-    if (adverts_put(&d->adverts, now, a->q->b.target.data, a->pair->N, a->addr, a->q->b.ad) != ERR_OK) {
+    if (adverts_put(&d->adverts, now, a->q->b.target.data, a->c.key, a->addr, a->q->b.ad) != ERR_OK) {
         send_error(d, a, KRPC_E_FULL, "full");
         return false;
     }
@@ -309,7 +310,7 @@ static bool serve_observe(struct dht *d, ns_t now, const struct asker *a)
         send_error(d, a, KRPC_E_PROTOCOL, "token");
         return false;
     }
-    for (unsigned i = 0; i < DHT_OBSERVERS; i++) {
+    for (unsigned i = 0; i < d->n_observers; i++) {
         struct observer *o = &d->observers[i];
         bool is_live = o->expires_at > now, is_here = is_live && id_equal(o->target, a->q->b.target.data);
 
@@ -321,6 +322,13 @@ static bool serve_observe(struct dht *d, ns_t now, const struct asker *a)
         n += is_here;
         if (!is_live && place == NULL)
             place = o;
+    }
+    if (place == NULL && n < DHT_OBSERVERS_PER) {
+        unsigned was = d->n_observers;
+        struct observer *more = dht_grow(d->observers, &d->n_observers, DHT_OBSERVERS, sizeof *more);
+
+        d->observers = more != NULL ? more : d->observers;
+        place = more != NULL ? &more[was] : NULL;
     }
     if (place == NULL || n >= DHT_OBSERVERS_PER) {
         d->count.cap_drops++;
@@ -335,7 +343,7 @@ static bool serve_observe(struct dht *d, ns_t now, const struct asker *a)
 
 void dht_notify(struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
 {
-    for (unsigned i = 0; i < DHT_OBSERVERS; i++) {
+    for (unsigned i = 0; i < d->n_observers; i++) {
         struct observer *o = &d->observers[i];
         struct krpc_msg m = {.method = KRPC_NOTIFY};
 
@@ -380,7 +388,7 @@ static struct flow *open_flow(struct dht *d, ns_t now, const struct asker *a, co
     unsigned n_new = 0;
     uint32_t number = read_flow(a->q->b.f);
 
-    for (unsigned i = 0; i < DHT_FLOWS; i++) {
+    for (unsigned i = 0; i < d->n_flows; i++) {
         struct flow *f = &d->flows[i];
 
         if (f->expires_at <= now) {
@@ -392,6 +400,13 @@ static struct flow *open_flow(struct dht *d, ns_t now, const struct asker *a, co
         if (f->flow_in == number && id_equal(f->origin.id, a->c.id))
             return f;
         n_new += now - f->started_at < 10 * NS_PER_S;
+    }
+    if (place == NULL && n_new < DHT_FLOWS_PER_10S) {
+        unsigned was = d->n_flows;
+        struct flow *more = dht_grow(d->flows, &d->n_flows, DHT_FLOWS, sizeof *more);
+
+        d->flows = more != NULL ? more : d->flows;
+        place = more != NULL ? &more[was] : NULL;
     }
     if (place == NULL || n_new >= DHT_FLOWS_PER_10S)
         return NULL;
@@ -425,8 +440,7 @@ static bool serve_route(struct dht *d, ns_t now, const struct asker *a)
         send_error(d, a, KRPC_E_FULL, "full");
         return false;
     }
-    memcpy(f->putter.id, putter->id, ID_BYTES);
-    f->putter.addr = putter->addr;
+    f->putter = *pair_contact(&d->key, putter);
     pass_on(d, now, f, false, a->q->b.body);
     return true;
 }
@@ -436,7 +450,7 @@ static void deliver_route(struct dht *d, ns_t now, const struct asker *a)
 {
     struct dht_route r = {.from = *a->addr, .flow = read_flow(a->q->b.f), .body = a->q->b.body};
 
-    for (unsigned i = 0; i < DHT_FLOWS; i++) {
+    for (unsigned i = 0; i < d->n_flows; i++) {
         struct flow *f = &d->flows[i];
 
         if (f->expires_at > now && f->flow_out == r.flow && id_equal(f->putter.id, a->c.id)) {
@@ -448,7 +462,7 @@ static void deliver_route(struct dht *d, ns_t now, const struct asker *a)
             return;
         }
     }
-    memcpy(r.key, a->pair->N, sizeof r.key);
+    memcpy(r.key, a->c.key, sizeof r.key);
     memcpy(r.target, a->q->b.target.data, ID_BYTES);
     if (d->config.events.route != NULL)
         d->config.events.route(d->config.events.arg, &r);
@@ -464,8 +478,8 @@ void dht_route_reply(struct dht *d, ns_t now, const struct dht_route *route, str
 
     if (pair == NULL || body.len == 0 || body.len > DHT_ROUTE_MAX)
         return;
-    memcpy(to.key, pair->N, sizeof to.key);
-    memcpy(to.id, pair->id, ID_BYTES);
+    to = *pair_contact(&d->key, pair);
+    to.addr = route->from;
     m.b.target = slice_of(route->target, ID_BYTES);
     m.b.f = slice_of(flow, sizeof flow);
     m.b.body = body;
@@ -474,7 +488,22 @@ void dht_route_reply(struct dht *d, ns_t now, const struct dht_route *route, str
 
 /* --- who asks */
 
-/* Unsigned, no longer than the query: a cookie, and contacts on the way if there is room. */
+/* A value proves itself: it may go with the cookie to somebody who made room for it. */
+static void put_early_value(struct dht *d, ns_t now, const struct krpc_msg *q, struct krpc_msg *m)
+{
+    const struct stored *s = q->method == KRPC_GET && q->b.pad.data != NULL && q->b.target.data != NULL
+                                 ? store_get(&d->store, now, q->b.target.data)
+                                 : NULL;
+
+    if (s == NULL || !s->is_mutable || (q->b.seq.is_set && s->seq <= q->b.seq.v))
+        return;
+    m->b.k = slice_of(s->k, sizeof s->k);
+    m->b.sig = slice_of(s->sig, sizeof s->sig);
+    m->b.seq = (struct krpc_int){.v = s->seq, .is_set = true};
+    m->b.v = slice_of(s->v, s->v_len);
+}
+
+/* Unsigned, no longer than the query: a cookie, and a value or contacts on the way if there is room. */
 static void send_cookie(struct dht *d, ns_t now, const struct addr *from, size_t room,
                         const struct krpc_msg *q)
 {
@@ -486,7 +515,12 @@ static void send_cookie(struct dht *d, ns_t now, const struct addr *from, size_t
 
     node_cookie(&d->key, now, from, cookie);
     m.cookie = slice_of(cookie, sizeof cookie);
+    put_early_value(d, now, q, &m);
     bare = krpc_write(&m, buf, sizeof buf);
+    if (m.b.v.data != NULL && (bare.len == 0 || bare.len > room)) {
+        memset(&m.b, 0, sizeof m.b);
+        bare = krpc_write(&m, buf, sizeof buf);
+    }
     if (bare.len == 0 || bare.len > room)
         return;
     d->count.cookies_sent++;
@@ -517,7 +551,8 @@ static bool open_query(struct dht *d, ns_t now, const struct addr *from, struct 
             d->count.bad_packets++;
             return false;
         }
-        if (e != ERR_OK || !addr_equal(&pair->addr, from) || now - pair->proven_at >= NODE_PROVEN_NS) {
+        if (e != ERR_OK || !addr_equal(&pair_contact(&d->key, pair)->addr, from) ||
+            !pair_is_proven(pair, now, NODE_PROVEN_NS)) {
             send_cookie(d, now, from, packet.len, m);
             return false;
         }
@@ -534,31 +569,27 @@ static bool open_query(struct dht *d, ns_t now, const struct addr *from, struct 
             d->count.bad_packets++;
             return false;
         }
-        pair->addr = *from;
-        pair->proven_at = now;
+        pair_prove(&d->key, now, pair, from);
     }
     a->pair = pair;
-    memcpy(a->c.id, pair->id, ID_BYTES);
-    memcpy(a->c.key, pair->N, sizeof a->c.key);
-    memcpy(a->c.nonce, m->p.data, sizeof a->c.nonce);
+    a->c = *pair_contact(&d->key, pair);
     return true;
 }
 
 /* A stranger that would fit into the table, or a contact that moved, is asked back: only an answer lets it in. */
 static void consider(struct dht *d, ns_t now, const struct asker *a)
 {
+    const struct rpc_call *call;
     const struct table_entry *e = table_find(&d->table, a->c.id);
-    bool has_moved = d->is_zone && e != NULL && !addr_equal(&e->c.addr, a->addr);
+    bool has_moved = d->is_zone && e != NULL && !addr_equal(&table_contact(&d->table, e)->addr, a->addr);
 
     if (d->is_zone &&
-        now - a->pair->proven_at < NODE_PROVEN_NS / 2) /* else a probe soon proves its address again */
+        pair_is_proven(a->pair, now, NODE_PROVEN_NS / 2)) /* else a probe soon proves its address again */
         table_heard(&d->table, now, a->c.id, a->addr);
     if ((a->q->ro.is_set && a->q->ro.v == 1) || !dht_addr_ok(d, a->addr) ||
         (!has_moved && !table_wants(&d->table, a->c.id)))
         return;
-    for (unsigned i = 0; i < RPC_MAX; i++)
-        if (d->rpc.calls[i].is_used && addr_equal(&d->rpc.calls[i].to.addr, a->addr))
-            return; /* asked already, whatever for */
+    rpc_each(&d->rpc, call) if (addr_equal(&call->to.addr, a->addr)) return; /* asked already, whatever for */
     if (dht_rate_ok(&d->pings, now, DHT_PINGS_PER_S, DHT_PINGS_PER_S))
         dht_ask(d, now, RPC_PROBE, NULL, &a->c, true, NULL);
 }
@@ -626,7 +657,7 @@ static bool has_arguments(const struct krpc_msg *m)
 
 static bool is_watched(const struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
 {
-    for (unsigned i = 0; i < DHT_WATCHED; i++)
+    for (unsigned i = 0; i < d->n_watched; i++)
         if (d->watched[i].expires_at > now && id_equal(d->watched[i].target, target))
             return true;
     return false;

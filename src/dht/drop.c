@@ -9,7 +9,20 @@ void drops_init(struct drops *d, unsigned max)
     memset(d, 0, sizeof *d);
     d->max = (uint16_t)max;
     d->next_expiry = NS_NEVER;
-    d->pool = mem_array(max > 0 ? max : 1, sizeof *d->pool);
+}
+
+/* More places, when the cap allows; the first of them, or NULL. */
+static struct blob *grow(struct drops *d)
+{
+    unsigned cap = d->cap > 0 ? d->cap * 2u : 4, was = d->cap;
+
+    cap = cap < d->max ? cap : d->max;
+    if (cap == was)
+        return NULL;
+    d->pool = mem_resize(d->pool, cap, sizeof *d->pool);
+    memset(d->pool + was, 0, (cap - was) * sizeof *d->pool);
+    d->cap = (uint16_t)cap;
+    return &d->pool[was];
 }
 
 void drops_fini(struct drops *d)
@@ -41,14 +54,15 @@ static bool is_weaker(const struct blob *a, const struct blob *b)
 struct scan {
     struct blob *empty, *weakest_here, *weakest, *same;
     unsigned n_here;
+    bool can_grow;
 };
 
 static struct scan scan(const struct drops *d, ns_t now, const uint8_t drop_id[static ID_BYTES],
                         const uint8_t *hash)
 {
-    struct scan s = {0};
+    struct scan s = {.can_grow = d->cap < d->max};
 
-    for (unsigned i = 0; i < d->max; i++) {
+    for (unsigned i = 0; i < d->cap; i++) {
         struct blob *b = &d->pool[i];
 
         if (!is_live(b, now)) {
@@ -73,7 +87,7 @@ static struct blob *rival_of(const struct scan *s)
 {
     if (s->n_here >= DROP_PER_ID)
         return s->weakest_here;
-    return s->empty == NULL ? s->weakest : NULL;
+    return s->empty == NULL && !s->can_grow ? s->weakest : NULL;
 }
 
 static uint8_t price_against(const struct blob *rival, ns_t now)
@@ -113,7 +127,7 @@ enum err drops_put(struct drops *d, ns_t now, const uint8_t drop_id[static ID_BY
         d->cap_drops += rival != NULL;
         return rival != NULL ? ERR_FULL : ERR_REFUSED;
     }
-    b = rival != NULL ? rival : s.empty;
+    b = rival != NULL ? rival : s.empty != NULL ? s.empty : grow(d);
     d->n =
         (uint16_t)(d->n + (b->expires_at == 0)); /* one that expired and was not cleared yet still counts */
     memcpy(b->drop_id, drop_id, ID_BYTES);
@@ -134,7 +148,7 @@ size_t drops_list(const struct drops *d, ns_t now, const uint8_t drop_id[static 
 {
     size_t n = 0;
 
-    for (unsigned i = 0; i < d->max && n < DROP_PER_ID; i++)
+    for (unsigned i = 0; i < d->cap && n < DROP_PER_ID; i++)
         if (is_live(&d->pool[i], now) && id_equal(d->pool[i].drop_id, drop_id))
             memcpy(out + DROP_HASH * n++, d->pool[i].hash, DROP_HASH);
     return n;
@@ -143,7 +157,7 @@ size_t drops_list(const struct drops *d, ns_t now, const uint8_t drop_id[static 
 const struct blob *drops_get(const struct drops *d, ns_t now, const uint8_t drop_id[static ID_BYTES],
                              const uint8_t hash[static DROP_HASH])
 {
-    for (unsigned i = 0; i < d->max; i++)
+    for (unsigned i = 0; i < d->cap; i++)
         if (is_live(&d->pool[i], now) && id_equal(d->pool[i].drop_id, drop_id) &&
             memcmp(d->pool[i].hash, hash, DROP_HASH) == 0)
             return &d->pool[i];
@@ -155,7 +169,7 @@ void drops_tick(struct drops *d, ns_t now)
     if (now < d->next_expiry)
         return;
     d->next_expiry = NS_NEVER;
-    for (unsigned i = 0; i < d->max; i++) {
+    for (unsigned i = 0; i < d->cap; i++) {
         struct blob *b = &d->pool[i];
 
         if (b->expires_at > 0 && b->expires_at <= now) {

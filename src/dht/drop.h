@@ -35,9 +35,9 @@ struct blob {
 };
 
 struct drops {
-    uint16_t max, n;
+    uint16_t max, cap, n;
     ns_t next_expiry;
-    struct blob *pool;
+    struct blob *pool; /* cap of them, growing to max */
     uint64_t cap_drops;
 };
 

@@ -3,71 +3,85 @@
 #include <math.h>
 #include <stdlib.h>
 
-static bool same_voter(const struct voter *v, const struct addr *from, const uint8_t id[static ID_BYTES])
+/* One vote a /24 or /48 of global addresses, an id elsewhere. */
+static uint64_t who_is(const struct addr *from, const uint8_t id[static ID_BYTES])
 {
-    if (addr_class(from) == ADDR_GLOBAL)
-        return addr_same_net(&v->from, from);
-    return id_equal(v->id, id);
+    uint64_t who = 0;
+    const uint8_t *bytes = addr_class(from) == ADDR_GLOBAL ? from->ip : id;
+    size_t n = bytes == id ? 7 : from->family == ADDR_V4 ? 3 : 6;
+
+    for (size_t i = 0; i < n; i++)
+        who = who << 8 | bytes[i];
+    return who << 4 | (bytes == id ? 0 : from->family);
 }
 
-/* The voter's old place, an empty or expired one, else the oldest if it has been there for 10 min. */
-static int find_place(struct voter *voters, unsigned n, ns_t now, ns_t life, const struct addr *from,
-                      const uint8_t id[static ID_BYTES])
+static uint32_t seconds(ns_t now)
 {
-    int oldest = 0, empty = -1;
+    return (uint32_t)(now / NS_PER_S) + 1;
+}
+
+static bool is_live(const struct voter *v, ns_t now, ns_t life)
+{
+    return v->at_s > 0 && seconds(now) - v->at_s <= life / NS_PER_S;
+}
+
+/* The voter's old place, an empty or expired one, else the oldest if it has been there for 10 min; NULL: none. */
+static void *find_place(void *votes, unsigned n, size_t size, ns_t now, ns_t life, uint64_t who)
+{
+    struct voter *oldest = votes, *empty = NULL;
 
     for (unsigned i = 0; i < n; i++) {
-        struct voter *v = &voters[i];
+        struct voter *v = (void *)((char *)votes + i * size);
 
-        if (v->at > 0 && same_voter(v, from, id))
-            return (int)i;
-        if ((v->at == 0 || now - v->at > life) && empty < 0)
-            empty = (int)i;
-        if (v->at < voters[oldest].at)
-            oldest = (int)i;
+        if (v->at_s > 0 && v->who == who)
+            return v;
+        if (!is_live(v, now, life) && empty == NULL)
+            empty = v;
+        if (v->at_s < oldest->at_s)
+            oldest = v;
     }
-    if (empty >= 0)
+    if (empty != NULL)
         return empty;
-    return now - voters[oldest].at > 600 * NS_PER_S ? oldest : -1;
-}
-
-static void set_voter(struct voter *v, ns_t now, const struct addr *from, const uint8_t id[static ID_BYTES])
-{
-    v->from = *from;
-    memcpy(v->id, id, ID_BYTES);
-    v->at = now > 0 ? now : 1;
+    return is_live(oldest, now, 600 * NS_PER_S) ? NULL : oldest;
 }
 
 void votes_add(struct address_votes *v, ns_t now, const struct addr *from, const uint8_t id[static ID_BYTES],
                const struct addr *seen)
 {
-    int i = find_place(v->voters, ESTIMATE_VOTES, now, ESTIMATE_VOTE_NS, from, id);
+    uint64_t who = who_is(from, id);
+    struct vote *vote = find_place(v->votes, ESTIMATE_VOTES, sizeof v->votes[0], now, ESTIMATE_VOTE_NS, who);
 
-    if (i < 0)
+    if (vote == NULL)
         return;
-    set_voter(&v->voters[i], now, from, id);
-    v->seen[i] = *seen;
+    vote->voter = (struct voter){.who = who, .at_s = seconds(now)};
+    vote->port = seen->port;
+    memcpy(vote->ip, seen->ip, sizeof vote->ip);
 }
 
-bool votes_majority(const struct address_votes *v, ns_t now, unsigned at_least, struct addr *out, unsigned *n)
+bool votes_majority(const struct address_votes *v, ns_t now, unsigned at_least, uint8_t family,
+                    struct addr *out, unsigned *n)
 {
     unsigned total = 0, best = 0, best_port = 0;
 
     for (unsigned i = 0; i < ESTIMATE_VOTES; i++) {
+        const struct vote *a = &v->votes[i];
         unsigned same = 0, same_port = 0;
 
-        if (v->voters[i].at == 0 || now - v->voters[i].at > ESTIMATE_VOTE_NS)
+        if (!is_live(&a->voter, now, ESTIMATE_VOTE_NS))
             continue;
         total++;
-        for (unsigned j = 0; j < ESTIMATE_VOTES; j++)
-            if (v->voters[j].at > 0 && now - v->voters[j].at <= ESTIMATE_VOTE_NS) {
-                same += addr_equal_ip(&v->seen[i], &v->seen[j]);
-                same_port += addr_equal(&v->seen[i], &v->seen[j]);
-            }
+        for (unsigned j = 0; j < ESTIMATE_VOTES; j++) {
+            const struct vote *b = &v->votes[j];
+
+            if (!is_live(&b->voter, now, ESTIMATE_VOTE_NS) || memcmp(a->ip, b->ip, sizeof a->ip) != 0)
+                continue;
+            same++;
+            same_port += a->port == b->port;
+        }
         if (same > best || (same == best && same_port > best_port)) {
             best = same;
             best_port = same_port;
-            *out = v->seen[i];
+            *out = family == ADDR_V4 ? addr_v4(a->ip, a->port) : addr_v6(a->ip, a->port);
         }
     }
     *n = best;
@@ -81,15 +95,16 @@ bool votes_majority(const struct address_votes *v, ns_t now, unsigned at_least, 
 void clocks_add(struct clocks *c, ns_t now, const struct addr *from, const uint8_t id[static ID_BYTES],
                 int64_t ts_ms, ns_t rtt)
 {
-    int i;
+    uint64_t who = who_is(from, id);
+    struct clock_vote *vote;
 
     if (ts_ms < 0 || ts_ms > INT64_MAX / 4)
         return;
-    i = find_place(c->voters, ESTIMATE_CLOCKS, now, ESTIMATE_CLOCK_NS, from, id);
-    if (i < 0)
+    vote = find_place(c->votes, ESTIMATE_CLOCKS, sizeof c->votes[0], now, ESTIMATE_CLOCK_NS, who);
+    if (vote == NULL)
         return;
-    set_voter(&c->voters[i], now, from, id);
-    c->base_ms[i] = ts_ms + (int64_t)(rtt / 2 / NS_PER_MS) - (int64_t)(now / NS_PER_MS);
+    vote->voter = (struct voter){.who = who, .at_s = seconds(now)};
+    vote->base_ms = ts_ms + (int64_t)(rtt / 2 / NS_PER_MS) - (int64_t)(now / NS_PER_MS);
 }
 
 static int compare_i64(const void *a, const void *b)
@@ -105,8 +120,8 @@ int64_t clocks_time_ms(const struct clocks *c, ns_t now, int64_t own_ms)
     size_t n = 1;
 
     for (unsigned i = 0; i < ESTIMATE_CLOCKS; i++)
-        if (c->voters[i].at > 0 && now - c->voters[i].at <= ESTIMATE_CLOCK_NS)
-            bases[n++] = c->base_ms[i];
+        if (is_live(&c->votes[i].voter, now, ESTIMATE_CLOCK_NS))
+            bases[n++] = c->votes[i].base_ms;
     qsort(bases, n, sizeof bases[0], compare_i64);
     return bases[n / 2] + now_ms;
 }

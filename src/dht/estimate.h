@@ -20,27 +20,36 @@
 #define ESTIMATE_SIZE_NS  (600 * NS_PER_S)
 
 struct voter {
-    struct addr from;
-    uint8_t id[ID_BYTES];
-    ns_t at; /* 0: empty */
+    uint64_t who;  /* its network, or the first bytes of its id */
+    uint32_t at_s; /* monotonic seconds + 1; 0: empty */
 };
 
+struct vote {
+    struct voter voter;
+    uint16_t port;
+    uint8_t ip[16];
+};
+
+/* Of one family. */
 struct address_votes {
-    struct voter voters[ESTIMATE_VOTES];
-    struct addr seen[ESTIMATE_VOTES];
+    struct vote votes[ESTIMATE_VOTES];
 };
 
 void votes_add(struct address_votes *v, ns_t now, const struct addr *from, const uint8_t id[static ID_BYTES],
                const struct addr *seen);
 /* The address more than half of the live votes (>= 2; >= 1 when alone is fine with at_least 1) agree on; its port is 0
  * when more than half do not agree on that too. *n: votes for it. */
-bool votes_majority(const struct address_votes *v, ns_t now, unsigned at_least, struct addr *out,
-                    unsigned *n);
+bool votes_majority(const struct address_votes *v, ns_t now, unsigned at_least, uint8_t family,
+                    struct addr *out, unsigned *n);
 
 /* Clocks are kept as the moment "monotonic 0" of each node's wall clock, so that a step of our own changes nothing. */
+struct clock_vote {
+    struct voter voter;
+    int64_t base_ms;
+};
+
 struct clocks {
-    struct voter voters[ESTIMATE_CLOCKS];
-    int64_t base_ms[ESTIMATE_CLOCKS];
+    struct clock_vote votes[ESTIMATE_CLOCKS];
 };
 
 /* ts: its wall clock when it answered; half a round trip has passed since. */

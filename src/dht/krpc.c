@@ -50,6 +50,7 @@ static const struct field body_fields[] = {
     RAW("v", v, KRPC_IN_MAX), /* over 1000 bytes is error 205, not silence */
     RAW("values", values, KRPC_IN_MAX),
     RAW("want", want, 64),
+    ZSTR("x", pad, 1, KRPC_PAD_MAX, 1),
     ZSTR("zn", zn, 0, KRPC_IN_MAX, 1),
 };
 #undef FIELDS_OF
@@ -98,7 +99,7 @@ const char *krpc_method_name(enum krpc_method m)
 static enum krpc_method method_of(struct slice name)
 {
     for (unsigned i = KRPC_UNKNOWN + 1; i < KRPC_METHODS; i++)
-        if (slice_is(name, method_names[i]))
+        if (name.len > 0 && method_names[i][0] == (char)name.data[0] && slice_is(name, method_names[i]))
             return (enum krpc_method)i;
     return KRPC_UNKNOWN;
 }
@@ -106,7 +107,7 @@ static enum krpc_method method_of(struct slice name)
 static const struct field *find_field(const struct field *fields, size_t n, struct slice key, bool is_zone)
 {
     for (size_t i = 0; i < n; i++)
-        if (slice_is(key, fields[i].key))
+        if (key.len > 0 && fields[i].key[0] == (char)key.data[0] && slice_is(key, fields[i].key))
             return fields[i].is_zone && !is_zone ? NULL : &fields[i];
     return NULL;
 }
@@ -255,6 +256,8 @@ enum err krpc_parse(struct slice packet, struct krpc_msg *out)
     } else if (slice_is(top.y, "e") && top.e.data != NULL) {
         out->type = KRPC_ERROR;
         ok = read_error(top.e, out);
+        if (ok && top.is_zone && out->code == KRPC_E_COOKIE && top.r.data != NULL)
+            ok = read_body(top.r, &out->b, true);
     }
     return ok && out->t.data != NULL && zone_is_whole(out) ? ERR_OK : ERR_PARSE;
 }
@@ -298,7 +301,7 @@ static void write_special(struct ben_wr *w, char key, const struct krpc_msg *m)
 
     if (key == 'a' && m->type == KRPC_QUERY) {
         write_body(w, "a", &m->b);
-    } else if (key == 'r' && m->type == KRPC_ANSWER) {
+    } else if (key == 'r' && (m->type == KRPC_ANSWER || (m->code == KRPC_E_COOKIE && m->b.v.data != NULL))) {
         write_body(w, "r", &m->b);
     } else if (key == 'e' && m->type == KRPC_ERROR) {
         ben_put_key(w, "e");

@@ -24,7 +24,8 @@
  *
  * Error 210 "cookie" is the one message of a zone with neither mac nor sig, nor k, p, ts: an asker whose address is
  * not proven, or whose mac we cannot check, gets it instead of an answer and asks again, signed, with `c`. It is
- * never longer than the query. What is signed: the packet without the pair `sig` (or `mac`).
+ * never longer than the query; when a `get` was padded (x) and the value is here, it comes along in `r` (k, seq, sig, v:
+ * its own signature is its proof). What is signed: the packet without the pair `sig` (or `mac`).
  *
  * Arguments (a) and results (r):
  *
@@ -56,6 +57,7 @@
  *   v             any      a put, r get              one bencoded value, at most 1000 bytes of it
  *   values        list     r get_peers               strings: ip4 port2 or ip16 port2
  *   want          list     a                         BEP 32: "n4", "n6"
+ *   x             1..1024  a get                     zeros: room for what may come with an error 210
  *   zn            47·,59·  r                         zone contacts: N32 nonce8 family1 port2 ip4 or ip16. The id is
  *                                                    not sent: it follows from N and nonce, so it cannot be a lie
  *
@@ -81,6 +83,7 @@
 #define KRPC_ZN_V4       47
 #define KRPC_ZN_V6       59
 #define KRPC_BLOB_BYTES  960
+#define KRPC_PAD_MAX     1024
 #define KRPC_ADVERT_MAX  512
 #define KRPC_ROUTE_MAX   1024
 #define KRPC_BLOB_HASHES 32
@@ -127,8 +130,8 @@ struct krpc_int {
 
 /* A slice with data == NULL is absent. */
 struct krpc_body {
-    struct slice ad, ads, blob, body, f, h, id, info_hash, k, nodes, nodes6, nonce, salt, sig, target, token,
-        v, values, want, zn;
+    struct slice ad, ads, blob, body, f, h, id, info_hash, k, nodes, nodes6, nonce, pad, salt, sig, target,
+        token, v, values, want, zn;
     struct krpc_int bits, cas, implied_port, n, port, seq;
 };
 

@@ -4,64 +4,106 @@
 
 #define SPARSE_FACTOR 1.6 /* reference/overlay.md §7 */
 
+static unsigned sane_paths(unsigned n)
+{
+    return n < 1 ? 1 : n > LOOKUP_PATHS_MAX ? LOOKUP_PATHS_MAX : n;
+}
+
 struct lookup *lookup_create(const uint8_t target[static ID_BYTES], const uint8_t own[static ID_BYTES],
                              unsigned k, unsigned n_paths, unsigned alpha)
 {
-    unsigned paths = n_paths < 1 ? 1 : n_paths > LOOKUP_PATHS_MAX ? LOOKUP_PATHS_MAX : n_paths;
-    unsigned max = LOOKUP_CANDIDATES + (paths - 1) * LOOKUP_PATH_MORE;
-    struct lookup *l = mem_alloc(sizeof *l + max * sizeof l->nodes[0]);
+    struct lookup *l = mem_alloc(sizeof *l);
 
     memcpy(l->target, target, ID_BYTES);
     memcpy(l->own, own, ID_BYTES);
     l->k = (uint8_t)k;
     l->alpha = (uint8_t)alpha;
-    l->n_paths = (uint8_t)paths;
-    l->max = (uint16_t)max;
+    l->n_paths = (uint8_t)sane_paths(n_paths);
     return l;
 }
 
 void lookup_destroy(struct lookup *l)
 {
+    if (l != NULL)
+        mem_free(l->nodes);
     mem_free(l);
+}
+
+void lookup_relaunch(struct lookup *l, unsigned n_paths)
+{
+    l->first_path = (uint8_t)(l->first_path + l->n_paths);
+    l->n_paths = (uint8_t)sane_paths(n_paths);
 }
 
 struct lookup_node *lookup_find(struct lookup *l, const uint8_t id[static ID_BYTES])
 {
-    for (unsigned i = 0; i < l->n; i++)
-        if (id_equal(l->nodes[i].c.id, id))
-            return &l->nodes[i];
+    unsigned low = 0, high = l->n;
+
+    while (low < high) {
+        unsigned mid = (low + high) / 2;
+        int side = id_compare(l->target, l->nodes[mid].c.id, id);
+
+        if (side == 0)
+            return &l->nodes[mid];
+        if (side < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
     return NULL;
 }
 
-/* Room in a full list: the farthest that nobody waits for, if farther than the newcomer. */
-static bool make_room(struct lookup *l, const uint8_t id[static ID_BYTES])
+static void remove_at(struct lookup *l, unsigned i)
 {
-    if (l->n < l->max)
-        return true;
-    for (unsigned i = l->n; i > 0; i--) {
-        struct lookup_node *n = &l->nodes[i - 1];
+    l->n--;
+    memmove(&l->nodes[i], &l->nodes[i + 1], (l->n - i) * sizeof l->nodes[0]);
+}
 
-        if (id_compare(l->target, id, n->c.id) >= 0)
-            return false;
-        if (n->state == LOOKUP_ASKED || n->state == LOOKUP_LATE || n->state == LOOKUP_ANSWERED)
-            continue;
-        memmove(n, n + 1, (l->n - i) * sizeof *n);
-        l->n--;
+/* Room for one more of a path: the farthest of it that waits makes place, if farther than the newcomer. */
+static bool make_room(struct lookup *l, const uint8_t id[static ID_BYTES], unsigned path)
+{
+    unsigned n_new = 0, farthest = 0;
+    unsigned cap = l->n_paths == 1 ? LOOKUP_CANDIDATES : LOOKUP_PATH_NEW;
+
+    for (unsigned i = 0; i < l->n; i++)
+        if (l->nodes[i].path == path && l->nodes[i].state == LOOKUP_NEW) {
+            n_new++;
+            farthest = i;
+        }
+    if (n_new < cap && l->n < LOOKUP_NODES)
         return true;
-    }
-    return false;
+    if (n_new == 0 || id_compare(l->target, id, l->nodes[farthest].c.id) >= 0)
+        return false;
+    remove_at(l, farthest);
+    return true;
 }
 
 bool lookup_add(struct lookup *l, const struct contact *c, unsigned path)
 {
+    struct lookup_node *has;
     unsigned at;
 
-    if (id_equal(c->id, l->own) || lookup_find(l, c->id) != NULL || !make_room(l, c->id))
+    if (path >= l->first_path)
+        path = l->first_path + (path - l->first_path) % l->n_paths;
+    if (id_equal(c->id, l->own))
         return false;
+    has = lookup_find(l, c->id);
+    if (has != NULL) {
+        if (has->path >= l->first_path || path < l->first_path || has->state != LOOKUP_NEW)
+            return false;
+        has->path = (uint8_t)path;
+        return true;
+    }
+    if (!make_room(l, c->id, path))
+        return false;
+    if (l->n == l->cap) {
+        l->cap = (uint16_t)(l->cap > 0 ? l->cap * 2 : 32);
+        l->nodes = mem_resize(l->nodes, l->cap, sizeof l->nodes[0]);
+    }
     for (at = l->n; at > 0 && id_compare(l->target, c->id, l->nodes[at - 1].c.id) < 0; at--)
         ;
     memmove(&l->nodes[at + 1], &l->nodes[at], (l->n - at) * sizeof l->nodes[0]);
-    l->nodes[at] = (struct lookup_node){.c = *c, .path = (uint8_t)(path % l->n_paths)};
+    l->nodes[at] = (struct lookup_node){.c = *c, .path = (uint8_t)path};
     l->n++;
     return true;
 }
@@ -81,7 +123,8 @@ static unsigned count_net(const struct lookup *l, const struct addr *a)
 /* Where a path stands, seen over the k nearest that are not late, failed or skipped. */
 struct path_view {
     struct lookup_node *first_new, *first_retry;
-    unsigned n_asked;    /* in the whole path */
+    unsigned n_asked; /* in the whole path */
+    unsigned n_late;
     unsigned n_answered; /* in the whole path */
 };
 
@@ -97,6 +140,7 @@ static struct path_view view_path(struct lookup *l, unsigned path)
             continue;
         v.n_asked += n->state == LOOKUP_ASKED && in_play < l->k;
         v.n_answered += n->state == LOOKUP_ANSWERED;
+        v.n_late += n->state == LOOKUP_LATE || n->state == LOOKUP_FAILED;
         if (in_play >= l->k)
             continue;
         if (n->state == LOOKUP_NEW && v.first_new == NULL) {
@@ -120,10 +164,11 @@ struct lookup_node *lookup_next(struct lookup *l)
 {
     unsigned alpha = (l->alpha + l->n_paths - 1u) / l->n_paths;
 
-    for (unsigned path = 0; path < l->n_paths; path++) {
+    for (unsigned path = l->first_path; path < l->first_path + (unsigned)l->n_paths; path++) {
         struct path_view v = view_path(l, path);
 
-        if (v.n_asked >= alpha)
+        /* The more have turned out silent, the more are asked at a time: at most twice as many. */
+        if (v.n_asked >= alpha + (v.n_late < alpha ? v.n_late : alpha))
             continue;
         if (v.first_new != NULL)
             return v.first_new;
@@ -162,7 +207,7 @@ void lookup_answered(struct lookup_node *n, struct slice token)
 
 bool lookup_is_done(struct lookup *l)
 {
-    for (unsigned path = 0; path < l->n_paths; path++) {
+    for (unsigned path = l->first_path; path < l->first_path + (unsigned)l->n_paths; path++) {
         struct path_view v = view_path(l, path);
 
         if (v.n_asked > 0 || v.first_new != NULL || v.first_retry != NULL)
@@ -188,6 +233,17 @@ unsigned lookup_answers(const struct lookup *l)
     for (unsigned i = 0; i < l->n; i++)
         n += l->nodes[i].state == LOOKUP_ANSWERED;
     return n;
+}
+
+unsigned lookup_alive_pct(const struct lookup *l)
+{
+    unsigned n_alive = 0, n_dead = 0;
+
+    for (unsigned i = 0; i < l->n; i++) {
+        n_alive += l->nodes[i].state == LOOKUP_ANSWERED;
+        n_dead += l->nodes[i].state == LOOKUP_LATE || l->nodes[i].state == LOOKUP_FAILED;
+    }
+    return n_alive + n_dead > 0 ? 100 * n_alive / (n_alive + n_dead) : 100;
 }
 
 bool lookup_is_sparse(struct lookup *l, double size)

@@ -2,7 +2,9 @@
  *
  * Asks the closest nodes it knows of, alpha at a time; ends when the k closest that live have answered. It sends
  * nothing itself: the owner sends what lookup_next() names, and reports what came of it. A contact belongs to the path
- * that named it first; each path ends by itself.
+ * that named it first; each path ends by itself. When what was found is not to be trusted (lookup_is_sparse, or nothing
+ * found where something should be) the owner relaunches: other paths, from other first contacts, which ask nobody twice;
+ * what all paths found counts together. Whom an old path named and never asked, a new one may name for itself.
  *
  *   NEW ──asked──▶ ASKED ──answer──▶ ANSWERED
  *                   │  ▲    ▲           ▲
@@ -14,15 +16,16 @@
  *   out    whom to ask next; at the end the contacts that answered, by XOR distance
  *   owner  the caller of lookup_create(); everything given is copied
  *   trust  contacts are hearsay: at most LOOKUP_PER_NET from one /24 or /48 of global addresses are asked
- *   caps   LOOKUP_CANDIDATES contacts a path (LOOKUP_PATH_MORE for each path after the first) */
+ *   caps   LOOKUP_CANDIDATES or LOOKUP_PATH_NEW contacts that wait, a path; LOOKUP_NODES in all */
 #ifndef ITO_DHT_LOOKUP_H
 #define ITO_DHT_LOOKUP_H
 
 #include "dht/table.h"
 
-#define LOOKUP_CANDIDATES 64
-#define LOOKUP_PATH_MORE  24
-#define LOOKUP_PATHS_MAX  8
+#define LOOKUP_CANDIDATES 64 /* contacts not asked yet of a lookup with one path */
+#define LOOKUP_PATH_NEW   32 /* of each path, when there are more */
+#define LOOKUP_PATHS_MAX  8  /* at one time */
+#define LOOKUP_NODES      640
 #define LOOKUP_ALPHA      5
 #define LOOKUP_PER_NET    6
 #define LOOKUP_TOKEN_MAX  32
@@ -43,17 +46,20 @@ struct lookup_node {
 struct lookup {
     uint8_t target[ID_BYTES], own[ID_BYTES];
     uint8_t k, n_paths, alpha;
-    uint16_t n, max;
-    struct lookup_node nodes[]; /* by distance, nearest first */
+    uint8_t first_path; /* paths before it have ended */
+    uint16_t n, cap;
+    struct lookup_node *nodes; /* by distance, nearest first */
 };
 
 /* alpha: queries in flight, shared by the paths (at least one each). */
 struct lookup *lookup_create(const uint8_t target[static ID_BYTES], const uint8_t own[static ID_BYTES],
                              unsigned k, unsigned n_paths, unsigned alpha);
 void lookup_destroy(struct lookup *l);
-/* One more contact. path: of the node that named it; a first contact: any number, taken modulo n_paths. Our own id,
- * ids already here, and what is farther than a full list are dropped: false. */
+/* One more contact. path: of the node that named it; a first contact: first_path + any number. Our own id, ids that
+ * belong to another path, and what is farther than all of a full path are dropped: false. */
 bool lookup_add(struct lookup *l, const struct contact *c, unsigned path);
+/* All paths end; n_paths others begin, without first contacts: lookup_add() them. */
+void lookup_relaunch(struct lookup *l, unsigned n_paths);
 struct lookup_node *lookup_find(struct lookup *l, const uint8_t id[static ID_BYTES]);
 /* Whom to ask now (mark it with lookup_asked); NULL: nobody until something happens. */
 struct lookup_node *lookup_next(struct lookup *l);
@@ -70,5 +76,7 @@ unsigned lookup_answers(const struct lookup *l);
 /* The density check: the k nearest that answered reach farther than 1.6 times what a zone of `size` nodes would
  * need. False when the zone is too small, or too few answered, to say. */
 bool lookup_is_sparse(struct lookup *l, double size);
+/* Of a hundred nodes whose fate is known, how many answered; 100 when none is. */
+unsigned lookup_alive_pct(const struct lookup *l);
 
 #endif

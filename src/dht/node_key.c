@@ -47,12 +47,13 @@ const struct node_ops node_ops_real = {.id = real_id,
                                        .item = real_item};
 
 enum err node_key_init(struct node_key *nk, const uint8_t zone[static 8], const uint8_t seed[static 32],
-                       const uint8_t nonce[static 8], const struct node_ops *ops, uint32_t max_pairs,
-                       const struct env *env)
+                       const uint8_t nonce[static 8], const struct node_ops *ops, unsigned max_pairs,
+                       struct book *book, const struct env *env)
 {
     memset(nk, 0, sizeof *nk);
     nk->env = env;
     nk->ops = ops != NULL ? ops : &node_ops_real;
+    nk->book = book;
     sign_key_from_seed(seed, &nk->sign);
     memcpy(nk->zone, zone, sizeof nk->zone);
     memcpy(nk->nonce, nonce, sizeof nk->nonce);
@@ -61,71 +62,169 @@ enum err node_key_init(struct node_key *nk, const uint8_t zone[static 8], const 
         return ERR_AUTH;
     }
     env_random(env, nk->cookie_secret, sizeof nk->cookie_secret);
-    env_random(env, &nk->set_secret, sizeof nk->set_secret);
-    nk->set_secret |= 1;
-    nk->n_sets = ((max_pairs > 0 ? max_pairs : NODE_PAIRS) + NODE_WAYS - 1) / NODE_WAYS;
-    nk->pairs = mem_array((size_t)nk->n_sets * NODE_WAYS, sizeof *nk->pairs);
+    env_random(env, &nk->tag_secret, sizeof nk->tag_secret);
+    nk->tag_secret |= 1;
+    nk->max_pairs = (uint16_t)(max_pairs > 0 && max_pairs < UINT16_MAX ? max_pairs : NODE_PAIRS);
     return ERR_OK;
 }
 
 void node_key_fini(struct node_key *nk)
 {
-    if (nk->pairs != NULL)
-        secret_wipe(nk->pairs, (size_t)nk->n_sets * NODE_WAYS * sizeof *nk->pairs);
+    for (unsigned i = 0; i < nk->n_pairs; i++)
+        book_drop(nk->book, nk->pairs[i].who);
+    if (nk->keys != NULL)
+        secret_wipe(nk->keys, (size_t)nk->cap_pairs * sizeof *nk->keys);
+    mem_free(nk->keys);
     mem_free(nk->pairs);
     secret_wipe(nk, sizeof *nk);
 }
 
-static struct pair *pair_set(const struct node_key *nk, const uint8_t N[static 32])
+static uint32_t tag_of(const struct node_key *nk, const uint8_t N[static 32])
 {
     uint64_t v;
 
     memcpy(&v, N + 8, sizeof v);
-    v = (v ^ nk->set_secret >> 7) * nk->set_secret;
-    return &nk->pairs[(v >> 32) % nk->n_sets * NODE_WAYS];
+    v = (v ^ nk->tag_secret >> 7) * nk->tag_secret;
+    return (uint32_t)(v >> 32);
 }
 
-struct pair *node_pair(struct node_key *nk, const uint8_t N[static 32])
+/* The first place whose tag is not smaller. */
+static unsigned place_of(const struct node_key *nk, uint32_t tag)
 {
-    struct pair *set = pair_set(nk, N);
+    unsigned low = 0, high = nk->n_pairs;
 
-    for (unsigned i = 0; i < NODE_WAYS; i++)
-        if (set[i].used_at > 0 && memcmp(set[i].N, N, sizeof set[i].N) == 0)
-            return &set[i];
+    while (low < high) {
+        unsigned mid = (low + high) / 2;
+
+        if (nk->pairs[mid].tag < tag)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+struct pair *node_pair(const struct node_key *nk, const uint8_t N[static 32])
+{
+    uint32_t tag = tag_of(nk, N);
+
+    for (unsigned i = place_of(nk, tag); i < nk->n_pairs && nk->pairs[i].tag == tag; i++)
+        if (memcmp(pair_contact(nk, &nk->pairs[i])->key, N, 32) == 0)
+            return &nk->pairs[i];
     return NULL;
 }
 
-uint32_t node_pairs(const struct node_key *nk)
+static uint16_t used_now(ns_t now)
 {
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < nk->n_sets * NODE_WAYS; i++)
-        n += nk->pairs[i].used_at > 0;
-    return n;
+    return (uint16_t)(now / (8 * NS_PER_S));
 }
 
-/* In place of the one of its set that was used longest ago. */
-static struct pair *pair_add(struct node_key *nk, ns_t now, const uint8_t N[static 32],
-                             const uint8_t id[static ID_BYTES], const uint8_t key[static 32])
+static void remove_pair(struct node_key *nk, unsigned at)
 {
-    struct pair *set = pair_set(nk, N), *p = set;
+    book_drop(nk->book, nk->pairs[at].who);
+    nk->n_pairs--;
+    memmove(&nk->pairs[at], &nk->pairs[at + 1], (nk->n_pairs - at) * sizeof *nk->pairs);
+    if (nk->keys != NULL) {
+        memmove(nk->keys[at], nk->keys[at + 1], (nk->n_pairs - at) * sizeof *nk->keys);
+        secret_wipe(nk->keys[nk->n_pairs], sizeof *nk->keys);
+    }
+}
 
-    for (unsigned i = 1; i < NODE_WAYS; i++)
-        if (set[i].used_at < p->used_at)
-            p = &set[i];
-    memset(p, 0, sizeof *p);
-    memcpy(p->N, N, sizeof p->N);
-    memcpy(p->id, id, sizeof p->id);
-    memcpy(p->key, key, sizeof p->key);
-    p->used_at = now > 0 ? now : 1;
-    return p;
+static unsigned oldest_pair(const struct node_key *nk, ns_t now)
+{
+    unsigned oldest = 0;
+    uint16_t age = 0;
+
+    for (unsigned i = 0; i < nk->n_pairs; i++) {
+        uint16_t a = (uint16_t)(used_now(now) - nk->pairs[i].used_at);
+
+        if (a > age) {
+            age = a;
+            oldest = i;
+        }
+    }
+    return oldest;
+}
+
+static void grow_pairs(struct node_key *nk)
+{
+    unsigned cap = nk->cap_pairs + 8u + nk->cap_pairs / 8;
+    uint8_t(*keys)[32];
+
+    nk->cap_pairs = (uint16_t)(cap < nk->max_pairs ? cap : nk->max_pairs);
+    nk->pairs = mem_resize(nk->pairs, nk->cap_pairs, sizeof *nk->pairs);
+    if (nk->ops->is_cheap)
+        return;
+    keys = mem_array(nk->cap_pairs, sizeof *keys);
+    if (nk->keys != NULL) {
+        memcpy(keys, nk->keys, nk->n_pairs * sizeof *keys);
+        secret_wipe(nk->keys, nk->n_pairs * sizeof *keys);
+    }
+    mem_free(nk->keys);
+    nk->keys = keys;
+}
+
+/* In place of the one that was used longest ago when there are too many. */
+static struct pair *pair_add(struct node_key *nk, ns_t now, const struct contact *c,
+                             const uint8_t key[static 32])
+{
+    struct pair p = {.tag = tag_of(nk, c->key), .used_at = used_now(now)};
+    unsigned at;
+
+    if (nk->n_pairs == nk->max_pairs)
+        remove_pair(nk, oldest_pair(nk, now));
+    if (nk->n_pairs == nk->cap_pairs)
+        grow_pairs(nk);
+    p.who = book_keep(nk->book, c);
+    at = place_of(nk, p.tag);
+    memmove(&nk->pairs[at + 1], &nk->pairs[at], (nk->n_pairs - at) * sizeof p);
+    nk->pairs[at] = p;
+    if (nk->keys != NULL) {
+        memmove(nk->keys[at + 1], nk->keys[at], (nk->n_pairs - at) * sizeof *nk->keys);
+        memcpy(nk->keys[at], key, sizeof *nk->keys);
+    }
+    nk->n_pairs++;
+    return &nk->pairs[at];
+}
+
+static void change_contact(struct node_key *nk, struct pair *p, const struct contact *c)
+{
+    uint32_t was = p->who;
+
+    if (contact_equal(book_at(nk->book, was), c))
+        return;
+    p->who = book_keep(nk->book, c);
+    book_drop(nk->book, was);
+}
+
+void pair_prove(struct node_key *nk, ns_t now, struct pair *p, const struct addr *a)
+{
+    struct contact c = *pair_contact(nk, p);
+
+    c.addr = *a;
+    change_contact(nk, p, &c);
+    p->proven_s = (uint32_t)(now / NS_PER_S) + 1;
+}
+
+bool pair_is_proven(const struct pair *p, ns_t now, ns_t age)
+{
+    return p->proven_s > 0 && (uint32_t)(now / NS_PER_S) + 1 - p->proven_s < age / NS_PER_S;
+}
+
+/* Its key, in room when it is not kept. */
+static const uint8_t *pair_key(const struct node_key *nk, const struct pair *p, uint8_t room[static 32])
+{
+    if (nk->keys != NULL)
+        return nk->keys[p - nk->pairs];
+    nk->ops->pair(&nk->sign, pair_contact(nk, p)->key, room);
+    return room;
 }
 
 struct slice node_seal(const struct node_key *nk, struct krpc_msg *m, const uint8_t *receiver,
                        const struct pair *pair, uint8_t *buf, size_t size)
 {
     static const uint8_t zeros[SIG_BYTES], nobody[ID_BYTES];
-    uint8_t cut[KRPC_OUT_MAX], proof[SIG_BYTES];
+    uint8_t cut[KRPC_OUT_MAX], proof[SIG_BYTES], key[32];
     struct slice packet, message;
     size_t n = pair != NULL ? PAIRMAC_BYTES : SIG_BYTES;
 
@@ -143,19 +242,19 @@ struct slice node_seal(const struct node_key *nk, struct krpc_msg *m, const uint
         return packet;
     message = slice_of(cut, krpc_cut(packet, m, cut));
     if (pair != NULL)
-        nk->ops->mac(pair->key, nk->zone, pair->id, message, proof);
+        nk->ops->mac(pair_key(nk, pair, key), nk->zone, pair_contact(nk, pair)->id, message, proof);
     else
         nk->ops->sign(&nk->sign, nk->zone, receiver != NULL ? receiver : nobody, message, proof);
     memcpy(buf + m->cut_at + m->cut_len - n, proof, n);
     return packet;
 }
 
-static bool mac_is_right(const struct node_key *nk, const struct pair *p, struct slice packet,
+static bool mac_is_right(const struct node_key *nk, const uint8_t key[static 32], struct slice packet,
                          const struct krpc_msg *m)
 {
     uint8_t cut[KRPC_IN_MAX], mac[PAIRMAC_BYTES];
 
-    nk->ops->mac(p->key, nk->zone, nk->id, slice_of(cut, krpc_cut(packet, m, cut)), mac);
+    nk->ops->mac(key, nk->zone, nk->id, slice_of(cut, krpc_cut(packet, m, cut)), mac);
     return secret_equal(mac, m->mac.data, sizeof mac);
 }
 
@@ -163,14 +262,15 @@ enum err node_open_mac(struct node_key *nk, ns_t now, struct slice packet, const
                        struct pair **out)
 {
     struct pair *p = node_pair(nk, m->k.data);
+    uint8_t key[32];
 
     if (p == NULL)
         return ERR_NOT_FOUND;
-    if (m->mac.data == NULL || !mac_is_right(nk, p, packet, m))
+    if (m->mac.data == NULL || !mac_is_right(nk, pair_key(nk, p, key), packet, m))
         return ERR_AUTH;
-    if (m->b.id.data != NULL && !id_equal(p->id, m->b.id.data))
+    if (m->b.id.data != NULL && !id_equal(pair_contact(nk, p)->id, m->b.id.data))
         return ERR_AUTH;
-    p->used_at = now;
+    p->used_at = used_now(now);
     *out = p;
     return ERR_OK;
 }
@@ -190,29 +290,35 @@ static bool signature_is_right(const struct node_key *nk, struct slice packet, c
 enum err node_open_any(struct node_key *nk, ns_t now, struct slice packet, const struct krpc_msg *m,
                        struct pair **out)
 {
-    struct pair *p = node_pair(nk, m->k.data), fresh = {0};
-    uint8_t id[ID_BYTES];
+    struct pair *p = node_pair(nk, m->k.data);
+    struct contact c = {0};
+    uint8_t key[32] = {0};
     enum err e = ERR_AUTH;
 
     if (m->mac.data != NULL && p != NULL)
         return node_open_mac(nk, now, packet, m, out);
-    if (nk->ops->id(nk->zone, m->k.data, m->p.data, id) != ERR_OK ||
-        (m->b.id.data != NULL && !id_equal(id, m->b.id.data)) || id_equal(id, nk->id))
+    if (nk->ops->id(nk->zone, m->k.data, m->p.data, c.id) != ERR_OK ||
+        (m->b.id.data != NULL && !id_equal(c.id, m->b.id.data)) || id_equal(c.id, nk->id))
         return ERR_AUTH;
     if (m->sig.data != NULL && !signature_is_right(nk, packet, m))
         return ERR_AUTH;
-    if (p == NULL && nk->ops->pair(&nk->sign, m->k.data, fresh.key) != ERR_OK)
+    if (p == NULL && nk->ops->pair(&nk->sign, m->k.data, key) != ERR_OK)
         goto out;
-    if (m->mac.data != NULL && !mac_is_right(nk, &fresh, packet, m))
+    if (m->mac.data != NULL && !mac_is_right(nk, key, packet, m))
         goto out;
-    if (p == NULL)
-        p = pair_add(nk, now, m->k.data, id, fresh.key);
-    memcpy(p->id, id, sizeof p->id);
-    p->used_at = now;
+    memcpy(c.key, m->k.data, sizeof c.key);
+    memcpy(c.nonce, m->p.data, sizeof c.nonce);
+    if (p == NULL) {
+        p = pair_add(nk, now, &c, key);
+    } else {
+        c.addr = pair_contact(nk, p)->addr;
+        change_contact(nk, p, &c); /* another puzzle solution makes another id */
+    }
+    p->used_at = used_now(now);
     *out = p;
     e = ERR_OK;
 out:
-    secret_wipe(&fresh, sizeof fresh);
+    secret_wipe(key, sizeof key);
     return e;
 }
 

@@ -8,17 +8,16 @@
  *   out    sealed packets; "this was said by N, whose id is ..."
  *   owner  the node; node_key_fini() wipes the secrets
  *   trust  node_open_*() is the only place where a message of a zone becomes more than hearsay
- *   caps   max_pairs pairs, in sets of NODE_WAYS; a set is chosen by a secret, so nobody can aim at one */
+ *   caps   max_pairs pairs; the one used longest ago gives way */
 #ifndef ITO_DHT_NODE_KEY_H
 #define ITO_DHT_NODE_KEY_H
 
 #include "base/env.h"
 #include "crypto/identity.h"
-#include "dht/id.h"
+#include "dht/book.h"
 #include "dht/krpc.h"
 
 #define NODE_PAIRS     512
-#define NODE_WAYS      8
 #define NODE_PROVEN_NS (7200 * NS_PER_S) /* an address stays proven this long: items come again each hour */
 #define NODE_COOKIE_NS (120 * NS_PER_S)  /* a cookie secret's time; the one before it is still good */
 
@@ -37,18 +36,18 @@ struct node_ops {
     /* BEP 44 */
     enum err (*item)(const uint8_t k[32], struct slice salt, int64_t seq, struct slice v_bencoded,
                      const uint8_t sig[64]);
+    bool is_cheap; /* pair() costs nothing: its keys are made anew instead of kept */
 };
 
 extern const struct node_ops node_ops_real;
 
+/* 16 bytes; N, id, puzzle nonce and the address where it last proved to be are in the book. */
 struct pair {
-    uint8_t N[32];
-    uint8_t id[ID_BYTES];
-    uint8_t key[32];
-    struct addr addr; /* where it last proved to be */
-    ns_t proven_at;   /* 0: never */
-    ns_t used_at;     /* 0: the place is empty */
-    bool knows_us;    /* it has seen a signature of ours: mac will do */
+    uint32_t tag; /* they are sorted by it */
+    uint32_t who;
+    uint32_t proven_s; /* moment of that proof, monotonic seconds + 1; 0: never */
+    uint16_t used_at;  /* in units of 8 s */
+    bool knows_us;     /* it has seen a signature of ours: mac will do */
 };
 
 struct node_key {
@@ -58,20 +57,33 @@ struct node_key {
     uint8_t zone[8], nonce[8], id[ID_BYTES];
     uint8_t cookie_secret[2][32];
     ns_t cookie_at;
-    uint64_t set_secret;
-    uint32_t n_sets;
+    uint64_t tag_secret; /* nobody can aim at one tag */
+    struct book *book;
+    uint16_t n_pairs, cap_pairs, max_pairs;
     struct pair *pairs;
+    uint8_t (*keys)[32]; /* of the pairs, in their order; NULL when ops->is_cheap */
 };
 
-/* ERR_AUTH when nonce does not solve the puzzle. max_pairs 0: NODE_PAIRS. */
+/* ERR_AUTH when nonce does not solve the puzzle. max_pairs 0: NODE_PAIRS. The book is borrowed. */
 enum err node_key_init(struct node_key *nk, const uint8_t zone[static 8], const uint8_t seed[static 32],
-                       const uint8_t nonce[static 8], const struct node_ops *ops, uint32_t max_pairs,
-                       const struct env *env);
+                       const uint8_t nonce[static 8], const struct node_ops *ops, unsigned max_pairs,
+                       struct book *book, const struct env *env);
 void node_key_fini(struct node_key *nk);
 
-/* The pair of N, or NULL. */
-struct pair *node_pair(struct node_key *nk, const uint8_t N[static 32]);
-uint32_t node_pairs(const struct node_key *nk);
+/* The pair of N, or NULL. Valid until the next node_open_any(). */
+struct pair *node_pair(const struct node_key *nk, const uint8_t N[static 32]);
+static inline uint32_t node_pairs(const struct node_key *nk)
+{
+    return nk->n_pairs;
+}
+static inline const struct contact *pair_contact(const struct node_key *nk, const struct pair *p)
+{
+    return book_at(nk->book, p->who);
+}
+/* It has just proven to be at that address. */
+void pair_prove(struct node_key *nk, ns_t now, struct pair *p, const struct addr *a);
+/* Its proof is younger than that. */
+bool pair_is_proven(const struct pair *p, ns_t now, ns_t age);
 
 /* Fill in k, p, ts, z and sign (pair NULL) or mac, into buf. receiver NULL: unknown, zeros. Empty: does not fit. */
 struct slice node_seal(const struct node_key *nk, struct krpc_msg *m, const uint8_t *receiver,

@@ -24,8 +24,8 @@ struct announced {
 };
 
 struct peers {
-    uint16_t max;
-    struct announced *pool;
+    uint16_t max, cap;
+    struct announced *pool; /* cap of them, growing to max */
     uint64_t cap_drops;
 };
 

@@ -1,5 +1,7 @@
 #include "dht/rpc.h"
 
+#include "base/mem.h"
+
 void rpc_init(struct rpc *r)
 {
     memset(r, 0, sizeof *r);
@@ -7,7 +9,21 @@ void rpc_init(struct rpc *r)
 
 void rpc_fini(struct rpc *r)
 {
+    for (unsigned i = 0; i < r->cap; i++)
+        mem_free(r->calls[i]);
+    mem_free(r->calls);
     heap_fini(&r->heap);
+    memset(r, 0, sizeof *r);
+}
+
+static void grow(struct rpc *r)
+{
+    unsigned cap = r->cap > 0 ? r->cap * 2u : 8;
+
+    r->calls = mem_resize(r->calls, cap, sizeof *r->calls);
+    memset(r->calls + r->cap, 0, (cap - r->cap) * sizeof *r->calls);
+    r->next = r->cap;
+    r->cap = (uint16_t)cap;
 }
 
 static void set_times(struct rpc *r, ns_t now, struct rpc_call *c)
@@ -21,19 +37,20 @@ static void set_times(struct rpc *r, ns_t now, struct rpc_call *c)
 struct rpc_call *rpc_open(struct rpc *r, ns_t now, uint32_t random, const struct contact *to, bool has_id,
                           ns_t rtt)
 {
-    struct rpc_call *c = NULL;
-    uint32_t i = r->next;
+    struct rpc_call *c;
+    uint32_t i;
 
-    for (uint32_t tries = 0; tries < RPC_MAX; tries++, i = (i + 1) % RPC_MAX)
-        if (!r->calls[i].is_used) {
-            c = &r->calls[i];
-            break;
-        }
-    if (c == NULL)
+    if (r->n == RPC_MAX)
         return NULL;
-    r->next = (i + 1) % RPC_MAX;
+    if (r->n == r->cap)
+        grow(r);
+    for (i = r->next; r->calls[i] != NULL; i = (i + 1) % r->cap)
+        ;
+    r->next = (uint16_t)((i + 1) % r->cap);
     r->n++;
-    *c = (struct rpc_call){.is_used = true, .to = *to, .has_id = has_id};
+    c = r->calls[i] = mem_alloc(sizeof *c);
+    c->to = *to;
+    c->has_id = has_id;
     c->t[0] = (uint8_t)(i >> 8);
     c->t[1] = (uint8_t)i;
     memcpy(c->t + 2, &random, sizeof random);
@@ -61,25 +78,25 @@ struct rpc_call *rpc_find(struct rpc *r, struct slice t, const struct addr *from
     if (t.len != RPC_T_BYTES)
         return NULL;
     i = (unsigned)t.data[0] << 8 | t.data[1];
-    if (i >= RPC_MAX || !r->calls[i].is_used || memcmp(r->calls[i].t, t.data, RPC_T_BYTES) != 0)
+    if (i >= r->cap || r->calls[i] == NULL || memcmp(r->calls[i]->t, t.data, RPC_T_BYTES) != 0)
         return NULL;
-    return addr_equal(&r->calls[i].to.addr, from) ? &r->calls[i] : NULL;
+    return addr_equal(&r->calls[i]->to.addr, from) ? r->calls[i] : NULL;
 }
 
 void rpc_close(struct rpc *r, struct rpc_call *c)
 {
-    if (!c->is_used)
-        return;
     heap_remove(&r->heap, &c->timer);
-    c->is_used = false;
-    r->n--;
+    r->calls[(unsigned)c->t[0] << 8 | c->t[1]] = NULL;
+    mem_free(c);
+    if (--r->n == 0)
+        rpc_fini(r);
 }
 
 void rpc_close_op(struct rpc *r, uint32_t op)
 {
-    for (unsigned i = 0; i < RPC_MAX && r->n > 0; i++)
-        if (r->calls[i].is_used && r->calls[i].op == op)
-            rpc_close(r, &r->calls[i]);
+    for (unsigned i = 0; i < r->cap; i++)
+        if (r->calls[i] != NULL && r->calls[i]->op == op)
+            rpc_close(r, r->calls[i]);
 }
 
 struct rpc_call *rpc_due(struct rpc *r, ns_t now, bool *is_dead)

@@ -39,7 +39,7 @@ struct rpc_call {
     uint8_t t[RPC_T_BYTES];
     uint8_t kind; /* enum rpc_kind */
     uint8_t method;
-    bool is_used, is_late, has_id, had_cookie;
+    bool is_late, has_id, had_cookie;
     bool is_queued;  /* not sent yet: it leaves when the timer is up (mainline, pace.h) */
     bool is_counted; /* the operation waits for it: set and cleared by the owner */
     uint8_t tries;   /* the owner's */
@@ -51,9 +51,15 @@ struct rpc_call {
 
 struct rpc {
     struct heap heap;
-    uint32_t n, next; /* next: where to look for a free place */
-    struct rpc_call calls[RPC_MAX];
+    uint16_t n, next, cap;   /* next: where to look for a free place */
+    struct rpc_call **calls; /* cap places, NULL where none is open; given back when none is */
 };
+
+/* Each call that is open, in no order; nothing may be opened meanwhile. */
+#define rpc_each(r, c)                                  \
+    for (unsigned rpc_i = 0; rpc_i < (r)->cap; rpc_i++) \
+        if (((c) = (r)->calls[rpc_i]) == NULL) {        \
+        } else
 
 void rpc_init(struct rpc *r);
 void rpc_fini(struct rpc *r);

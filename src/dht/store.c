@@ -13,16 +13,14 @@ void store_init(struct store *s, const uint8_t own[static ID_BYTES], unsigned ma
     s->ops = ops;
     memcpy(s->own, own, ID_BYTES);
     s->max = (uint16_t)(max < NONE ? max : NONE - 1);
-    s->n_heads = s->max > 0 ? s->max : 1;
-    s->pool = mem_array(s->n_heads, sizeof *s->pool);
-    s->heads = mem_array(s->n_heads, sizeof *s->heads);
     s->next_expiry = NS_NEVER;
-    memset(s->heads, 0xff, s->n_heads * sizeof *s->heads);
     env_random(env, s->secret, sizeof s->secret);
 }
 
 void store_fini(struct store *s)
 {
+    for (unsigned i = 0; i < s->cap; i++)
+        mem_free(s->pool[i]);
     mem_free(s->pool);
     mem_free(s->heads);
     secret_wipe(s->secret, sizeof s->secret);
@@ -81,14 +79,33 @@ static uint16_t *head_of(const struct store *s, const uint8_t target[static ID_B
 
     memcpy(&v, target + 12,
            sizeof v); /* a hash's bytes; not the first ones, which we share with all we hold */
-    return &s->heads[v % s->n_heads];
+    return &s->heads[v % s->cap];
+}
+
+static void grow(struct store *s)
+{
+    unsigned cap = s->cap > 0 ? s->cap * 2u : 4;
+
+    cap = cap < s->max ? cap : s->max;
+    s->pool = mem_resize(s->pool, cap, sizeof *s->pool);
+    memset(s->pool + s->cap, 0, (cap - s->cap) * sizeof *s->pool);
+    s->heads = mem_resize(s->heads, cap, sizeof *s->heads);
+    memset(s->heads, 0xff, cap * sizeof *s->heads);
+    s->cap = (uint16_t)cap;
+    for (unsigned i = 0; i < cap; i++)
+        if (s->pool[i] != NULL) {
+            uint16_t *head = head_of(s, s->pool[i]->target);
+
+            s->pool[i]->next = *head;
+            *head = (uint16_t)i;
+        }
 }
 
 static struct stored *find(const struct store *s, const uint8_t target[static ID_BYTES])
 {
-    for (uint16_t i = *head_of(s, target); i != NONE; i = s->pool[i].next)
-        if (id_equal(s->pool[i].target, target))
-            return &s->pool[i];
+    for (uint16_t i = s->cap > 0 ? *head_of(s, target) : NONE; i != NONE; i = s->pool[i]->next)
+        if (id_equal(s->pool[i]->target, target))
+            return s->pool[i];
     return NULL;
 }
 
@@ -101,44 +118,49 @@ const struct stored *store_get(const struct store *s, ns_t now, const uint8_t ta
 
 static void remove_item(struct store *s, struct stored *item)
 {
-    uint16_t index = (uint16_t)(item - s->pool), *link = head_of(s, item->target);
+    uint16_t *link = head_of(s, item->target), index;
 
-    while (*link != index)
-        link = &s->pool[*link].next;
+    while (s->pool[*link] != item)
+        link = &s->pool[*link]->next;
+    index = *link;
     *link = item->next;
-    item->expires_at = 0;
+    s->pool[index] = NULL;
+    mem_free(item);
     s->n--;
 }
 
-/* A place for a new item, or NULL. */
-static struct stored *make_room(struct store *s, ns_t now, const struct addr *from,
-                                const uint8_t target[static ID_BYTES])
+/* A place for a new item, or NONE. */
+static uint16_t make_room(struct store *s, ns_t now, const struct addr *from,
+                          const uint8_t target[static ID_BYTES])
 {
-    struct stored *farthest = NULL, *empty = NULL;
+    uint16_t farthest = NONE, empty = NONE;
     bool is_global = addr_class(from) == ADDR_GLOBAL;
     unsigned n_net = 0;
 
-    for (unsigned i = 0; i < s->max; i++) {
-        struct stored *p = &s->pool[i];
-
-        if (p->expires_at > 0 && p->expires_at <= now)
-            remove_item(s, p);
-        if (p->expires_at == 0) {
-            empty = empty == NULL ? p : empty;
+    for (uint16_t i = 0; i < s->cap; i++) {
+        if (s->pool[i] != NULL && s->pool[i]->expires_at <= now)
+            remove_item(s, s->pool[i]);
+        if (s->pool[i] == NULL) {
+            empty = empty == NONE ? i : empty;
             continue;
         }
-        n_net += is_global && addr_same_net(&p->put_from, from);
-        if (farthest == NULL || id_compare(s->own, p->target, farthest->target) > 0)
-            farthest = p;
+        n_net += is_global && addr_same_net(&s->pool[i]->put_from, from);
+        if (farthest == NONE || id_compare(s->own, s->pool[i]->target, s->pool[farthest]->target) > 0)
+            farthest = i;
     }
     if (n_net >= STORE_PER_NET)
-        return NULL;
-    if (empty != NULL)
+        return NONE;
+    if (empty != NONE)
         return empty;
-    if (farthest == NULL || id_compare(s->own, target, farthest->target) >= 0)
-        return NULL;
+    if (s->cap < s->max) {
+        empty = s->cap;
+        grow(s);
+        return empty;
+    }
+    if (farthest == NONE || id_compare(s->own, target, s->pool[farthest]->target) >= 0)
+        return NONE;
     s->cap_drops++;
-    remove_item(s, farthest);
+    remove_item(s, s->pool[farthest]);
     return farthest;
 }
 
@@ -189,6 +211,16 @@ static int check_put(struct store *s, ns_t now, const struct addr *from, bool is
     return 0;
 }
 
+/* Room for another value. */
+static struct stored *resize_item(struct store *s, struct stored *item, size_t v_len)
+{
+    uint16_t i = *head_of(s, item->target);
+
+    while (s->pool[i] != item)
+        i = s->pool[i]->next;
+    return s->pool[i] = mem_resize(item, 1, sizeof *item + v_len);
+}
+
 int store_put(struct store *s, ns_t now, const struct addr *from, const uint8_t *N, const struct krpc_msg *m,
               uint8_t target[static ID_BYTES])
 {
@@ -209,20 +241,23 @@ int store_put(struct store *s, ns_t now, const struct addr *from, const uint8_t 
             (m->b.seq.v == p->seq && memcmp(p->sig, m->b.sig.data, sizeof p->sig) != 0))
             return KRPC_E_SEQ;
     } else {
-        uint16_t *head = head_of(s, target);
+        uint16_t place;
 
         if (p != NULL)
             remove_item(s, p);
-        p = make_room(s, now, from, target);
-        if (p == NULL) {
+        place = make_room(s, now, from, target);
+        if (place == NONE) {
             s->cap_drops++;
             return N != NULL ? KRPC_E_FULL : KRPC_E_SERVER;
         }
+        p = s->pool[place] = mem_alloc(sizeof *p);
         memcpy(p->target, target, ID_BYTES);
-        p->next = *head;
-        *head = (uint16_t)(p - s->pool);
+        p->next = *head_of(s, target);
+        *head_of(s, target) = place;
         s->n++;
     }
+    if (p->v_len != m->b.v.len)
+        p = resize_item(s, p, m->b.v.len);
     p->is_mutable = is_mutable(m);
     if (p->is_mutable) {
         memcpy(p->k, m->b.k.data, sizeof p->k);
@@ -248,12 +283,12 @@ void store_tick(struct store *s, ns_t now)
     if (now < s->next_expiry)
         return;
     s->next_expiry = NS_NEVER;
-    for (unsigned i = 0; i < s->max; i++) {
-        struct stored *p = &s->pool[i];
+    for (unsigned i = 0; i < s->cap; i++) {
+        struct stored *p = s->pool[i];
 
-        if (p->expires_at > 0 && p->expires_at <= now)
+        if (p != NULL && p->expires_at <= now)
             remove_item(s, p);
-        else if (p->expires_at > 0)
+        else if (p != NULL)
             s->next_expiry = ns_min(s->next_expiry, p->expires_at);
     }
 }

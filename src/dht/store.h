@@ -6,7 +6,7 @@
  *
  *   in     put messages whose sender's address answered once (the token says so)
  *   out    items as they were put; KRPC error codes
- *   owner  the node; the pool is allocated once
+ *   owner  the node; items are allocated one by one, in their own size
  *   trust  every item held has a right signature; by whom it was put is remembered for `route`
  *   caps   max items; STORE_PER_NET of them from one /24 or /48 of global addresses. When full, the item that lies
  *          farthest from our id gives way to a nearer one. Each expires STORE_LIFE_NS after its last put */
@@ -31,14 +31,14 @@ struct stored {
     bool is_mutable;
     uint8_t k[32], sig[64]; /* and seq, salt: of mutable ones */
     int64_t seq;
-    ns_t expires_at; /* 0: the place is empty */
+    ns_t expires_at;
     struct addr put_from;
     uint8_t put_by[32]; /* N; zeros on mainline */
     uint16_t v_len;
     uint8_t salt_len;
     uint8_t salt[STORE_SALT_MAX];
-    uint8_t v[STORE_V_MAX]; /* bencoded */
     uint16_t next;
+    uint8_t v[]; /* bencoded */
 };
 
 struct store {
@@ -47,9 +47,9 @@ struct store {
     uint8_t own[ID_BYTES];
     uint8_t secret[2][32];
     ns_t secret_at, next_expiry;
-    uint16_t max, n, n_heads;
-    uint16_t *heads;
-    struct stored *pool;
+    uint16_t max, n, cap;
+    uint16_t *heads;      /* cap of them */
+    struct stored **pool; /* cap places, NULL where nothing is */
     uint64_t cap_drops;
 };
 

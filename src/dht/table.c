@@ -5,23 +5,54 @@
 #include "base/mem.h"
 
 #define GONE_AFTER 5 /* failures in a row of a contact nobody replaces */
+#define GROW_BY    24
 
-void table_init(struct table *t, const uint8_t own[static ID_BYTES], unsigned k, unsigned max)
+static uint32_t head_of(const uint8_t id[static ID_BYTES])
+{
+    return (uint32_t)id[0] << 24 | (uint32_t)id[1] << 16 | (uint32_t)id[2] << 8 | id[3];
+}
+
+static uint16_t ticks(ns_t at)
+{
+    return (uint16_t)(at / TABLE_TICK_NS);
+}
+
+static ns_t age_of(uint16_t at, ns_t now)
+{
+    return (uint16_t)(ticks(now) - at) * TABLE_TICK_NS;
+}
+
+ns_t table_seen_at(const struct table_entry *e, ns_t now)
+{
+    ns_t age = age_of(e->seen_at, now);
+
+    return age < now ? now - age : 1;
+}
+
+static uint16_t rtt_units(ns_t rtt)
+{
+    ns_t units = (rtt + 50 * NS_PER_US) / (100 * NS_PER_US);
+
+    return (uint16_t)(units > UINT16_MAX ? UINT16_MAX : units > 0 ? units : 1);
+}
+
+void table_init(struct table *t, struct book *book, const uint8_t *own, unsigned k, unsigned max)
 {
     memset(t, 0, sizeof *t);
-    memcpy(t->own, own, ID_BYTES);
+    t->book = book;
+    t->own = own;
     t->k = (uint8_t)k;
-    t->max = (uint16_t)(max > 0 && max < TABLE_NONE ? max : TABLE_MAX);
-    t->pool = mem_array(t->max, sizeof *t->pool);
-    for (unsigned i = 0; i < ID_BITS; i++)
-        t->head[i] = TABLE_NONE;
-    for (unsigned i = 0; i < t->max; i++)
-        t->pool[i].next = (uint16_t)(i + 1 < t->max ? i + 1 : TABLE_NONE);
+    t->max = (uint16_t)(max > 0 && max < UINT16_MAX ? max : TABLE_MAX);
 }
 
 void table_fini(struct table *t)
 {
-    mem_free(t->pool);
+    for (unsigned i = 0; i < t->n; i++)
+        book_drop(t->book, t->entries[i].who);
+    for (unsigned i = 0; i < t->n_spares; i++)
+        book_drop(t->book, t->spares[i].who);
+    mem_free(t->entries);
+    mem_free(t->spares);
     memset(t, 0, sizeof *t);
 }
 
@@ -32,54 +63,75 @@ static unsigned bucket_cap(const struct table *t, unsigned bucket)
     return wide > t->k ? wide : t->k;
 }
 
-static uint16_t find_index(const struct table *t, const uint8_t id[static ID_BYTES])
+/* Where the entries of a bucket begin. */
+static unsigned start_of(const struct table *t, unsigned bucket)
+{
+    unsigned at = 0;
+
+    if (bucket > t->deepest)
+        return t->n;
+    for (unsigned i = 0; i < bucket; i++)
+        at += t->count[i];
+    return at;
+}
+
+static struct table_entry *find(const struct table *t, const uint8_t id[static ID_BYTES])
 {
     unsigned bucket = id_prefix(t->own, id);
+    uint32_t head = head_of(id);
 
-    if (bucket >= ID_BITS)
-        return TABLE_NONE;
-    for (uint16_t i = t->head[bucket]; i != TABLE_NONE; i = t->pool[i].next)
-        if (id_equal(t->pool[i].c.id, id))
-            return i;
-    return TABLE_NONE;
+    if (bucket >= ID_BITS || t->count[bucket] == 0)
+        return NULL;
+    for (unsigned i = start_of(t, bucket), end = i + t->count[bucket]; i < end; i++)
+        if (t->entries[i].head == head && id_equal(table_contact(t, &t->entries[i])->id, id))
+            return &t->entries[i];
+    return NULL;
 }
 
 const struct table_entry *table_find(const struct table *t, const uint8_t id[static ID_BYTES])
 {
-    uint16_t i = find_index(t, id);
-
-    return i == TABLE_NONE ? NULL : &t->pool[i];
+    return find(t, id);
 }
 
-static void remove_index(struct table *t, uint16_t index)
+static unsigned bucket_of(const struct table *t, const struct table_entry *e)
 {
-    struct table_entry *e = &t->pool[index];
-    uint16_t *link = &t->head[e->bucket];
+    return id_prefix(t->own, table_contact(t, e)->id);
+}
 
-    while (*link != index)
-        link = &t->pool[*link].next;
-    *link = e->next;
-    t->count[e->bucket]--;
+/* Takes its place out; the contact is still held. */
+static void take_out(struct table *t, struct table_entry *e, unsigned bucket)
+{
+    unsigned at = (unsigned)(e - t->entries);
+
     t->n--;
-    memset(e, 0, sizeof *e);
-    e->next = t->free;
-    t->free = index;
+    t->count[bucket]--;
+    memmove(e, e + 1, (t->n - at) * sizeof *e);
+    while (t->deepest > 0 && t->count[t->deepest] == 0)
+        t->deepest--;
 }
 
-static void place(struct table *t, uint16_t index, unsigned bucket, const struct contact *c, ns_t seen_at,
-                  uint32_t rtt_us)
+static void remove_entry(struct table *t, struct table_entry *e)
 {
-    struct table_entry *e = &t->pool[index];
+    uint32_t who = e->who;
 
-    *e = (struct table_entry){.c = *c,
-                              .rtt_us = rtt_us,
-                              .answers = 1,
-                              .seen_at = seen_at,
-                              .probed_at = seen_at,
-                              .bucket = (uint8_t)bucket,
-                              .is_used = true,
-                              .next = t->head[bucket]};
-    t->head[bucket] = index;
+    take_out(t, e, bucket_of(t, e));
+    book_drop(t->book, who);
+}
+
+/* The entry's contact is held already. */
+static void place(struct table *t, unsigned bucket, const struct table_entry *e)
+{
+    unsigned at;
+
+    if (t->n == t->cap) {
+        t->cap = (uint16_t)(t->cap + GROW_BY < t->max ? t->cap + GROW_BY : t->max);
+        t->entries = mem_resize(t->entries, t->cap, sizeof *t->entries);
+    }
+    if (bucket > t->deepest)
+        t->deepest = (uint8_t)bucket;
+    at = start_of(t, bucket) + t->count[bucket];
+    memmove(&t->entries[at + 1], &t->entries[at], (t->n - at) * sizeof *t->entries);
+    t->entries[at] = *e;
     t->count[bucket]++;
     t->n++;
 }
@@ -91,26 +143,28 @@ static unsigned count_net(const struct table *t, unsigned bucket, const struct a
 
     if (addr_class(a) != ADDR_GLOBAL)
         return 0;
-    for (uint16_t i = t->head[bucket]; i != TABLE_NONE; i = t->pool[i].next)
-        n += addr_same_net(&t->pool[i].c.addr, a);
+    for (unsigned i = start_of(t, bucket), end = i + t->count[bucket]; i < end; i++)
+        n += addr_same_net(&table_contact(t, &t->entries[i])->addr, a);
     return n;
 }
 
 /* Whom a newcomer may push out of a full bucket. */
-static uint16_t find_victim(const struct table *t, unsigned bucket, const struct addr *newcomer)
+static struct table_entry *find_victim(const struct table *t, unsigned bucket, const struct addr *newcomer)
 {
-    uint16_t victim = TABLE_NONE;
-    unsigned worst = TABLE_PER_NET, mine = count_net(t, bucket, newcomer);
+    unsigned first = start_of(t, bucket), end = first + t->count[bucket];
+    unsigned worst = TABLE_PER_NET, mine;
+    struct table_entry *victim = NULL;
 
-    for (uint16_t i = t->head[bucket]; i != TABLE_NONE; i = t->pool[i].next)
-        if (t->pool[i].fails >= TABLE_FAILS)
-            return i;
-    for (uint16_t i = t->head[bucket]; i != TABLE_NONE; i = t->pool[i].next) {
-        unsigned n = count_net(t, bucket, &t->pool[i].c.addr);
+    for (unsigned i = first; i < end; i++)
+        if (t->entries[i].fails >= TABLE_FAILS)
+            return &t->entries[i];
+    mine = count_net(t, bucket, newcomer);
+    for (unsigned i = first; i < end; i++) {
+        unsigned n = count_net(t, bucket, &table_contact(t, &t->entries[i])->addr);
 
         if (n > worst && n > mine + 1) {
             worst = n;
-            victim = i;
+            victim = &t->entries[i];
         }
     }
     return victim;
@@ -119,165 +173,194 @@ static uint16_t find_victim(const struct table *t, unsigned bucket, const struct
 /* Another id at an address we have: that node is gone. */
 static void drop_address(struct table *t, const struct contact *c)
 {
-    for (unsigned i = 0; i < t->max; i++)
-        if (t->pool[i].is_used && addr_equal(&t->pool[i].c.addr, &c->addr) &&
-            !id_equal(t->pool[i].c.id, c->id)) {
-            remove_index(t, (uint16_t)i);
+    for (unsigned i = 0; i < t->n; i++) {
+        const struct contact *has = table_contact(t, &t->entries[i]);
+
+        if (has->addr.port == c->addr.port && addr_equal(&has->addr, &c->addr) && !id_equal(has->id, c->id)) {
+            remove_entry(t, &t->entries[i]);
             return;
         }
+    }
 }
 
-static void add_spare(struct table *t, ns_t now, const struct contact *c, uint32_t rtt_us)
+static void drop_spare(struct table *t, unsigned i)
 {
-    struct table_spare *oldest = &t->spares[0];
+    t->n_spares--;
+    memmove(&t->spares[i], &t->spares[i + 1], (t->n_spares - i) * sizeof *t->spares);
+}
 
-    for (unsigned i = 0; i < TABLE_SPARES; i++) {
-        struct table_spare *s = &t->spares[i];
+static void add_spare(struct table *t, const struct table_entry *e)
+{
+    const struct contact *c = book_at(t->book, e->who);
 
-        if (s->seen_at > 0 && (id_equal(s->c.id, c->id) || addr_equal(&s->c.addr, &c->addr))) {
-            oldest = s;
+    for (unsigned i = 0; i < t->n_spares; i++) {
+        const struct contact *has = book_at(t->book, t->spares[i].who);
+
+        if (id_equal(has->id, c->id) || addr_equal(&has->addr, &c->addr)) {
+            book_drop(t->book, t->spares[i].who);
+            drop_spare(t, i);
             break;
         }
-        if (s->seen_at < oldest->seen_at)
-            oldest = s;
     }
-    *oldest = (struct table_spare){.c = *c, .seen_at = now > 0 ? now : 1, .rtt_us = rtt_us};
+    if (t->n_spares == TABLE_SPARES) {
+        book_drop(t->book, t->spares[0].who);
+        drop_spare(t, 0);
+    }
+    if (t->n_spares == t->cap_spares) {
+        t->cap_spares = (uint16_t)(t->cap_spares > 0 ? t->cap_spares * 2 : 4);
+        t->spares = mem_resize(t->spares, t->cap_spares, sizeof *t->spares);
+    }
+    t->spares[t->n_spares++] = *e;
+}
+
+static void refresh(struct table *t, ns_t now, struct table_entry *e, const struct contact *c, uint16_t rtt)
+{
+    const struct contact *has = table_contact(t, e);
+
+    e->rtt = e->rtt == 0 ? rtt : (uint16_t)((e->rtt * 7u + rtt) / 8);
+    e->seen_at = e->probed_at = ticks(now);
+    e->fails = 0;
+    e->answers += e->answers < UINT8_MAX;
+    if (!contact_equal(has, c)) {
+        uint32_t was = e->who;
+        bool has_moved = !addr_equal(&has->addr, &c->addr);
+
+        e->who = book_keep(t->book, c);
+        book_drop(t->book, was);
+        if (has_moved)
+            drop_address(t, c);
+    }
 }
 
 enum err table_seen(struct table *t, ns_t now, const struct contact *c, ns_t rtt)
 {
     unsigned bucket = id_prefix(t->own, c->id);
-    uint32_t rtt_us = rtt / NS_PER_US > 60000000 ? 60000000 : (uint32_t)(rtt / NS_PER_US);
-    uint16_t index;
+    struct table_entry *e, fresh;
 
     if (bucket >= ID_BITS)
         return ERR_REFUSED;
-    index = find_index(t, c->id);
-    if (index != TABLE_NONE) {
-        struct table_entry *e = &t->pool[index];
-
-        if (!addr_equal(&e->c.addr, &c->addr))
-            drop_address(t, c);
-        e->c = *c;
-        e->rtt_us = e->rtt_us == 0 ? rtt_us : (e->rtt_us * 7 + rtt_us) / 8;
-        e->seen_at = e->probed_at = now;
-        e->fails = 0;
-        e->answers++;
+    e = find(t, c->id);
+    if (e != NULL) {
+        refresh(t, now, e, c, rtt_units(rtt));
         return ERR_OK;
     }
     drop_address(t, c);
-    if (t->count[bucket] >= bucket_cap(t, bucket) || t->free == TABLE_NONE) {
-        uint16_t victim = find_victim(t, bucket, &c->addr);
+    fresh = (struct table_entry){.who = book_keep(t->book, c),
+                                 .head = head_of(c->id),
+                                 .rtt = rtt_units(rtt),
+                                 .answers = 1,
+                                 .seen_at = ticks(now),
+                                 .probed_at = ticks(now)};
+    if (t->count[bucket] >= bucket_cap(t, bucket) || t->n >= t->max) {
+        struct table_entry *victim = find_victim(t, bucket, &c->addr);
 
-        if (victim == TABLE_NONE) {
-            add_spare(t, now, c, rtt_us);
+        if (victim == NULL) {
+            add_spare(t, &fresh);
             return ERR_FULL;
         }
-        remove_index(t, victim);
+        remove_entry(t, victim);
     }
-    index = t->free;
-    t->free = t->pool[index].next;
-    place(t, index, bucket, c, now, rtt_us);
+    place(t, bucket, &fresh);
     return ERR_OK;
 }
 
 void table_probed(struct table *t, ns_t now, const uint8_t id[static ID_BYTES])
 {
-    uint16_t i = find_index(t, id);
+    struct table_entry *e = find(t, id);
 
-    if (i != TABLE_NONE)
-        t->pool[i].probed_at = now;
+    if (e != NULL)
+        e->probed_at = ticks(now);
 }
 
 void table_heard(struct table *t, ns_t now, const uint8_t id[static ID_BYTES], const struct addr *from)
 {
-    uint16_t i = find_index(t, id);
+    struct table_entry *e = find(t, id);
 
-    if (i != TABLE_NONE && t->pool[i].fails == 0 && addr_equal(&t->pool[i].c.addr, from))
-        t->pool[i].probed_at = now;
+    if (e != NULL && e->fails == 0 && addr_equal(&table_contact(t, e)->addr, from))
+        e->probed_at = ticks(now);
 }
 
-/* The freshest spare for a bucket, taken out. */
-static bool take_spare(struct table *t, unsigned bucket, struct table_spare *out)
+/* The freshest spare for a bucket, taken out but still held. */
+static bool take_spare(struct table *t, unsigned bucket, struct table_entry *out)
 {
-    struct table_spare *best = NULL;
-
-    for (unsigned i = 0; i < TABLE_SPARES; i++) {
-        struct table_spare *s = &t->spares[i];
-
-        if (s->seen_at > 0 && id_prefix(t->own, s->c.id) == bucket &&
-            (best == NULL || s->seen_at > best->seen_at))
-            best = s;
-    }
-    if (best == NULL)
-        return false;
-    *out = *best;
-    best->seen_at = 0;
-    return true;
+    for (unsigned i = t->n_spares; i > 0; i--)
+        if (bucket_of(t, &t->spares[i - 1]) == bucket) {
+            *out = t->spares[i - 1];
+            drop_spare(t, i - 1);
+            return true;
+        }
+    return false;
 }
 
 void table_failed(struct table *t, ns_t now, const uint8_t id[static ID_BYTES])
 {
-    uint16_t i = find_index(t, id);
-    struct table_spare s;
+    struct table_entry *e = find(t, id), spare;
     unsigned bucket;
 
-    if (i == TABLE_NONE)
+    if (e == NULL)
         return;
-    bucket = t->pool[i].bucket;
-    t->pool[i].probed_at = now;
-    if (++t->pool[i].fails < TABLE_FAILS)
+    bucket = id_prefix(t->own, id);
+    e->probed_at = ticks(now);
+    if (++e->fails < TABLE_FAILS)
         return;
-    if (take_spare(t, bucket, &s)) {
-        remove_index(t, i);
-        i = t->free;
-        t->free = t->pool[i].next;
-        place(t, i, bucket, &s.c, s.seen_at, s.rtt_us);
-    } else if (t->pool[i].fails >= GONE_AFTER) {
-        remove_index(t, i);
+    if (take_spare(t, bucket, &spare)) {
+        remove_entry(t, e);
+        place(t, bucket, &spare);
+    } else if (e->fails >= GONE_AFTER) {
+        remove_entry(t, e);
     }
 }
 
 void table_forget(struct table *t, const uint8_t id[static ID_BYTES])
 {
-    uint16_t i = find_index(t, id);
+    struct table_entry *e = find(t, id);
 
-    if (i != TABLE_NONE)
-        remove_index(t, i);
+    if (e != NULL)
+        remove_entry(t, e);
 }
 
 bool table_wants(const struct table *t, const uint8_t id[static ID_BYTES])
 {
-    unsigned bucket = id_prefix(t->own, id);
+    unsigned bucket = id_prefix(t->own, id), first;
 
-    if (bucket >= ID_BITS || find_index(t, id) != TABLE_NONE)
+    if (bucket >= ID_BITS || find(t, id) != NULL)
         return false;
-    if (t->count[bucket] < bucket_cap(t, bucket) && t->free != TABLE_NONE)
+    if (t->count[bucket] < bucket_cap(t, bucket) && t->n < t->max)
         return true;
-    for (uint16_t i = t->head[bucket]; i != TABLE_NONE; i = t->pool[i].next)
-        if (t->pool[i].fails >= TABLE_FAILS)
+    first = start_of(t, bucket);
+    for (unsigned i = first; i < first + t->count[bucket]; i++)
+        if (t->entries[i].fails >= TABLE_FAILS)
             return true;
     return false;
 }
 
 struct picker {
     const uint8_t *target;
+    uint32_t head;
     const struct table_entry **out;
     size_t n, max, from; /* out[from..n) is the group being sorted */
 };
 
-static void pick_bucket(const struct table *t, unsigned bucket, struct picker *p)
+static bool is_nearer(const struct table *t, const struct picker *p, const struct table_entry *a,
+                      const struct table_entry *b)
 {
-    for (uint16_t i = t->head[bucket]; i != TABLE_NONE; i = t->pool[i].next) {
-        const struct table_entry *e = &t->pool[i];
+    if (a->head != b->head)
+        return (a->head ^ p->head) < (b->head ^ p->head);
+    return id_compare(p->target, table_contact(t, a)->id, table_contact(t, b)->id) < 0;
+}
+
+static void pick(const struct table *t, unsigned first, unsigned count, struct picker *p)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        const struct table_entry *e = &t->entries[i];
         size_t at = p->n;
 
         if (e->fails >= TABLE_FAILS)
             continue;
-        while (at > p->from && id_compare(p->target, e->c.id, p->out[at - 1]->c.id) < 0)
-            at--;
-        if (at >= p->max)
+        if (p->n == p->max && (p->n == p->from || !is_nearer(t, p, e, p->out[p->n - 1])))
             continue;
+        while (at > p->from && is_nearer(t, p, e, p->out[at - 1]))
+            at--;
         if (p->n < p->max)
             p->n++;
         memmove(&p->out[at + 1], &p->out[at], (p->n - 1 - at) * sizeof *p->out);
@@ -290,31 +373,39 @@ static void pick_bucket(const struct table *t, unsigned bucket, struct picker *p
 size_t table_closest(const struct table *t, const uint8_t target[static ID_BYTES],
                      const struct table_entry **out, size_t n)
 {
-    struct picker p = {.target = target, .out = out, .max = n};
+    struct picker p = {.target = target, .head = head_of(target), .out = out, .max = n};
     unsigned prefix = id_prefix(t->own, target);
+    unsigned at, deeper;
 
-    if (prefix < ID_BITS) {
-        pick_bucket(t, prefix, &p);
-        p.from = p.n;
+    if (n == 0)
+        return 0;
+    prefix = prefix <= t->deepest ? prefix : t->deepest + 1u;
+    at = start_of(t, prefix);
+    deeper = at;
+    if (prefix <= t->deepest) {
+        pick(t, at, t->count[prefix], &p);
+        deeper += t->count[prefix];
     }
-    for (unsigned i = prefix + 1; i < ID_BITS; i++)
-        pick_bucket(t, i, &p);
     p.from = p.n;
-    for (unsigned i = prefix < ID_BITS ? prefix : ID_BITS; i > 0 && p.n < n; i--) {
-        pick_bucket(t, i - 1, &p);
+    pick(t, deeper, t->n - deeper, &p);
+    p.from = p.n;
+    for (unsigned i = prefix; i > 0 && p.n < n; i--) {
+        at -= t->count[i - 1];
+        pick(t, at, t->count[i - 1], &p);
         p.from = p.n;
     }
     return p.n;
 }
 
-const struct table_entry *table_stalest(const struct table *t, ns_t before)
+const struct table_entry *table_stalest(const struct table *t, ns_t now, ns_t age)
 {
     const struct table_entry *best = NULL;
 
-    for (unsigned i = 0; i < t->max; i++) {
-        const struct table_entry *e = &t->pool[i];
+    for (unsigned i = 0; i < t->n; i++) {
+        const struct table_entry *e = &t->entries[i];
+        ns_t old = age_of(e->probed_at, now);
 
-        if (e->is_used && e->probed_at < before && (best == NULL || e->probed_at < best->probed_at))
+        if (old > age && (best == NULL || old > age_of(best->probed_at, now)))
             best = e;
     }
     return best;
@@ -322,28 +413,18 @@ const struct table_entry *table_stalest(const struct table *t, ns_t before)
 
 const struct table_entry *table_random(const struct table *t, uint32_t random)
 {
-    unsigned at = t->n > 0 ? random % t->n : 0;
-
-    for (unsigned i = 0; i < t->max; i++)
-        if (t->pool[i].is_used && at-- == 0)
-            return &t->pool[i];
-    return NULL;
+    return t->n > 0 ? &t->entries[random % t->n] : NULL;
 }
 
 unsigned table_deepest(const struct table *t)
 {
-    for (unsigned i = ID_BITS; i > 0; i--)
-        if (t->count[i - 1] > 0)
-            return i - 1;
-    return 0;
+    return t->deepest;
 }
 
 unsigned table_room_bucket(const struct table *t, unsigned from)
 {
-    unsigned deepest = table_deepest(t);
-
-    for (unsigned i = from; i <= deepest; i++)
-        if (t->count[i] < bucket_cap(t, i))
+    for (unsigned i = from; i <= t->deepest; i++)
+        if (t->count[i] < (bucket_cap(t, i) * 3 / 8 > t->k ? bucket_cap(t, i) * 3 / 8 : t->k))
             return i;
     return ID_BITS;
 }
@@ -352,28 +433,26 @@ size_t table_live(const struct table *t)
 {
     size_t n = 0;
 
-    for (unsigned i = 0; i < t->max; i++)
-        n += t->pool[i].is_used && t->pool[i].fails < TABLE_FAILS;
+    for (unsigned i = 0; i < t->n; i++)
+        n += t->entries[i].fails < TABLE_FAILS;
     return n;
 }
 
-static int compare_u32(const void *a, const void *b)
+static int compare_u16(const void *a, const void *b)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
+    return *(const uint16_t *)a - *(const uint16_t *)b;
 }
 
 ns_t table_rtt(const struct table *t, ns_t otherwise)
 {
-    uint32_t rtts[64];
-    size_t n = 0;
+    uint16_t rtts[64];
+    size_t n = 0, step = 1 + t->n / 64u;
 
-    for (unsigned i = 0; i < t->max && n < 64; i++)
-        if (t->pool[i].is_used && t->pool[i].rtt_us > 0)
-            rtts[n++] = t->pool[i].rtt_us;
+    for (size_t i = 0; i < t->n && n < 64; i += step)
+        if (t->entries[i].rtt > 0)
+            rtts[n++] = t->entries[i].rtt;
     if (n == 0)
         return otherwise;
-    qsort(rtts, n, sizeof *rtts, compare_u32);
-    return rtts[n / 2] * NS_PER_US;
+    qsort(rtts, n, sizeof *rtts, compare_u16);
+    return rtts[n / 2] * 100 * NS_PER_US;
 }

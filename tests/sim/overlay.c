@@ -31,7 +31,7 @@ static uint32_t index_of(const struct overlay *o, const struct addr *a)
 {
     uint32_t i = ((uint32_t)(a->ip[0] - FIRST_NET) << 16) | (uint32_t)a->ip[1] << 8 | a->ip[2];
 
-    return a->family == ADDR_V4 && a->port == OV_PORT && i < o->config.n ? i : UINT32_MAX;
+    return a->family == ADDR_V4 && a->port == OV_PORT && i < o->config.n + OV_COLD_MAX ? i : UINT32_MAX;
 }
 
 uint32_t ov_pick(struct overlay *o, uint32_t n)
@@ -250,6 +250,7 @@ static void create_dht(struct overlay *o, struct ov_node *n)
                                 .max_items = 64,
                                 .max_blobs = 1,
                                 .max_adverts = 1,
+                                .book = o->book,
                                 .ops = c->is_real || c->profile == DHT_MAINLINE ? NULL : &ov_ops};
 
     /* The first ones serve, so that there is somebody to join. */
@@ -280,10 +281,11 @@ static void be_greeted(struct overlay *o, uint32_t i, void *arg)
     }
 }
 
-static void start(struct overlay *o, uint32_t i)
+void ov_start(struct overlay *o, uint32_t i, uint32_t n_intro)
 {
     struct ov_node *n = &o->nodes[i];
-    uint32_t n_intro = o->n_up < OV_INTRO_MAX ? o->n_up : OV_INTRO_MAX;
+
+    n_intro = o->n_up < n_intro ? o->n_up : n_intro;
 
     if (n->foe != NULL) {
         n->is_up = true;
@@ -311,7 +313,7 @@ static void leave(struct overlay *o, const struct ov_event *e)
     if (n->dht == NULL || n->generation != (uint32_t)(uintptr_t)e->what || o->mean_session == 0)
         return;
     stop(o, e->node);
-    start(o, e->node);
+    ov_start(o, e->node, OV_INTRO_MAX);
 }
 
 static void handle(struct overlay *o, const struct ov_event *e)
@@ -326,7 +328,7 @@ static void handle(struct overlay *o, const struct ov_event *e)
         timer_due(o, e);
         break;
     case OV_BEGIN:
-        start(o, e->node);
+        ov_start(o, e->node, OV_INTRO_MAX);
         break;
     case OV_LEAVE:
         leave(o, e);
@@ -406,11 +408,12 @@ struct overlay *ov_create(const struct ov_config *config)
     o->config.doubling = config->doubling > 0 ? config->doubling : 60 * NS_PER_S;
     prng_seed(&o->prng, config->seed);
     o->now = o->queue.last = OV_START_NS;
-    o->nodes = mem_array(o->config.n, sizeof *o->nodes);
-    o->up = mem_array(o->config.n, sizeof *o->up);
-    o->up_at = mem_array(o->config.n, sizeof *o->up_at);
-    for (uint32_t i = 0; i < o->config.n; i++)
+    o->nodes = mem_array(o->config.n + OV_COLD_MAX, sizeof *o->nodes);
+    o->up = mem_array(o->config.n + OV_COLD_MAX, sizeof *o->up);
+    o->up_at = mem_array(o->config.n + OV_COLD_MAX, sizeof *o->up_at);
+    for (uint32_t i = 0; i < o->config.n + OV_COLD_MAX; i++)
         o->nodes[i] = (struct ov_node){.o = o, .index = i, .queued_at = NS_NEVER};
+    o->book = book_create();
     set_latencies(o);
     make_foes(o);
     o->own_bytes = mallinfo2().uordblks + mallinfo2().hblkhd;
@@ -421,7 +424,7 @@ void ov_destroy(struct overlay *o)
 {
     struct ov_event e;
 
-    for (uint32_t i = 0; i < o->config.n; i++) {
+    for (uint32_t i = 0; i < o->config.n + OV_COLD_MAX; i++) {
         dht_destroy(o->nodes[i].dht);
         end_turn(o);
         foe_destroy(o->nodes[i].foe);
@@ -430,6 +433,7 @@ void ov_destroy(struct overlay *o)
         if (e.kind == OV_PACKET || e.kind == OV_TASK)
             mem_free(e.what);
     ov_queue_fini(&o->queue);
+    book_destroy(o->book);
     mem_free(o->nodes);
     mem_free(o->up);
     mem_free(o->up_at);
@@ -526,4 +530,42 @@ void ov_tables(const struct overlay *o, double *contacts, double *foes_pct)
     }
     *contacts = n_nodes > 0 ? (double)n / (double)n_nodes : 0;
     *foes_pct = n > 0 ? (double)n_foes * 100 / (double)n : 0;
+}
+
+void ov_idle(struct overlay *o, ns_t duration, struct ov_idle *out)
+{
+    double sums[2][4] = {{0}};
+    double s = (double)duration / NS_PER_S;
+    struct dht_stats stats;
+
+    for (unsigned round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < o->config.n; i++) {
+            struct ov_node *n = &o->nodes[i];
+            double *sum = sums[n->is_client];
+
+            if (n->dht == NULL)
+                continue;
+            dht_stats(n->dht, &stats);
+            if (round == 1) {
+                sum[0] += 1;
+                sum[1] += (double)(stats.msgs_out - n->idle[0]);
+                sum[2] += (double)(stats.bytes_out - n->idle[1]);
+                sum[3] += (double)(stats.bytes_in - n->idle[2]);
+            }
+            n->idle[0] = stats.msgs_out;
+            n->idle[1] = stats.bytes_out;
+            n->idle[2] = stats.bytes_in;
+        }
+        if (round == 0)
+            ov_run(o, duration);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned j = 1; j < 4 && sums[i][0] > 0; j++)
+            sums[i][j] /= sums[i][0] * s;
+    *out = (struct ov_idle){.out_msgs_per_min = sums[0][1] * 60,
+                            .out_bytes_per_s = sums[0][2],
+                            .in_bytes_per_s = sums[0][3],
+                            .client_out_msgs_per_min = sums[1][1] * 60,
+                            .client_out_bytes_per_s = sums[1][2],
+                            .client_in_bytes_per_s = sums[1][3]};
 }

@@ -24,6 +24,7 @@
 #define OV_START_NS  (1000 * NS_PER_S)
 #define OV_WALL_MS   1790000000000ll /* wall clock at virtual 0 */
 #define OV_LATENCIES 4096
+#define OV_COLD_MAX  64
 
 /* What a node that is not honest does with queries. All of them answer pings, prove their keys, and take tokens' puts
  * without storing. */
@@ -33,6 +34,7 @@ enum ov_foe {
     OV_LIAR,     /* names nodes that do not exist, and gives values with wrong signatures */
     OV_DROPPER,  /* answers only pings and find_node, with the nearest it knows of everybody */
     OV_REPLAYER, /* like a colluder, and gives the oldest record ever put */
+    OV_ECLIPSE,  /* mainline only: whatever is asked for, it has the id beside it, and names others that do */
     OV_FOES
 };
 
@@ -78,12 +80,16 @@ struct ov_batch {
 void ov_records(struct overlay *o, uint32_t n, struct ov_batch *out);
 /* Gets of random records by random honest nodes, eight starts a round trip. */
 void ov_lookups(struct overlay *o, uint32_t n, struct ov_batch *out);
-/* Records whose holders are found by walking all stores: how many of them have a live copy. */
-uint32_t ov_live_records(struct overlay *o);
 /* Forget the records (the copies stay): the next batch makes others. */
 void ov_forget(struct overlay *o);
-/* A new node, one address, one get of a record: first value in hundredths of a round trip from its start, 0: none. */
+/* n new nodes (OV_COLD_MAX), each with one address and one get of a record: first value from its very start. */
 void ov_cold(struct overlay *o, uint32_t n, struct ov_batch *out);
+/* What nodes send and get while nobody does anything, each, over so long. */
+struct ov_idle {
+    double out_bytes_per_s, in_bytes_per_s, out_msgs_per_min;                      /* of full nodes */
+    double client_out_bytes_per_s, client_in_bytes_per_s, client_out_msgs_per_min; /* of read-only ones */
+};
+void ov_idle(struct overlay *o, ns_t duration, struct ov_idle *out);
 
 /* Totals since the start. */
 struct ov_totals {

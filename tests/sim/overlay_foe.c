@@ -25,7 +25,7 @@ struct foe *foe_create(struct overlay *o, uint32_t node, const struct env *env)
     f->env = *env;
     env_random(&f->env, seed, sizeof seed);
     ov_solve(o, seed, nonce);
-    node_key_init(&f->key, ov_zone, seed, nonce, o->config.is_real ? NULL : &ov_ops, 128, &f->env);
+    node_key_init(&f->key, ov_zone, seed, nonce, o->config.is_real ? NULL : &ov_ops, 128, o->book, &f->env);
     return f;
 }
 
@@ -181,7 +181,57 @@ static void answer(struct foe *f, ns_t now, uint32_t from, const struct krpc_msg
     if (f->o->config.foe == OV_DROPPER && q->method != KRPC_PING && q->method != KRPC_FIND_NODE)
         return;
     ov_send(f->o, f->index, &to,
-            node_seal(&f->key, &m, pair->id, q->mac.data != NULL ? pair : NULL, buf, sizeof buf));
+            node_seal(&f->key, &m, pair_contact(&f->key, pair)->id, q->mac.data != NULL ? pair : NULL, buf,
+                      sizeof buf));
+}
+
+/* On mainline ids cost nothing: that of foe `index` beside a target. */
+static void id_beside(const uint8_t *target, uint32_t index, uint8_t id[static DHT_ID_BYTES])
+{
+    memcpy(id, target, DHT_ID_BYTES);
+    for (unsigned i = 0; i < 4; i++)
+        id[16 + i] = (uint8_t)(target[16 + i] ^ index >> (24 - 8 * i));
+}
+
+static void answer_bare(struct foe *f, uint32_t from, const struct krpc_msg *q)
+{
+    const uint8_t *target = q->b.target.data != NULL      ? q->b.target.data
+                            : q->b.info_hash.data != NULL ? q->b.info_hash.data
+                                                          : q->b.id.data;
+    struct krpc_msg m = {.type = KRPC_ANSWER, .t = q->t};
+    uint8_t id[DHT_ID_BYTES], nodes[8 * 26], buf[KRPC_OUT_MAX], ip[18];
+    struct addr to = ov_addr(from);
+    struct wr w;
+
+    id_beside(target, f->index, id);
+    wr_init(&w, nodes, sizeof nodes);
+    for (unsigned i = 0; i < 8; i++) {
+        uint32_t other = f->o->foes[ov_pick(f->o, f->o->n_foes)];
+        struct addr a = ov_addr(other);
+        uint8_t compact[18], beside[DHT_ID_BYTES];
+
+        id_beside(target, other, beside);
+        wr_bytes(&w, beside, sizeof beside);
+        wr_bytes(&w, compact, krpc_write_compact(&a, compact));
+    }
+    m.b.id = slice_of(id, sizeof id);
+    m.ip = slice_of(ip, krpc_write_compact(&to, ip));
+    m.b.token = slice_str(FOE_T);
+    m.b.nodes = slice_of(nodes, wr_len(&w));
+    ov_send(f->o, f->index, &to, krpc_write(&m, buf, sizeof buf));
+}
+
+static void ask_bare(struct foe *f, uint32_t node)
+{
+    struct krpc_msg m = {.type = KRPC_QUERY, .method = KRPC_FIND_NODE, .t = slice_str(FOE_T)};
+    uint8_t id[DHT_ID_BYTES], buf[KRPC_OUT_MAX];
+    struct addr to = ov_addr(node);
+
+    if (f->o->nodes[node].dht == NULL)
+        return;
+    id_beside(dht_id(f->o->nodes[node].dht), f->index, id);
+    m.b.id = m.b.target = slice_of(id, sizeof id);
+    ov_send(f->o, f->index, &to, krpc_write(&m, buf, sizeof buf));
 }
 
 static void ask(struct foe *f, uint32_t node, struct slice cookie)
@@ -198,7 +248,9 @@ static void ask(struct foe *f, uint32_t node, struct slice cookie)
 void foe_greet(struct foe *f, ns_t now, uint32_t node)
 {
     (void)now;
-    if (f->o->nodes[node].foe == NULL)
+    if (f->o->config.profile == DHT_MAINLINE)
+        ask_bare(f, node);
+    else if (f->o->nodes[node].foe == NULL)
         ask(f, node, (struct slice){0});
 }
 
@@ -208,6 +260,11 @@ void foe_input(struct foe *f, ns_t now, uint32_t from, struct slice bytes)
 
     if (krpc_parse(bytes, &m) != ERR_OK)
         return;
+    if (f->o->config.profile == DHT_MAINLINE) {
+        if (m.type == KRPC_QUERY)
+            answer_bare(f, from, &m);
+        return;
+    }
     if (m.type == KRPC_QUERY)
         answer(f, now, from, &m, bytes);
     else if (m.type == KRPC_ERROR && m.code == KRPC_E_COOKIE)

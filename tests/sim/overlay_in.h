@@ -27,6 +27,7 @@ struct ov_node {
     struct foe *foe; /* of the other kind */
     ns_t queued_at;  /* of the earliest timer in the queue that is ours */
     uint32_t index, generation;
+    uint64_t idle[3];                /* messages out, bytes out and in, when ov_idle() began */
     bool is_up, is_client, is_known; /* known: others may be told of it */
 };
 
@@ -51,6 +52,7 @@ struct overlay {
     struct prng prng;
     ns_t now;
     struct ov_queue queue;
+    struct book *book; /* of all nodes */
     struct ov_node *nodes;
     uint32_t
         *up; /* indices of nodes that are up and known, adversaries too; their order is a matter of chance */
@@ -58,7 +60,7 @@ struct overlay {
     uint32_t n_up;
     uint32_t *foes; /* up or not, sorted by id */
     uint8_t (*foe_ids)[DHT_ID_BYTES];
-    uint32_t n_foes;
+    uint32_t n_foes, n_cold;    /* places behind config.n, taken by ov_cold() */
     ns_t latency[OV_LATENCIES]; /* one way, by quantile */
     ns_t mean_session;
     uint64_t msgs, bytes, digest;
@@ -80,6 +82,8 @@ void ov_send(struct overlay *o, uint32_t from, const struct addr *to, struct sli
 void ov_at(struct overlay *o, ns_t at, uint32_t node, ov_task_cb cb, void *arg);
 /* After something was done to the node from outside. */
 void ov_touch(struct overlay *o, uint32_t node);
+/* A newcomer that knows of n_intro others. */
+void ov_start(struct overlay *o, uint32_t node, uint32_t n_intro);
 /* An honest node that is up. */
 uint32_t ov_honest(struct overlay *o);
 uint32_t ov_pick(struct overlay *o, uint32_t n);

@@ -8,7 +8,11 @@
  *           70 % die at once
  *   spread  round trips spread lognormally, sigma 0.7
  *   foes    20, 30 and 50 % colluders, which poison tables from the first join on
- *   liars   30 % each of nodes that lie, drop, or replay old records */
+ *   liars   30 % each of nodes that lie, drop, or replay old records
+ *   eclipse 1 and 5 % of nodes with ids chosen beside whatever is asked for, on mainline, where nobody proves an id
+ *   idle    1,000 nodes at rest for an hour, one of ten of them a client
+ *   churn   1,000 nodes of which each leaves after ten hours on average (Weibull, shape 0.5) and another comes; records
+ *           put again each hour, looked up just before */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -127,6 +131,9 @@ static void base_part(const struct options *opt)
     print("put_acks", b.acks, "nodes");
     ov_lookups(o, opt->n_lookups, &b);
     print_gets("lookup", &b);
+    ov_cold(o, OV_COLD_MAX, &b);
+    print("cold_join_to_value_rtt_median", b.rtt_median / 100.0, "RTT");
+    print("cold_join_to_value_success", pct(&b), "%");
     for (unsigned killed = 30; killed <= 70; killed += 20)
         kill_part(o, opt, killed);
     ov_totals(o, &t);
@@ -160,11 +167,50 @@ static void foe_part(const struct options *opt, const char *name, enum ov_foe fo
     ov_tables(o, &contacts, &foes);
     print_as(group, "tables", foes, "%");
     ov_records(o, opt->n_records, &b);
-    ov_records(o, opt->n_records, &b); /* the second seq: the first is what a replayer gives */
+    if (foe == OV_REPLAYER) /* it gives the first seq when there is a second */
+        ov_records(o, opt->n_records, &b);
     print_as(group, "put_success", pct(&b), "%");
     print_as(group, "put_queries", b.queries, "queries");
     ov_lookups(o, opt->n_lookups, &b);
     print_gets(group, &b);
+    ov_destroy(o);
+}
+
+static void idle_part(const struct options *opt)
+{
+    struct options idle = *opt;
+    struct overlay *o;
+    struct ov_idle i;
+
+    idle.config.clients_pct = 10;
+    o = grow(&idle, 1000, OV_HONEST, 0);
+    ov_run(o, 1800 * NS_PER_S);
+    ov_idle(o, 3600 * NS_PER_S, &i);
+    print("idle_out", i.out_bytes_per_s, "B/s");
+    print("idle_in", i.in_bytes_per_s, "B/s");
+    print("idle_messages", i.out_msgs_per_min, "messages/min");
+    print("idle_client_out", i.client_out_bytes_per_s, "B/s");
+    print("idle_client_in", i.client_in_bytes_per_s, "B/s");
+    print("idle_client_messages", i.client_out_msgs_per_min, "messages/min");
+    ov_destroy(o);
+}
+
+static void churn_part(const struct options *opt)
+{
+    struct overlay *o = grow(opt, 1000, OV_HONEST, 0);
+    uint32_t n_ok = 0, n = 0;
+    struct ov_batch b;
+
+    ov_churn(o, 36000 * NS_PER_S);
+    for (unsigned hour = 0; hour < 5; hour++) {
+        ov_records(o, 200, &b);
+        ov_run(o, 3400 * NS_PER_S);
+        ov_lookups(o, 500, &b);
+        n_ok += hour > 0 ? b.n_ok : 0;
+        n += hour > 0 ? b.n : 0;
+    }
+    print("churn_success", 100.0 * n_ok / n, "%");
+    print("churn_rtt_p99", b.rtt_p99 / 100.0, "RTT");
     ov_destroy(o);
 }
 
@@ -226,6 +272,17 @@ int main(int argc, char **argv)
         foe_part(&opt, "droppers", OV_DROPPER, 30);
         foe_part(&opt, "replayers", OV_REPLAYER, 30);
     }
+    if (has_part(&opt, "eclipse")) {
+        struct options mainline = opt;
+
+        mainline.config.profile = DHT_MAINLINE;
+        foe_part(&mainline, "eclipse", OV_ECLIPSE, 1);
+        foe_part(&mainline, "eclipse", OV_ECLIPSE, 5);
+    }
+    if (has_part(&opt, "idle"))
+        idle_part(&opt);
+    if (has_part(&opt, "churn"))
+        churn_part(&opt);
     if (is_json)
         printf("\n]\n");
     return 0;

@@ -19,7 +19,7 @@ struct job {
 struct batch {
     struct overlay *o;
     uint32_t n, n_started, n_done;
-    bool is_put;
+    bool is_put, is_cold;
     struct job *jobs;
     uint32_t *rtts;
     struct ov_batch out;
@@ -73,9 +73,11 @@ static void begin(struct overlay *o, uint32_t node, void *arg)
     uint32_t id;
 
     (void)node;
-    j->node = ov_honest(o);
+    j->node = j->batch->is_cold ? o->config.n + o->n_cold++ : ov_honest(o);
     j->started_at = o->now;
     ov_make_item(o, o->records[j->record].number, o->records[j->record].seq, &item);
+    if (j->batch->is_cold)
+        ov_start(o, j->node, 1);
     if (j->batch->is_put)
         id = dht_put(o->nodes[j->node].dht, o->now, &item, on_done, j);
     else
@@ -151,20 +153,11 @@ void ov_forget(struct overlay *o)
     o->n_records = 0;
 }
 
-uint32_t ov_live_records(struct overlay *o)
+void ov_cold(struct overlay *o, uint32_t n, struct ov_batch *out)
 {
-    uint32_t n = 0;
+    uint32_t left = OV_COLD_MAX - o->n_cold;
+    struct batch b = {.o = o, .n = n < left ? n : left, .is_cold = true};
 
-    for (uint32_t r = 0; r < o->n_records; r++) {
-        uint8_t target[DHT_ID_BYTES];
-        struct item item;
-        bool is_there = false;
-
-        ov_make_item(o, o->records[r].number, 1, &item);
-        dht_target(item.k, target);
-        for (uint32_t i = 0; i < o->config.n && !is_there; i++)
-            is_there = o->nodes[i].dht != NULL && store_get(&o->nodes[i].dht->store, o->now, target) != NULL;
-        n += is_there;
-    }
-    return n;
+    run(&b);
+    *out = b.out;
 }

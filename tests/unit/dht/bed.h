@@ -169,12 +169,8 @@ static void bed_mac(const uint8_t key[32], const uint8_t zone[8], const uint8_t 
     zone_pairmac(key, zone, receiver, message, mac);
 }
 
-static const struct node_ops bed_ops = {.id = bed_id,
-                                        .sign = bed_sign,
-                                        .verify = bed_verify,
-                                        .pair = bed_pair,
-                                        .mac = bed_mac,
-                                        .item = bed_item};
+static const struct node_ops bed_ops = {
+    .id = bed_id, .sign = bed_sign, .verify = bed_verify, .pair = bed_pair, .mac = bed_mac, .item = bed_item};
 
 /* An item under a key made from number, its value made of number and seq. */
 static inline void bed_make_item(uint32_t number, int64_t seq, size_t len, struct item *out)

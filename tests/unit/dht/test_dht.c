@@ -191,9 +191,9 @@ static void tamper(struct bed *b, uint32_t i, void (*change)(struct stored *))
 {
     struct store *s = &b->nodes[i].dht->store;
 
-    for (unsigned j = 0; j < s->max; j++)
-        if (s->pool[j].expires_at > 0)
-            change(&s->pool[j]);
+    for (unsigned j = 0; j < s->cap; j++)
+        if (s->pool[j] != NULL)
+            change(s->pool[j]);
 }
 
 static void forge_value(struct stored *s)
@@ -352,6 +352,86 @@ static void count_to_victim(struct bed *b, const struct addr *from, const struct
     t->n++;
 }
 
+struct early {
+    struct addr stranger;
+    size_t len, v_len, n_contacts;
+};
+
+static void read_early(struct bed *b, const struct addr *from, const struct addr *to, struct slice bytes)
+{
+    struct early *e = b->tap_arg;
+    struct krpc_msg m;
+    (void)from;
+
+    if (!addr_equal(to, &e->stranger))
+        return;
+    assert_int_equal(krpc_parse(bytes, &m), ERR_OK);
+    assert_int_equal(m.code, KRPC_E_COOKIE);
+    e->len = bytes.len;
+    e->v_len = m.b.v.len;
+    e->n_contacts = m.hint.len / KRPC_ZN_V4;
+}
+
+/* A get by somebody whose address is not proven, with so much padding. */
+static size_t early_get(struct bed *b, struct node_key *stranger, uint32_t i, const uint8_t *at, size_t pad,
+                        int64_t seq)
+{
+    struct krpc_msg m = {.type = KRPC_QUERY, .method = KRPC_GET, .t = slice_str("t")};
+    struct early *e = b->tap_arg;
+    uint8_t zeros[KRPC_PAD_MAX] = {0}, buf[KRPC_OUT_MAX];
+    struct slice packet;
+
+    m.b.id = slice_of(stranger->id, 20);
+    m.b.target = slice_of(at, 20);
+    if (pad > 0)
+        m.b.pad = slice_of(zeros, pad);
+    if (seq > 0)
+        m.b.seq = (struct krpc_int){.v = seq, .is_set = true};
+    packet = node_seal(stranger, &m, NULL, NULL, buf, sizeof buf);
+    e->len = e->v_len = e->n_contacts = 0;
+    dht_input(b->nodes[i].dht, b->now, &e->stranger, packet);
+    bed_end_turn(b, &b->nodes[i]);
+    assert_true(e->len > 0 && e->len <= packet.len);
+    return packet.len;
+}
+
+static void value_with_cookie(void **state)
+{
+    struct bed b;
+    struct early e = {.stranger = {.family = ADDR_V4, .ip = {99, 9, 9, 9}, .port = 9}};
+    struct node_key stranger;
+    struct env env;
+    struct item item;
+    uint8_t seed[32] = {5}, nonce[8] = {0}, at[ID_BYTES];
+    uint32_t holder = 0;
+    (void)state;
+
+    start_all(&b, 30, 21);
+    assert_int_equal(bed_put(&b, 4, 77, 5, 448).e, ERR_OK);
+    bed_make_item(77, 5, 448, &item);
+    dht_target(item.k, at);
+    while (store_get(&b.nodes[holder].dht->store, b.now, at) == NULL)
+        holder++;
+    env = (struct env){.ops = &bed_env_ops, .world = &b.nodes[holder]};
+    assert_int_equal(node_key_init(&stranger, b.nodes[holder].config.zone_id, seed, nonce, &bed_ops, 8,
+                                   b.nodes[holder].dht->book, &env),
+                     ERR_OK);
+    b.tap = read_early;
+    b.tap_arg = &e;
+    early_get(&b, &stranger, holder, at, 0, 0);
+    assert_int_equal(e.v_len, 0); /* no room was made */
+    early_get(&b, &stranger, holder, at, 260, 0);
+    assert_int_equal(e.v_len, 0);
+    assert_true(e.n_contacts >= 4);
+    early_get(&b, &stranger, holder, at, 900, 0);
+    assert_int_equal(e.v_len, 452);
+    early_get(&b, &stranger, holder, at, 900, 5);
+    assert_int_equal(e.v_len, 0); /* not newer than what the asker has */
+    assert_null(node_pair(&b.nodes[holder].dht->key, stranger.sign.pub)); /* no signature was looked at */
+    node_key_fini(&stranger);
+    bed_fini(&b);
+}
+
 /* Every query of a stranger with a right signature, from an address that never answers. */
 static void amplification(void **state)
 {
@@ -366,7 +446,8 @@ static void amplification(void **state)
     start_all(&b, 30, 13);
     n = &b.nodes[3];
     env = (struct env){.ops = &bed_env_ops, .world = n};
-    assert_int_equal(node_key_init(&stranger, n->config.zone_id, seed, nonce, &bed_ops, 8, &env), ERR_OK);
+    assert_int_equal(
+        node_key_init(&stranger, n->config.zone_id, seed, nonce, &bed_ops, 8, n->dht->book, &env), ERR_OK);
     b.tap = count_to_victim;
     b.tap_arg = &t;
     for (unsigned method = KRPC_UNKNOWN; method < KRPC_METHODS; method++)
@@ -1042,7 +1123,10 @@ static void moved(void **state)
     assert_int_equal(bed_get(&b, 3, 1).e, ERR_OK);
     for (uint32_t i = 0; i < 8; i++) /* and those it asked have asked it back at the new address */
         if (i != 3)
-            assert_int_equal(table_find(&b.nodes[i].dht->table, b.nodes[3].dht->id)->c.addr.port, 4321);
+            assert_int_equal(
+                table_contact(&b.nodes[i].dht->table, table_find(&b.nodes[i].dht->table, b.nodes[3].dht->id))
+                    ->addr.port,
+                4321);
     bed_fini(&b);
 }
 
@@ -1062,6 +1146,8 @@ int main(void)
         sentence("a client takes and gives nothing", client),
         sentence("loopback and private addresses are contacts only where allowed", loopback),
         sentence("an unproven address never gets more bytes than it sent", amplification),
+        sentence("a value comes with the cookie, to who made room for it and in no more bytes",
+                 value_with_cookie),
         sentence("a captured query from elsewhere gets a cookie, a changed one nothing", replay),
         sentence("garbage changes nothing", garbage),
         sentence("one address is heard so often and no more", flood),

@@ -169,6 +169,77 @@ static void full_list(void **state)
     lookup_destroy(l);
 }
 
+static void anew(void **state)
+{
+    struct lookup *l = lookup_create(target, own, 4, 1, 100);
+    struct lookup_node *n;
+    (void)state;
+
+    for (unsigned i = 1; i <= 6; i++)
+        add(l, i * 64, 0);
+    while ((n = lookup_next(l)) != NULL) {
+        lookup_asked(n);
+        lookup_answered(n, (struct slice){0});
+    }
+    assert_int_equal(lookup_answers(l), 4);
+    lookup_relaunch(l, 2);
+    assert_null(lookup_next(l)); /* whom the old path named is not theirs */
+    assert_true(lookup_is_done(l));
+    assert_false(add(l, 64, l->first_path));    /* asked already */
+    assert_true(add(l, 5 * 64, l->first_path)); /* named, and not asked */
+    assert_false(add(l, 5 * 64, l->first_path + 1u));
+    assert_true(add(l, 7 * 64, l->first_path + 1u));
+    assert_true(add(l, 8 * 64, l->first_path + 2u)); /* the first of the two again */
+    assert_true(add(l, 9 * 64, 0));                  /* a late answer of the old one */
+    while ((n = lookup_next(l)) != NULL) {
+        assert_true(n->path >= l->first_path);
+        lookup_asked(n);
+        lookup_answered(n, (struct slice){0});
+    }
+    assert_int_equal(lookup_answers(l), 7);
+    assert_int_equal(get(l, 9 * 64)->state, LOOKUP_NEW);
+    lookup_destroy(l);
+}
+
+static void share_alive(void **state)
+{
+    struct lookup *l = lookup_create(target, own, 4, 1, 2);
+    (void)state;
+
+    assert_int_equal(lookup_alive_pct(l), 100);
+    for (unsigned i = 1; i <= 4; i++)
+        add(l, i * 64, 0);
+    for (unsigned i = 1; i <= 4; i++)
+        lookup_asked(get(l, i * 64));
+    lookup_answered(get(l, 64), (struct slice){0});
+    lookup_failed(get(l, 2 * 64));
+    lookup_late(get(l, 3 * 64));
+    assert_int_equal(lookup_alive_pct(l), 33); /* of the fourth nothing is known */
+    lookup_destroy(l);
+}
+
+static void more_at_once(void **state)
+{
+    struct lookup *l = lookup_create(target, own, 20, 1, 3);
+    struct lookup_node *n;
+    unsigned n_asked = 0;
+    (void)state;
+
+    for (unsigned i = 1; i <= 30; i++)
+        add(l, i * 64, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        n = lookup_next(l);
+        lookup_asked(n);
+        lookup_late(n);
+    }
+    while ((n = lookup_next(l)) != NULL) {
+        lookup_asked(n);
+        n_asked++;
+    }
+    assert_int_equal(n_asked, 6); /* three were silent: twice alpha, and never more */
+    lookup_destroy(l);
+}
+
 static void sparse(void **state)
 {
     struct lookup *l = lookup_create(target, own, 8, 1, 100);
@@ -192,6 +263,7 @@ static void sparse(void **state)
 
 static void calls(void **state)
 {
+    uint8_t t[RPC_T_BYTES];
     static struct rpc r;
     struct contact c = at(1);
     struct addr other = c.addr;
@@ -214,8 +286,10 @@ static void calls(void **state)
     assert_non_null(rpc_find(&r, slice_of(call->t, RPC_T_BYTES), &c.addr)); /* late, not dead */
     assert_ptr_equal(rpc_due(&r, now + RPC_DEAD_NS, &is_dead), call);
     assert_true(is_dead);
+    memcpy(t, call->t, sizeof t);
     rpc_close(&r, call);
-    assert_null(rpc_find(&r, slice_of(call->t, RPC_T_BYTES), &c.addr));
+    assert_null(rpc_find(&r, slice_of(t, sizeof t), &c.addr));
+    assert_null(r.calls); /* and nothing is held when none is open */
     for (unsigned i = 0; i < RPC_MAX; i++)
         assert_non_null(rpc_open(&r, now, i, &c, true, rtt));
     assert_null(rpc_open(&r, now, 1, &c, true, rtt));
@@ -237,29 +311,29 @@ static void votes(void **state)
     unsigned n;
     (void)state;
 
-    assert_false(votes_majority(&v, NS_PER_S, 2, &out, &n));
+    assert_false(votes_majority(&v, NS_PER_S, 2, ADDR_V4, &out, &n));
     from = net(1);
     votes_add(&v, NS_PER_S, &from, id, &mine);
-    assert_false(votes_majority(&v, NS_PER_S, 2, &out, &n)); /* one is no majority */
+    assert_false(votes_majority(&v, NS_PER_S, 2, ADDR_V4, &out, &n)); /* one is no majority */
     from = net(2);
     votes_add(&v, NS_PER_S, &from, id, &mine);
-    assert_true(votes_majority(&v, NS_PER_S, 2, &out, &n) && addr_equal(&out, &mine) && n == 2);
+    assert_true(votes_majority(&v, NS_PER_S, 2, ADDR_V4, &out, &n) && addr_equal(&out, &mine) && n == 2);
     for (unsigned i = 0; i < 10; i++) { /* ten liars of one network have one vote */
         from = net(3);
         from.ip[3] = (uint8_t)i;
         id[0] = (uint8_t)i;
         votes_add(&v, NS_PER_S, &from, id, &lie);
     }
-    assert_true(votes_majority(&v, NS_PER_S, 2, &out, &n) && addr_equal(&out, &mine));
+    assert_true(votes_majority(&v, NS_PER_S, 2, ADDR_V4, &out, &n) && addr_equal(&out, &mine));
     mine.port = 5; /* two of four see another port: no port */
     from = net(4);
     votes_add(&v, NS_PER_S, &from, id, &mine);
     from = net(5);
     mine.port = 6;
     votes_add(&v, NS_PER_S, &from, id, &mine);
-    assert_true(votes_majority(&v, NS_PER_S, 2, &out, &n) && addr_equal_ip(&out, &mine) && out.port == 0 &&
-                n == 4);
-    assert_false(votes_majority(&v, NS_PER_S + ESTIMATE_VOTE_NS + 1, 2, &out, &n));
+    assert_true(votes_majority(&v, NS_PER_S, 2, ADDR_V4, &out, &n) && addr_equal_ip(&out, &mine) &&
+                out.port == 0 && n == 4);
+    assert_false(votes_majority(&v, NS_PER_S + ESTIMATE_VOTE_NS + NS_PER_S, 2, ADDR_V4, &out, &n));
 }
 
 static void clock_of_two(void **state)
@@ -297,7 +371,7 @@ static void clock_majority(void **state)
     }
     assert_in_range(clocks_time_ms(&c, now, 0), 1000000, 1000004);
     for (unsigned i = 0; i < ESTIMATE_CLOCKS; i++)
-        assert_true(i < 6 ? c.voters[i].at > 0 : c.voters[i].at == 0);
+        assert_true(i < 6 ? c.votes[i].voter.at_s > 0 : c.votes[i].voter.at_s == 0);
 }
 
 static void size(void **state)
@@ -325,6 +399,9 @@ int main(void)
         sentence("one network is asked a few times only", one_network),
         sentence("disjoint paths share no node and each has its turn", disjoint),
         sentence("a full list keeps the nearest", full_list),
+        sentence("paths begun anew ask nobody twice, and may claim whom an old one named", anew),
+        sentence("silence among those asked is counted", share_alive),
+        sentence("the more are silent the more are asked at a time, to twice alpha", more_at_once),
         sentence("colluders who hide half of the nodes make a lookup sparse", sparse),
         sentence("a call is late at twice its round trip, dead later, and found by id and address", calls),
         sentence("our address is what most networks see, with a port only if most see the same", votes),

@@ -268,9 +268,9 @@ static void caps(void **state)
         assert_true(s.n <= 8);
     }
     assert_true(n_ok < 64 && s.cap_drops > 0);
-    for (unsigned i = 0; i < s.max; i++)
-        if (id_compare(own, s.pool[i].target, farthest) > 0)
-            memcpy(farthest, s.pool[i].target, 20);
+    for (unsigned i = 0; i < s.cap; i++)
+        if (id_compare(own, s.pool[i]->target, farthest) > 0)
+            memcpy(farthest, s.pool[i]->target, 20);
     for (uint32_t i = 0; i < 64; i++) { /* the nearest 8 of the 64 are there */
         make_put(&s, now, i, 1, 10, &p);
         digest_sha1(slice_of(p.k, 32), target);
@@ -301,6 +301,11 @@ static void search(const uint8_t *id, const uint8_t *blob, unsigned bits, uint8_
 /* n blobs of so many bits, put in by hand: the work would take a minute. */
 static void fill(struct drops *d, ns_t now, const uint8_t *id, unsigned n, unsigned bits)
 {
+    if (d->cap < d->max) {
+        d->pool = mem_resize(d->pool, d->max, sizeof *d->pool);
+        memset(d->pool + d->cap, 0, (d->max - d->cap) * sizeof *d->pool);
+        d->cap = d->max;
+    }
     for (unsigned i = 0; i < n; i++) {
         struct blob *b = &d->pool[d->n++];
 
