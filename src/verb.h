@@ -110,7 +110,6 @@ int verb_keys(struct cli *cli, int argc, char **argv);
 int verb_contacts(struct cli *cli, int argc, char **argv);
 int verb_invite(struct cli *cli, int argc, char **argv);
 int verb_requests(struct cli *cli, int argc, char **argv);
-int verb_invite(struct cli *cli, int argc, char **argv);
 int verb_history(struct cli *cli, int argc, char **argv);
 int verb_status(struct cli *cli, int argc, char **argv);
 int verb_relays(struct cli *cli, int argc, char **argv);

@@ -352,7 +352,7 @@ cases([
      usage("--passphrase-file and --no-passphrase cannot be given together.", "init")),
     ("init with a name of 65 bytes", ["init", "--name", "x" * 65], 2, usage("A name has at most 64 bytes of UTF-8.", "init")),
 ])
-for verb in (["answer"], ["hangup"], ["mute", "on"], ["dtmf", "1"], ["watch"], ["invite"], ["requests", "send", ID, "hello"]):
+for verb in (["answer"], ["hangup"], ["mute", "on"], ["dtmf", "1"], ["watch"], ["requests", "send", ID, "hello"]):
     case(f"ito {verb[0]} without a running ito is exit 4", verb, 4, [NO_ITO])
 
 # ---- the identity file (sections 6 and 7) ----
