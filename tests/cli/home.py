@@ -4,6 +4,7 @@ import array, fcntl, hashlib, json, math, os, re, select, shutil, signal, socket
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LIMIT = 30
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that started us with & ignores it, and so would all below
 ID = "ito1qqwss00lnecgtu8tsm5vwwj7qn9n7f43snwjs6hcamjrxgyj4xxuqyw8kn5"  # seed 00 01 .. 1f
 TESTS = []  # (name in words, function of a Home)
 
