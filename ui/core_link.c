@@ -417,7 +417,8 @@ void ui_event(struct ui *ui, const char *json, ns_t now)
                cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(event, "contact"))) {
         ui_ask(ui, "contacts");
     } else if (change.contact != NULL && change.contact->presence == PRESENCE_ONLINE &&
-               change.presence_before != PRESENCE_ONLINE) {
+               (change.presence_before == PRESENCE_OFFLINE || change.presence_before == PRESENCE_UNKNOWN)) {
+        /* not when a call of theirs is over: that one's end is being told */
         ui_notice(ui, now, "%s is online.", words_contact(change.contact, who));
     } else if (strcmp(change.ev, "request") == 0) {
         ui_ask(ui, "requests");

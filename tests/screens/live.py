@@ -119,9 +119,10 @@ class Screen:
         self.t.n += 1
         self.name = f"{home.name}{self.t.n}"
         self.errors = os.path.join(self.t.folder, self.name + ".stderr")
+        self.exit = os.path.join(self.t.folder, self.name + ".exit")
         words = " ".join([ITO, "--dir", home.dir, *args])
         self.t.tmux("new-session", "-d", "-s", self.name, "-x", str(size[0]), "-y", str(size[1]),
-                    f"exec env {env} {words} 2>{self.errors}")
+                    f"env {env} {words} 2>{self.errors}; echo $? >{self.exit}")
         for option in (("status", "off"), ("remain-on-exit", "on"), ("set-titles", "off")):
             self.t.tmux("set", "-t", self.name, *option)
         self.resize(*size)
@@ -177,10 +178,14 @@ class Screen:
         self.wait(there, name)
 
     def ended(self, name):
-        self.wait(lambda _: self.ask("#{pane_dead}") == "1", name)
+        self.wait(lambda _: self.code() != "", name)
 
     def code(self):
-        return self.ask("#{pane_dead_status}")
+        """Empty while the program runs. tmux may forget the status of a process that leaves its terminal first."""
+        if not os.path.exists(self.exit):
+            return ""
+        with open(self.exit) as f:
+            return f.read().strip()
 
 
 def net(**more):
