@@ -648,7 +648,8 @@ static void on_located(void *arg, enum err e)
     }
     if (e == ERR_TIMEOUT && dht_state(p->zone->dht) != DHT_JOINED) {
         give_up(p, now, CAUSE_NO_NETWORK);
-    } else if (e == ERR_REFUSED && p->call != NULL && !p->contact->has_S && !p->zone->is_loopback) {
+    } else if (p->call != NULL && !p->contact->has_S &&
+               !p->zone->is_loopback) { /* not allowed, as far as we know */
         struct contact *who = p->contact;
 
         if (phone_request_sent(a, now, who) != ERR_OK)
