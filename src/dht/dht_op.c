@@ -460,6 +460,12 @@ static bool look_here(struct dht *d, ns_t now, struct op *op)
     return true;
 }
 
+/* When paths begun anew have had their time; once something was found finish_at counts alone. */
+static ns_t walk_end(const struct op *op)
+{
+    return op->walk_until > 0 && !op->is_walked && op->finish_at == 0 ? op->walk_until : NS_NEVER;
+}
+
 void dht_op_turn(struct dht *d, ns_t now, struct op *op)
 {
     if (!op->has_looked && !look_here(d, now, op))
@@ -469,7 +475,7 @@ void dht_op_turn(struct dht *d, ns_t now, struct op *op)
         lookup_answers(op->l) >= d->k)
         dht_widen(d, now, op, copies(d)); /* few are known: no need to wait for the end of the walk */
     if (!op->is_waiting && !op->is_walked && op->finish_at == 0 && op->n_wide_open == 0 &&
-        (lookup_is_done(op->l) || (op->walk_until > 0 && now >= op->walk_until)) &&
+        (lookup_is_done(op->l) || walk_end(op) <= now) &&
         !(is_write(op) && dht_widen(d, now, op, copies(d))) && !relaunch(d, now, op))
         walked(d, now, op);
     if (is_write(op) && op->finish_at == 0 && dht_has_enough(d, op, copies(d)))
@@ -735,8 +741,7 @@ void dht_ops_tick(struct dht *d, ns_t now)
     for (unsigned i = 0; i < d->cap_ops && !d->is_dead; i++) {
         struct op *op = d->ops[i];
 
-        if (op != NULL && (is_kicked || is_done(op, now) ||
-                           (op->walk_until > 0 && !op->is_walked && now >= op->walk_until)))
+        if (op != NULL && (is_kicked || is_done(op, now) || walk_end(op) <= now))
             dht_op_turn(d, now, op);
     }
 }
@@ -753,8 +758,7 @@ ns_t dht_ops_deadline(const struct dht *d)
         at = ns_min(at, op->ends_at);
         if (op->finish_at > 0)
             at = ns_min(at, op->finish_at);
-        if (op->walk_until > 0 && !op->is_walked)
-            at = ns_min(at, op->walk_until);
+        at = ns_min(at, walk_end(op));
         if (op->is_waiting)
             at = ns_min(at, op->started_at + DHT_JOIN_WAIT_NS);
     }

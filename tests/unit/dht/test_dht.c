@@ -432,6 +432,31 @@ static void value_with_cookie(void **state)
     bed_fini(&b);
 }
 
+/* A value found shortly before its new paths' time is up: the operation waits for finish_at, and wakes nobody before. */
+static void found_late(void **state)
+{
+    struct bed b;
+    struct bed_result r = {0};
+    struct item item;
+    struct dht *d;
+    struct op *op;
+    (void)state;
+
+    start_all(&b, 30, 22);
+    d = b.nodes[2].dht;
+    bed_make_item(5, 1, 0, &item);
+    op = dht_op(d, dht_get(d, b.now, item.k, 0, bed_on_value, bed_on_done, &r));
+    assert_non_null(op);
+    op->walk_until = b.now;
+    op->finish_at = b.now + NS_PER_S;
+    dht_tick(d, b.now);
+    assert_true(dht_ops_deadline(d) > b.now);
+    bed_end_turn(&b, &b.nodes[2]);
+    bed_run_until(&b, &r.is_done, 2 * NS_PER_S);
+    assert_true(r.is_done);
+    bed_fini(&b);
+}
+
 /* Every query of a stranger with a right signature, from an address that never answers. */
 static void amplification(void **state)
 {
@@ -1148,6 +1173,7 @@ int main(void)
         sentence("an unproven address never gets more bytes than it sent", amplification),
         sentence("a value comes with the cookie, to who made room for it and in no more bytes",
                  value_with_cookie),
+        sentence("a value found late in a look-up begun anew spins nobody", found_late),
         sentence("a captured query from elsewhere gets a cookie, a changed one nothing", replay),
         sentence("garbage changes nothing", garbage),
         sentence("one address is heard so often and no more", flood),
