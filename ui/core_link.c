@@ -354,6 +354,7 @@ static void call_ended(struct ui *ui, const struct model_call *c, enum model_sta
         ui_notice(ui, now, "%s  %s", words, next);
     else
         ui_notice(ui, now, "%s", words);
+    ui->end_told_until = ui->notice_until;
     ui->ended_id = ends_quietly(c->cause) ? 0 : c->id;
     if (is_shown_now && ends_quietly(c->cause)) {
         ui_show(ui, ui->view_before, now);
@@ -417,8 +418,7 @@ void ui_event(struct ui *ui, const char *json, ns_t now)
                cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(event, "contact"))) {
         ui_ask(ui, "contacts");
     } else if (change.contact != NULL && change.contact->presence == PRESENCE_ONLINE &&
-               (change.presence_before == PRESENCE_OFFLINE || change.presence_before == PRESENCE_UNKNOWN)) {
-        /* not when a call of theirs is over: that one's end is being told */
+               change.presence_before != PRESENCE_ONLINE && now >= ui->end_told_until) {
         ui_notice(ui, now, "%s is online.", words_contact(change.contact, who));
     } else if (strcmp(change.ev, "request") == 0) {
         ui_ask(ui, "requests");

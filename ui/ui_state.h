@@ -108,6 +108,7 @@ struct ui {
     struct popup popup;
     char notice[1024];
     ns_t notice_until;
+    ns_t end_told_until; /* the end of a call is on the notice row: presence does not replace it */
     struct pending pending[UI_PENDING_MAX];
     int64_t next_id;
     struct call_clock clocks[MODEL_CALLS_MAX];

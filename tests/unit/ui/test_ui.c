@@ -42,6 +42,8 @@ static void calls_with_one_key(void **state)
     call_event(&h, "\"id\":7,\"peer\":\"" KENJI
                    "\",\"name\":\"Kenji\",\"state\":\"ended\",\"cause\":\"hangup_local\"");
     assert_shown(&h, "You hung up.");
+    ui_event(h.ui, "{\"v\":1,\"ev\":\"presence\",\"id\":\"" KENJI "\",\"presence\":\"online\"}", h.now);
+    assert_shown(&h, "You hung up."); /* that they are free again does not take its place */
     assert_shown(&h, "   State     Name");
     harness_fini(&h);
 }
