@@ -121,6 +121,22 @@ double ledger_quality_mean(const struct ledger_quality *q)
     return beta_mean(q->good, q->bad);
 }
 
+void ledger_credence_note(struct ledger_credence *c, const struct ledger_hearsay *said, bool was_good)
+{
+    if (said->good == said->bad)
+        return;
+    if ((said->good > said->bad) == was_good)
+        c->right++;
+    else
+        c->wrong++;
+}
+
+double ledger_credence(const struct ledger_credence *c)
+{
+    /* Beta mean, prior (1, 1), of which what a coin would reach is nothing. */
+    return at_least(2 * (c->right + 1.0) / (c->right + c->wrong + 2.0) - 1, 0);
+}
+
 double ledger_quality_heard(const struct ledger_quality *q, const struct ledger_hearsay *heard, size_t n,
                             int32_t today)
 {
@@ -132,7 +148,7 @@ double ledger_quality_heard(const struct ledger_quality *q, const struct ledger_
 
         if (sum <= 0)
             continue;
-        weight = LEDGER_HEARSAY_WORTH * at_most(sum, 1) / sum;
+        weight = ledger_credence(&h->credence) * LEDGER_HEARSAY_WORTH * at_most(sum, 1) / sum;
         weight *= exp2(-at_least(today - h->day, 0) / LEDGER_QUAL_HALF_DAYS);
         good += weight * at_least(h->good, 0);
         bad += weight * at_least(h->bad, 0);
@@ -225,13 +241,14 @@ double ledger_load_kappa(struct ledger_load *l, ns_t now)
     return ledger_kappa(l->slots > 0 ? l->creditor_used_ewma / l->slots : 1);
 }
 
-/* The row of a network; the one counted longest ago makes room. */
+/* The row of a network; of those it may have, the one counted longest ago makes room. */
 static struct ledger_prefix *prefix_row(struct ledger_load *l, uint64_t net)
 {
-    struct ledger_prefix *oldest = &l->prefixes[0];
+    size_t set = (size_t)((net * 0x9e3779b97f4a7c15u) >> 32) % (LEDGER_PREFIXES_MAX / LEDGER_PREFIX_WAYS);
+    struct ledger_prefix *rows = &l->prefixes[set * LEDGER_PREFIX_WAYS], *oldest = rows;
 
-    for (size_t i = 0; i < LEDGER_PREFIXES_MAX; i++) {
-        struct ledger_prefix *p = &l->prefixes[i];
+    for (size_t i = 0; i < LEDGER_PREFIX_WAYS; i++) {
+        struct ledger_prefix *p = &rows[i];
 
         if (p->net == net)
             return p;

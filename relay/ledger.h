@@ -62,15 +62,25 @@ struct ledger_quality {
 void ledger_quality_age(struct ledger_quality *q, int32_t today);
 void ledger_quality_note(struct ledger_quality *q, bool is_good, int32_t today);
 double ledger_quality_mean(const struct ledger_quality *q); /* 0..1 */
+/* How often what a contact said of a relay was what we then found there ourselves. */
+struct ledger_credence {
+    uint32_t right, wrong;
+};
 /* What one contact says of a relay. */
 struct ledger_hearsay {
     double good, bad;
     int32_t day;
+    struct ledger_credence credence; /* ours in that contact */
 };
 #define LEDGER_HEARSAY_MAX   2.0 /* observations, all contacts together */
 #define LEDGER_HEARSAY_ROWS  16
 #define LEDGER_HEARSAY_WORTH 0.5 /* of one's own */
-/* With hearsay of contacts: at most one observation each, half its worth, LEDGER_HEARSAY_MAX in all. */
+/* We used a relay of which a contact had spoken. */
+void ledger_credence_note(struct ledger_credence *c, const struct ledger_hearsay *said, bool was_good);
+/* 0..1; 0 until it was right more often than wrong: so hearsay is never worse than none. */
+double ledger_credence(const struct ledger_credence *c);
+/* With hearsay of contacts: at most one observation each, half its worth times our credence in them,
+ * LEDGER_HEARSAY_MAX in all. */
 double ledger_quality_heard(const struct ledger_quality *q, const struct ledger_hearsay *heard, size_t n,
                             int32_t today);
 /* Parts of the score in words' order: answered, stayed up, added delay, kept promises; each 0..1. */
@@ -97,6 +107,7 @@ enum ledger_verdict { LEDGER_ADMIT, LEDGER_QUEUE, LEDGER_BUSY, LEDGER_POOL_EMPTY
 #define LEDGER_CONTENDED        0.8  /* of the slots */
 #define LEDGER_QUEUE_S          10
 #define LEDGER_PREFIXES_MAX     256
+#define LEDGER_PREFIX_WAYS      8  /* rows that one network may have: a request looks at no more */
 #define LEDGER_REQUEST_GAP_S    60 /* one counted request per identity and prefix */
 #define LEDGER_MEAN_CALL_S      600.0
 #define LEDGER_GUEST_RESERVE_AT 4 /* slots from which the last one is kept for guests */

@@ -5,6 +5,7 @@
 #define UNKNOWN_RTT_MS 150 /* what we believe of a relay nobody measured */
 #define NOISE_POINTS   4.0
 #define FAILURE_POINTS 15.0
+#define QUALITY_FLOOR  0.6 /* a relay that was more often bad than a new one is believed to be */
 #define GUARD_POINTS   3.0 /* eight stable guards see us, not everybody */
 
 double select_r_factor(double rtt_ms, double loss, double jitter_ms)
@@ -12,7 +13,7 @@ double select_r_factor(double rtt_ms, double loss, double jitter_ms)
     /* One way: half the round trip, play-out for the jitter, and 50 ms of our own (frame, codec, buffer). */
     double d = rtt_ms / 2 + 2 * jitter_ms + 50;
     double delay = 0.024 * d + (d > 177.3 ? 0.11 * (d - 177.3) : 0);
-    double r = 93.2 - delay - 30 * log(1 + 15 * loss);
+    double r = 93.2 - delay - (loss > 0 ? 30 * log(1 + 15 * loss) : 0);
 
     return r < 0 ? 0 : r;
 }
@@ -34,11 +35,13 @@ static bool may_be_used(const struct select_candidate *c, const struct select_po
 /* -1..1, the same for the same relay and seed. */
 static double noise(const struct select_candidate *c, uint32_t seed)
 {
-    uint64_t h = seed;
+    uint64_t h = seed, word;
 
-    for (size_t i = 0; i < sizeof c->id; i++)
-        h = (h ^ c->id[i]) * 0x100000001b3u;
-    h ^= h >> 33;
+    for (size_t i = 0; i < sizeof c->id; i += sizeof word) {
+        memcpy(&word, c->id + i, sizeof word);
+        h = (h ^ word) * 0xff51afd7ed558ccdu;
+        h ^= h >> 33;
+    }
     h *= 0xff51afd7ed558ccdu;
     return (double)(h >> 40) / (double)(1u << 23) - 1;
 }
@@ -54,10 +57,15 @@ static double utility(const struct select_candidate *c, const struct select_poli
     return u - FAILURE_POINTS * c->failures;
 }
 
-static bool is_better(const struct select_candidate *a, double ua, const struct select_candidate *b,
-                      double ub)
+struct key {
+    int pay; /* enum select_pay, or after all of them */
+    double u;
+    uint8_t at;
+};
+
+static bool is_better(const struct key *a, const struct key *b)
 {
-    return a->pay != b->pay ? a->pay < b->pay : ua > ub;
+    return a->pay != b->pay ? a->pay < b->pay : a->u > b->u;
 }
 
 /* Of the first SELECT_PARALLEL no two of one network, nor of the net to keep apart from, while others are left. */
@@ -84,22 +92,27 @@ static void spread(const struct select_candidate *c, size_t n, const struct addr
 size_t select_rank(const struct select_candidate *candidates, size_t n, const struct select_policy *policy,
                    uint8_t order[static SELECT_MAX])
 {
-    double u[SELECT_MAX];
+    struct key keys[SELECT_MAX];
     size_t found = 0;
 
     if (n > SELECT_MAX)
         n = SELECT_MAX;
     for (size_t i = 0; i < n; i++) {
+        struct key key = {.pay = (int)candidates[i].pay, .at = (uint8_t)i};
         size_t at = found;
 
         if (!may_be_used(&candidates[i], policy))
             continue;
-        u[i] = utility(&candidates[i], policy);
-        for (; at > 0 && is_better(&candidates[i], u[i], &candidates[order[at - 1]], u[order[at - 1]]); at--)
-            order[at] = order[at - 1];
-        order[at] = (uint8_t)i;
+        if (candidates[i].quality < QUALITY_FLOOR)
+            key.pay += SELECT_REST + 1; /* that we could pay there is no reason to be heard badly */
+        key.u = utility(&candidates[i], policy);
+        for (; at > 0 && is_better(&key, &keys[at - 1]); at--)
+            keys[at] = keys[at - 1];
+        keys[at] = key;
         found++;
     }
+    for (size_t i = 0; i < found; i++)
+        order[i] = keys[i].at;
     spread(candidates, found, policy->apart, order);
     return found;
 }

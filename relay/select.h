@@ -1,8 +1,8 @@
 /* relay/select.h - which relays to ask, in which order: pure.
  *
- * Rank first by how we can pay, then by utility: estimated voice quality (E-model) over both legs, less what
- * first-hand quality, load and a little noise take away (LEDGER.md §7). Candidates below min_score or on the
- * never-list are out; two of one /24, /48 do not stand next to each other among the first.
+ * Relays that were bad come last. Rank first by how we can pay, then by utility: estimated voice quality (E-model)
+ * over both legs, less what first-hand quality, load and a little noise take away (LEDGER.md §7). Candidates below
+ * min_score or on the never-list are out; two of one /24, /48 do not stand next to each other among the first.
  *
  *   out    order: indices into candidates, best first; returns how many
  *   caps   SELECT_MAX candidates are looked at */

@@ -48,24 +48,20 @@ static void note(struct econ *e, uint64_t what)
 
 static uint32_t pair_place(const struct pairs *p, uint32_t peer)
 {
-    uint32_t at = (peer * 0x9e3779b1u) & (p->size - 1);
+    uint32_t at = (peer * 0x9e3779b1u) >> 7 & (p->size - 1);
 
-    while (p->slots[at].is_used && p->slots[at].peer != peer)
+    while (p->index[at].row != 0 && p->index[at].peer != peer)
         at = (at + 1) & (p->size - 1);
     return at;
 }
 
 static void grow(struct pairs *p)
 {
-    struct pairs old = *p;
-
-    p->size = old.size > 0 ? 2 * old.size : 8;
-    p->slots = calloc(p->size, sizeof *p->slots);
-    for (uint32_t i = 0; i < old.size; i++) {
-        if (old.slots[i].is_used)
-            p->slots[pair_place(p, old.slots[i].peer)] = old.slots[i];
-    }
-    free(old.slots);
+    p->size = p->size > 0 ? 2 * p->size : 8;
+    free(p->index);
+    p->index = calloc(p->size, sizeof *p->index);
+    for (uint32_t i = 0; i < p->n; i++)
+        p->index[pair_place(p, p->rows[i].peer)] = (struct pair_at){p->rows[i].peer, i + 1};
 }
 
 struct pair *econ_pair(struct econ *e, uint32_t holder, uint32_t peer, bool make)
@@ -75,17 +71,20 @@ struct pair *econ_pair(struct econ *e, uint32_t holder, uint32_t peer, bool make
 
     if (p->size > 0) {
         at = pair_place(p, peer);
-        if (p->slots[at].is_used)
-            return &p->slots[at];
+        if (p->index[at].row != 0)
+            return &p->rows[p->index[at].row - 1];
     }
     if (!make)
         return NULL;
-    if (4 * (p->n + 1) > 3 * p->size)
+    if (2 * (p->n + 1) > p->size)
         grow(p);
-    at = pair_place(p, peer);
-    p->slots[at] = (struct pair){.peer = peer, .is_used = true, .a = {.day = e->today}};
-    p->n++;
-    return &p->slots[at];
+    if (p->n == p->max) {
+        p->max = p->max > 0 ? p->max + p->max / 2 : 4;
+        p->rows = realloc(p->rows, p->max * sizeof *p->rows);
+    }
+    p->rows[p->n] = (struct pair){.peer = peer, .a = {.day = e->today}};
+    p->index[pair_place(p, peer)] = (struct pair_at){peer, ++p->n};
+    return &p->rows[p->n - 1];
 }
 
 double econ_kappa(struct econ *e, uint32_t v)
@@ -174,16 +173,16 @@ static void set_online(struct econ *e, uint32_t v, bool on)
         return;
     a->is_online = on;
     if (on) {
-        a->online_at = e->n_online;
-        e->online[e->n_online++] = v;
+        e->online_at[v] = e->n_online;
+        e->online[e->n_online++] = (struct spot){v, a->x, a->y};
         a->up_since = e->now;
         ledger_load_resume(a->load, e->now);
         audit_start(&a->audits, e->now);
     } else {
-        uint32_t last = e->online[--e->n_online];
+        struct spot last = e->online[--e->n_online];
 
-        e->online[a->online_at] = last;
-        e->agents[last].online_at = a->online_at;
+        e->online[e->online_at[v]] = last;
+        e->online_at[last.v] = e->online_at[v];
         a->online_s += (double)(e->now - a->up_since) / NS_PER_S;
     }
 }
@@ -272,44 +271,88 @@ static void finish(struct econ *e, uint32_t i)
 struct choice {
     uint32_t relay[CANDIDATES];
     uint8_t order[SELECT_MAX];
-    size_t n;
+    size_t n, n_guards; /* the guards first */
     struct flow_path path[CANDIDATES];
-    double how_far[CANDIDATES];
+    float how_far2[CANDIDATES]; /* squared */
 };
 
-static double distance(const struct agent *a, const struct agent *b)
+/* Sampling without putting back: who was picked goes to the front. */
+static void bring_forward(struct econ *e, uint32_t to, uint32_t pick)
 {
-    double dx = a->x - b->x, dy = a->y - b->y;
+    struct spot s = e->online[pick];
 
-    return sqrt(dx * dx + dy * dy);
+    e->online[pick] = e->online[to];
+    e->online[to] = s;
+    e->online_at[e->online[pick].v] = pick;
+    e->online_at[s.v] = to;
 }
 
-/* The nearest of those sampled, at most CANDIDATES. */
+static bool is_guard(const struct agent *me, uint32_t v)
+{
+    for (uint32_t i = 0; i < me->n_guards; i++) {
+        if (me->guards[i] == v)
+            return true;
+    }
+    return false;
+}
+
+static size_t add_guards(const struct econ *e, const struct agent *me, struct choice *ch)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < me->n_guards; i++) {
+        const struct agent *g = &e->agents[me->guards[i]];
+
+        if (!g->is_online)
+            continue;
+        ch->relay[n] = me->guards[i];
+        ch->how_far2[n++] = (me->x - g->x) * (me->x - g->x) + (me->y - g->y) * (me->y - g->y);
+    }
+    return n;
+}
+
+/* It served us: it is the first of our guards, or none any more. */
+static void note_guard(struct agent *me, uint32_t v, bool is_good)
+{
+    uint32_t at = 0;
+
+    while (at < me->n_guards && me->guards[at] != v)
+        at++;
+    if (at < me->n_guards)
+        memmove(&me->guards[at], &me->guards[at + 1], (--me->n_guards - at) * sizeof me->guards[0]);
+    if (!is_good)
+        return;
+    me->n_guards -= me->n_guards == GUARDS;
+    memmove(&me->guards[1], &me->guards[0], me->n_guards * sizeof me->guards[0]);
+    me->guards[0] = v;
+    me->n_guards++;
+}
+
+/* The nearest of those sampled, at most `max`, guards among them. */
 static void look_around(struct econ *e, uint32_t caller, uint32_t max, struct choice *ch)
 {
     const struct agent *me = &e->agents[caller];
     uint32_t n = e->n_online < SAMPLED ? e->n_online : SAMPLED;
 
-    ch->n = 0;
+    ch->n = ch->n_guards = add_guards(e, me, ch);
     for (uint32_t i = 0; i < n; i++) {
-        /* Without putting back: the sampled ones go to the front. */
-        uint32_t pick = i + econ_below(e, e->n_online - i), v = e->online[pick];
-        double d = distance(me, &e->agents[v]);
+        struct spot s;
+        float d2;
         size_t at;
 
-        e->online[pick] = e->online[i];
-        e->online[i] = v;
-        e->agents[e->online[pick]].online_at = pick;
-        e->agents[v].online_at = i;
-        if (v == caller || (ch->n == max && d >= ch->how_far[ch->n - 1]))
+        if (n < e->n_online)
+            bring_forward(e, i, i + econ_below(e, e->n_online - i));
+        s = e->online[i];
+        d2 = (me->x - s.x) * (me->x - s.x) + (me->y - s.y) * (me->y - s.y);
+        if (s.v == caller || (ch->n == max && d2 >= ch->how_far2[ch->n - 1]) || is_guard(me, s.v))
             continue;
         at = ch->n < max ? ch->n++ : ch->n - 1;
-        for (; at > 0 && ch->how_far[at - 1] > d; at--) {
+        for (; at > ch->n_guards && ch->how_far2[at - 1] > d2; at--) {
             ch->relay[at] = ch->relay[at - 1];
-            ch->how_far[at] = ch->how_far[at - 1];
+            ch->how_far2[at] = ch->how_far2[at - 1];
         }
-        ch->relay[at] = v;
-        ch->how_far[at] = d;
+        ch->relay[at] = s.v;
+        ch->how_far2[at] = d2;
     }
 }
 
@@ -328,22 +371,28 @@ static struct ledger_quality *quality_of(struct econ *e, uint32_t caller, uint32
     return &c->seen[c->n_seen++].q;
 }
 
+/* What a contact tells of a relay. A liar has something to say of each, and turns it round. */
+static bool says(struct econ *e, uint32_t contact, uint32_t relay, struct ledger_hearsay *out)
+{
+    bool is_bad = e->agents[relay].is_bad, lies = e->agents[contact].lies;
+    const struct ledger_quality *q = lies ? NULL : quality_of(e, contact, relay, false);
+
+    *out = (struct ledger_hearsay){.good = lies && is_bad, .bad = lies && !is_bad, .day = e->today};
+    if (q != NULL)
+        *out = (struct ledger_hearsay){.good = q->good, .bad = q->bad, .day = q->day};
+    return lies || q != NULL;
+}
+
 static double heard_quality(struct econ *e, uint32_t caller, uint32_t relay)
 {
     const struct agent *me = &e->agents[caller];
     struct ledger_quality none = {.day = e->today}, *own = quality_of(e, caller, relay, false);
-    struct ledger_hearsay heard[8];
+    struct ledger_hearsay heard[CONTACTS];
     size_t n = 0;
 
-    for (size_t i = 0; i < sizeof me->contacts / sizeof me->contacts[0]; i++) {
-        const struct agent *friend = &e->agents[me->contacts[i]];
-        struct ledger_quality *q = quality_of(e, me->contacts[i], relay, false);
-
-        if (friend->lies)
-            heard[n++] = e->agents[relay].is_bad ? (struct ledger_hearsay){1, 0, e->today}
-                                                 : (struct ledger_hearsay){0, 1, e->today};
-        else if (q != NULL)
-            heard[n++] = (struct ledger_hearsay){q->good, q->bad, q->day};
+    for (size_t i = 0; i < CONTACTS; i++) {
+        if (says(e, me->contacts[i], relay, &heard[n]))
+            heard[n++].credence = me->credence[i];
     }
     return ledger_quality_heard(own != NULL ? own : &none, heard, n, e->today);
 }
@@ -372,16 +421,17 @@ static void choose(struct econ *e, uint32_t caller, struct choice *ch)
     memset(c, 0, sizeof c);
     for (size_t i = 0; i < ch->n; i++) {
         uint32_t relay = ch->relay[i];
-        const struct pair *mine = econ_pair(e, caller, relay, false);
+        const struct pair *mine = e->agents[caller].gave_s > 0 ? econ_pair(e, caller, relay, false) : NULL;
         enum ledger_class class = class_at(e, relay, caller, payable, n_payable, &ch->path[i]);
         enum flow_kind kind = ch->path[i].kind;
 
         pay_key(relay, c[i].id);
         c[i].addr = (struct addr){.family = ADDR_V4, .port = 1};
         memcpy(c[i].addr.ip, &relay, 4);
-        c[i].rtt_us_ms = 10 + 200 * ch->how_far[i];
+        c[i].rtt_us_ms = 10 + 200 * sqrt(ch->how_far2[i]);
         c[i].quality = e->p.bad_pct > 0 ? heard_quality(e, caller, relay) : 0.75;
         c[i].score = -1;
+        c[i].is_guard = i < ch->n_guards;
         c[i].pay = class == LEDGER_STRANGER ? SELECT_REST : kind == FLOW_NONE ? SELECT_DIRECT : pays[kind];
         if (kind != FLOW_NONE && ch->path[i].room_s < 2 * LEDGER_TRANCHE_S)
             c[i].pay = SELECT_SLACK; /* it would have to move after five minutes */
@@ -443,11 +493,17 @@ static void judge(struct econ *e, uint32_t caller, uint32_t relay, double wants_
     bool by_relay = e->agents[relay].is_bad && econ_random(e) * 100 < HARM_PCT;
     bool by_chance = econ_random(e) * 100 < FLOOR_PCT;
     struct ledger_quality *q;
+    struct ledger_hearsay heard;
     int intervals = (int)fmin(fmax(wants_s / 30, 1), 20);
     int when = p->n_calls <= 5 ? 0 : p->n_calls > 20 && p->n_calls <= 40 ? 1 : -1;
 
+    note_guard(p, relay, !by_relay);
     if (e->p.bad_pct <= 0)
         return;
+    for (size_t i = 0; i < CONTACTS; i++) {
+        if (says(e, p->contacts[i], relay, &heard))
+            ledger_credence_note(&p->credence[i], &heard, !by_relay);
+    }
     q = quality_of(e, caller, relay, true);
     for (int i = 0; i < intervals; i++)
         ledger_quality_note(q, !by_relay, e->today);
@@ -785,10 +841,10 @@ static void people(struct econ *e)
         uint32_t i = v - relays;
 
         a->alias = v;
-        a->x = econ_random(e);
-        a->y = econ_random(e);
+        a->x = (float)econ_random(e);
+        a->y = (float)econ_random(e);
         a->running = a->promised = NOBODY;
-        for (size_t c = 0; c < sizeof a->contacts / sizeof a->contacts[0]; c++)
+        for (size_t c = 0; c < CONTACTS; c++)
             a->contacts[c] = econ_below(e, p->n);
         a->lies = econ_random(e) * 100 < p->liars_pct;
         a->class = ECON_FREE;
@@ -852,6 +908,7 @@ void econ_run(const struct econ_params *params, struct econ_result *out)
     e.next_alias = e.n_agents;
     e.agents = calloc(e.n_agents, sizeof *e.agents);
     e.online = calloc(e.n_agents, sizeof *e.online);
+    e.online_at = calloc(e.n_agents, sizeof *e.online_at);
     people(&e);
     start(&e);
     while (e.n_events > 0) {
@@ -863,14 +920,16 @@ void econ_run(const struct econ_params *params, struct econ_result *out)
     }
     econ_report(&e);
     for (uint32_t v = 0; v < e.n_agents; v++) {
-        for (uint32_t i = 0; i < e.agents[v].pairs.size; i++)
-            free(e.agents[v].pairs.slots[i].state);
-        free(e.agents[v].pairs.slots);
+        for (uint32_t i = 0; i < e.agents[v].pairs.n; i++)
+            free(e.agents[v].pairs.rows[i].state);
+        free(e.agents[v].pairs.rows);
+        free(e.agents[v].pairs.index);
         free(e.agents[v].load);
         free(e.agents[v].seen);
     }
     free(e.agents);
     free(e.online);
+    free(e.online_at);
     free(e.events);
     free(e.calls);
     free(e.promises);

@@ -32,11 +32,11 @@ static double two_hop_flow(struct econ *e, uint32_t from, uint32_t to)
     const struct pair *direct = econ_pair(e, to, from, false);
     double flow = direct != NULL ? direct->a.got_s : 0;
 
-    for (uint32_t i = 0; i < near->size; i++) {
-        const struct pair *p = &near->slots[i];
+    for (uint32_t i = 0; i < near->n; i++) {
+        const struct pair *p = &near->rows[i];
         double second;
 
-        if (!p->is_used || p->peer >= e->n_agents || p->peer == from || p->a.got_s <= 0)
+        if (p->peer >= e->n_agents || p->peer == from || p->a.got_s <= 0)
             continue;
         second = reported(e, p->peer, from);
         flow += second < p->a.got_s ? second : p->a.got_s;
@@ -117,9 +117,9 @@ static double row_sum(const struct econ *e, uint32_t i)
     const struct pairs *p = &e->agents[i].pairs;
     double sum = 0;
 
-    for (uint32_t j = 0; j < p->size; j++) {
-        if (p->slots[j].is_used && p->slots[j].peer < e->n_agents)
-            sum += p->slots[j].a.got_s;
+    for (uint32_t j = 0; j < p->n; j++) {
+        if (p->rows[j].peer < e->n_agents)
+            sum += p->rows[j].a.got_s;
     }
     return sum;
 }
@@ -152,9 +152,9 @@ static void iterate(struct econ *e, const double *t, double *next, uint32_t n_tr
             spread_region(e, i, t[i], next);
             continue;
         }
-        for (uint32_t j = 0; j < p->size && sum > 0; j++) {
-            if (p->slots[j].is_used && p->slots[j].peer < e->n_agents)
-                next[p->slots[j].peer] += t[i] * p->slots[j].a.got_s / sum;
+        for (uint32_t j = 0; j < p->n && sum > 0; j++) {
+            if (p->rows[j].peer < e->n_agents)
+                next[p->rows[j].peer] += t[i] * p->rows[j].a.got_s / sum;
         }
         for (uint32_t j = 0; j < n_trusted && sum <= 0; j++)
             next[j] += t[i] / n_trusted;

@@ -13,6 +13,8 @@
 #define NOBODY         UINT32_MAX
 #define CANDIDATES     32
 #define SAMPLED        96
+#define GUARDS         8 /* favourites: those that served us well, the latest first (LEDGER.md §4) */
+#define CONTACTS       8
 #define FAKE_EDGE_S    1e9   /* what sybils and their attackers sign for each other */
 #define STRANGERS_PCT  10.0  /* relay.strangers_pct */
 #define SERVICE_STOP_S 150.0 /* relay/service.h: an unsigned call is stopped after 90 + 30 + 30 s */
@@ -21,7 +23,6 @@
 /* One side of a pair: the holder's account of `peer`. */
 struct pair {
     uint32_t peer;
-    bool is_used;
     struct ledger_account a;
     double gave_s;    /* not aged, for baselines */
     double pending_s; /* drawn on the holder by the peer, not presented yet: an honest drawer counts it */
@@ -30,9 +31,15 @@ struct pair {
     struct clearing_state *state;
 };
 
+struct pair_at { /* where the row of a peer is: 1 and up; 0: nowhere */
+    uint32_t peer, row;
+};
+
 struct pairs {
-    struct pair *slots;
-    uint32_t n, size; /* size: a power of two */
+    struct pair *rows;
+    uint32_t n, max;
+    struct pair_at *index;
+    uint32_t size; /* of the index, a power of two */
 };
 
 struct bad_seen { /* quality, kept by callers in runs with bad relays */
@@ -44,9 +51,8 @@ struct agent {
     enum econ_class class;
     bool is_relay, is_attacker, is_online, is_gone, is_defrauder, withholds, inflates, is_bad, lies;
     uint32_t alias; /* the name it goes by; whitewashers change it */
-    double x, y;
+    float x, y;
     uint32_t slots;
-    uint32_t online_at; /* its place in the list of those online */
     ns_t joined_at, first_service_at, first_creditor_at, up_since;
     double kappa;
     ns_t kappa_at;
@@ -61,7 +67,9 @@ struct agent {
     uint32_t unsigned_stops; /* stopped for not signing, at anybody */
     struct econ_share share;
     uint32_t sponsors[2];
-    uint32_t contacts[8];
+    uint32_t contacts[CONTACTS];
+    struct ledger_credence credence[CONTACTS];
+    uint32_t guards[GUARDS], n_guards;
     struct bad_seen *seen;
     uint32_t n_seen;
     double trust; /* EigenTrust */
@@ -104,6 +112,11 @@ struct promise {
     struct cheque cheque;
 };
 
+struct spot { /* one who is up, and where */
+    uint32_t v;
+    float x, y;
+};
+
 struct econ {
     struct econ_params p;
     struct econ_result *out;
@@ -112,7 +125,8 @@ struct econ {
     int32_t today;
     struct agent *agents;
     uint32_t n_agents, next_alias;
-    uint32_t *online, n_online;
+    struct spot *online; /* side by side, as every call looks at many */
+    uint32_t n_online, *online_at;
     struct event *events;
     uint32_t n_events, max_events;
     uint64_t order;

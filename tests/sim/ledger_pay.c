@@ -77,11 +77,12 @@ size_t pay_payable(struct econ *e, uint32_t payer, uint32_t out[static FLOW_NEIG
     }
     if (p->pairs.n == 0 || !p->is_relay)
         return n;
-    start = econ_below(e, p->pairs.size);
-    for (uint32_t i = 0; i < p->pairs.size && n < FLOW_NEIGHBOURS; i++) {
-        const struct pair *pair = &p->pairs.slots[(start + i) & (p->pairs.size - 1)];
+    start = econ_below(e, p->pairs.n);
+    for (uint32_t i = 0; i < p->pairs.n && n < FLOW_NEIGHBOURS; i++) {
+        uint32_t at = start + i < p->pairs.n ? start + i : start + i - p->pairs.n;
+        const struct pair *pair = &p->pairs.rows[at];
 
-        if (!pair->is_used || pair->peer >= e->n_agents || !e->agents[pair->peer].is_relay)
+        if (pair->peer >= e->n_agents || !e->agents[pair->peer].is_relay)
             continue;
         if (econ_avail(e, pair->peer, p->alias) >= LEDGER_TRANCHE_S)
             out[n++] = pair->peer;
@@ -102,10 +103,11 @@ static size_t collectable(void *arg, uint32_t v, uint32_t out[static FLOW_NEIGHB
     const struct pairs *p = &e->agents[v].pairs;
     size_t n = 0;
 
-    for (uint32_t i = 0; i < p->size && n < FLOW_NEIGHBOURS; i++) {
-        if (p->slots[i].is_used && p->slots[i].peer < e->n_agents && e->agents[p->slots[i].peer].is_relay &&
-            econ_avail(e, v, p->slots[i].peer) >= LEDGER_TRANCHE_S)
-            out[n++] = p->slots[i].peer;
+    for (uint32_t i = 0; i < p->n && n < FLOW_NEIGHBOURS; i++) {
+        uint32_t peer = p->rows[i].peer;
+
+        if (peer < e->n_agents && e->agents[peer].is_relay && econ_avail(e, v, peer) >= LEDGER_TRANCHE_S)
+            out[n++] = peer;
     }
     return n;
 }

@@ -202,11 +202,12 @@ static void forgiveness(void **state)
 static void hearsay_is_capped(void **state)
 {
     struct ledger_quality own = {.good = 20, .day = 1}, none = {.day = 1};
-    struct ledger_hearsay liars[LEDGER_HEARSAY_ROWS + 50], one = {.good = 0, .bad = 1000, .day = 1};
+    struct ledger_credence full = {.right = 1000000000};
+    struct ledger_hearsay liars[LEDGER_HEARSAY_ROWS + 50], one = {.bad = 1000, .day = 1, .credence = full};
 
     (void)state;
     for (size_t i = 0; i < sizeof liars / sizeof liars[0]; i++)
-        liars[i] = (struct ledger_hearsay){.bad = 1e6, .day = 1};
+        liars[i] = (struct ledger_hearsay){.bad = 1e6, .day = 1, .credence = full};
     NEAR(ledger_quality_heard(&own, NULL, 0, 1), ledger_quality_mean(&own));
     /* One contact: half an observation, whatever it claims to have seen. */
     NEAR(ledger_quality_heard(&none, &one, 1, 1), 1.5 / 2.5);
@@ -214,6 +215,28 @@ static void hearsay_is_capped(void **state)
     NEAR(ledger_quality_heard(&none, liars, sizeof liars / sizeof liars[0], 1), 1.5 / 4);
     assert_true(ledger_quality_heard(&own, liars, sizeof liars / sizeof liars[0], 1) > 0.85);
     NEAR(ledger_quality_heard(&none, &one, 1, 1 + LEDGER_QUAL_HALF_DAYS), 1.5 / 2.25); /* it ages */
+}
+
+/* Who says of relays the opposite of what we find there is not heard, and nobody is before he was right once. */
+static void hearsay_must_be_earned(void **state)
+{
+    struct ledger_quality none = {.day = 1};
+    struct ledger_hearsay said = {.good = 1, .day = 1};
+    struct ledger_credence *c = &said.credence;
+
+    (void)state;
+    NEAR(ledger_quality_heard(&none, &said, 1, 1), 0.75);
+    for (int i = 0; i < 5; i++)
+        ledger_credence_note(c, &said, true);
+    NEAR(ledger_credence(c), 5.0 / 7);
+    assert_true(ledger_quality_heard(&none, &said, 1, 1) > 0.75);
+    for (int i = 0; i < 6; i++)
+        ledger_credence_note(c, &said, false);
+    NEAR(ledger_credence(c), 0);
+    NEAR(ledger_quality_heard(&none, &said, 1, 1), 0.75);
+    said.bad = said.good; /* said nothing */
+    ledger_credence_note(c, &said, false);
+    assert_int_equal(c->wrong, 6);
 }
 
 int main(void)
@@ -227,6 +250,7 @@ int main(void)
         sentence("a score starts above the threshold and follows what happened", scores),
         sentence("a sponsor's line refills by its days and forgives no more than is owed", forgiveness),
         sentence("hearsay: half weight, one observation a contact, two in all", hearsay_is_capped),
+        sentence("attack, defamation: lying contacts weigh nothing", hearsay_must_be_earned),
         sentence("an idle relay serves everybody, the last slot is for guests", idle_serves_all),
         sentence("under contention all strangers together get their share", strangers_share_the_pool),
         sentence("a flood of requests makes no shortage", flood_of_requests),

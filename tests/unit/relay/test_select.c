@@ -41,6 +41,22 @@ static void payable_first(void **state)
     assert_int_equal(order[0], 1);
 }
 
+static void bad_ones_last(void **state)
+{
+    struct select_candidate c[2] = {relay(1, 30), relay(2, 200)};
+    struct select_policy p = {.min_score = 50};
+    uint8_t order[SELECT_MAX];
+
+    (void)state;
+    c[0].pay = SELECT_DIRECT;
+    c[0].quality = 0.5;
+    assert_int_equal(select_rank(c, 2, &p, order), 2);
+    assert_int_equal(order[0], 1);
+    c[1].quality = 0.4; /* all are bad: then pay counts again */
+    select_rank(c, 2, &p, order);
+    assert_int_equal(order[0], 0);
+}
+
 static void excluded(void **state)
 {
     struct select_candidate c[4] = {relay(1, 30), relay(2, 30), relay(3, 30), relay(4, 30)};
@@ -115,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         sentence("the relay with the shorter way is asked first", nearer_is_better),
         sentence("a relay that owes us is asked before a nearer one", payable_first),
+        sentence("a relay that was bad is asked last, whatever it owes us", bad_ones_last),
         sentence("relays below the score, on the never-list or of the other side are out", excluded),
         sentence("the first choices are of different networks", apart),
         sentence("equals are chosen equally often", no_herd),
