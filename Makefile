@@ -220,6 +220,7 @@ install: all ## install program, man pages, units, completion into $(DESTDIR)$(P
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/doc/itodenwa README.md LICENSE contrib/doc/PROTOCOL.md
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/user contrib/systemd/ito.service
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system contrib/systemd/ito-relay.service
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/doc/itodenwa contrib/systemd/ito-relay-xdp.conf
 	sed -i 's|/usr/local/|$(PREFIX)/|' $(DESTDIR)$(PREFIX)/lib/systemd/user/ito.service \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system/ito-relay.service
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \

@@ -41,6 +41,7 @@ struct allocation {
     ns_t last_at; /* in a second that counts */
     uint32_t seconds;
     uint32_t index, generation;
+    uint32_t pair;          /* that the kernel carries: place + 1 (relay/offload.h) */
     struct heap_node timer; /* when the allocation ends */
     ns_t created_at;
     uint64_t ref;

@@ -31,4 +31,18 @@ static inline bool bucket_take(struct bucket *b, ns_t now, size_t bytes)
     return true;
 }
 
+/* So much of the burst is left that half of it stays for others: what is taken beforehand must not crowd them out. */
+static inline bool bucket_has_room(const struct bucket *b, ns_t now)
+{
+    return b->ns_per_kib == 0 || b->paid_at <= now + (b->burst_ns > 0 ? b->burst_ns : BUCKET_BURST_NS) / 2;
+}
+
+/* What was taken and not used. */
+static inline void bucket_give(struct bucket *b, size_t bytes)
+{
+    ns_t ns = bytes * b->ns_per_kib >> 10;
+
+    b->paid_at -= ns < b->paid_at ? ns : b->paid_at;
+}
+
 #endif

@@ -220,6 +220,7 @@ void forward_on_channel(struct forwarder *f, ns_t now, struct allocation *a, con
                         uint8_t *bytes, size_t len, struct forward *out)
 {
     size_t n = len < STUN_CHANNEL_HEADER ? SIZE_MAX : (size_t)(bytes[2] << 8 | bytes[3]);
+    uint32_t seconds = a->seconds;
 
     if (len < STUN_CHANNEL_HEADER || n > len - STUN_CHANNEL_HEADER) {
         drop(out, &f->stats.malformed);
@@ -231,6 +232,8 @@ void forward_on_channel(struct forwarder *f, ns_t now, struct allocation *a, con
         return;
     }
     send_up(f, now, a, &ch->peer, bytes + STUN_CHANNEL_HEADER, n, out);
+    if (f->offload.ops != NULL && out->how == FORWARD_MAIN && a->seconds != seconds)
+        offload_consider(f, now, a, ch);
 }
 
 void forward_channel(struct forwarder *f, ns_t now, const struct addr *from, uint8_t *bytes, size_t len,

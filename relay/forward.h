@@ -10,6 +10,7 @@
 #define ITO_RELAY_FORWARD_H
 
 #include "relay/allocation.h"
+#include "relay/offload.h"
 
 #define FORWARD_HEAD 48 /* STUN header 20, XOR-PEER-ADDRESS 24, DATA 4 */
 #define FORWARD_TAIL 4
@@ -37,6 +38,7 @@ struct forwarder {
     struct table table;
     struct turn_server_stats stats;
     struct bucket rate;
+    struct offload offload;
     struct addr external[N_FAMILIES];
     struct addr own[16];
     uint8_t n_own;

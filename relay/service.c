@@ -315,6 +315,8 @@ static void make_parts(struct service *svc, const struct service_config *config,
         .max_allocations = max_allocations(config->max_calls),
         .max_per_user = max_allocations(config->max_calls),
         .max_kbps = config->max_kbps,
+        .offload = config->offload,
+        .offload_arg = config->offload_arg,
     };
     struct turn_server_ops turn_ops = {
         .send = send_main,

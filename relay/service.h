@@ -51,6 +51,8 @@ struct service_config {
     bool allow_local, hairpin_only;
     bool has_streams; /* reached by TCP and TLS, too: said in the advert */
     struct ledger_db *db;
+    const struct offload_ops *offload; /* who carries calls past us (relay.xdp); NULL: nobody */
+    void *offload_arg;
 };
 
 struct service_ops {

@@ -81,7 +81,7 @@ void service_save(struct service *svc, ns_t now, struct wr *w)
     }
     for (int i = 0; i < 2; i++)
         put_addr(w, &svc->external[i]);
-    turn_server_save(svc->turn, w);
+    turn_server_save(svc->turn, svc->now, w);
 }
 
 static struct addr get_addr(struct rd *r)

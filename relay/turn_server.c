@@ -23,6 +23,7 @@ struct turn_server *turn_server_create(const struct turn_server_config *config,
     ts->f.allow_local = config->allow_local;
     ts->f.hairpin_only = config->hairpin_only || ops->open_port == NULL;
     ts->f.takes_own = ops->own_input != NULL;
+    offload_init(&ts->f.offload, config->offload, config->offload_arg);
     turn_server_set_external(ts, config->external);
     turn_server_set_limits(ts, config->max_allocations, config->max_kbps);
     turn_auth_init(&ts->auth, config);
@@ -50,8 +51,9 @@ struct turn_usage turn_usage_of(const struct turn_server *ts, const struct alloc
     return u;
 }
 
-static void close_family(struct turn_server *ts, struct allocation *a, int family)
+static void close_family(struct turn_server *ts, ns_t now, struct allocation *a, int family)
 {
+    offload_drop(&ts->f, now, a);
     if (a->is_open[family]) {
         ts->ops.close_port(ts->arg, forward_handle(family, a->port[family]));
         ts->f.stats.ports_open--;
@@ -62,10 +64,12 @@ static void close_family(struct turn_server *ts, struct allocation *a, int famil
 
 static void end_allocation(struct turn_server *ts, ns_t now, struct allocation *a)
 {
-    struct turn_usage usage = turn_usage_of(ts, a);
+    struct turn_usage usage;
 
+    offload_drop(&ts->f, now, a);
+    usage = turn_usage_of(ts, a);
     for (int f = 0; f < N_FAMILIES; f++)
-        close_family(ts, a, f);
+        close_family(ts, now, a, f);
     if (a->user >= 0)
         ts->auth.users[a->user].n_allocations--;
     alloc_table_remove(&ts->f.table, a);
@@ -78,6 +82,7 @@ void turn_server_destroy(struct turn_server *ts)
 {
     if (ts == NULL)
         return;
+    offload_fini(&ts->f);
     for (uint32_t i = 0; i < ts->f.table.n_rows; i++) {
         if (ts->f.table.rows[i] != NULL)
             end_allocation(ts, ts->f.table.rows[i]->last_at, ts->f.table.rows[i]);
@@ -93,11 +98,12 @@ void turn_server_tick(struct turn_server *ts, ns_t now)
 
     while ((node = heap_pop_due(&ts->f.table.timers, now)) != NULL)
         end_allocation(ts, now, heap_item(node, struct allocation, timer));
+    offload_step(&ts->f, now);
 }
 
 ns_t turn_server_deadline(const struct turn_server *ts)
 {
-    return heap_deadline(&ts->f.table.timers);
+    return ns_min(heap_deadline(&ts->f.table.timers), ts->f.offload.step_at);
 }
 
 /* --- answers --- */
@@ -236,7 +242,7 @@ static void on_refresh(struct turn_server *ts, const struct request *q)
     if (lifetime > 0) {
         heap_set(&ts->f.table.timers, &q->a->timer, q->now + lifetime * NS_PER_S);
     } else if (m->has_family && q->a->port[1 - family] != 0) {
-        close_family(ts, q->a, family);
+        close_family(ts, q->now, q->a, family);
     } else {
         end_allocation(ts, q->now, q->a);
     }
@@ -586,6 +592,7 @@ void turn_server_set_scope(struct turn_server *ts, bool allow_local, bool hairpi
 
 void turn_server_set_external(struct turn_server *ts, const struct addr external[static 2])
 {
+    offload_drop_all(&ts->f);
     for (int f = 0; f < N_FAMILIES; f++) {
         ts->f.external[f] = external[f];
         if (external[f].family != ADDR_NONE && !ts->f.allow_local)

@@ -21,6 +21,7 @@
 
 #include "base/cursor.h"
 #include "crypto/zone.h"
+#include "relay/offload.h"
 
 #define TURN_PERMISSIONS_MAX  16 /* an allocation; more: 508 */
 #define TURN_CHANNELS_MAX     16
@@ -58,6 +59,8 @@ struct turn_server_config {
     uint32_t max_allocations; /* 1..TURN_ALLOCATIONS_MAX */
     uint32_t max_per_user;    /* users of the config; a ticket is good for two */
     uint32_t max_kbps;        /* all that is forwarded, payload; 0: no limit */
+    const struct offload_ops *offload; /* who carries calls past us; NULL: nobody */
+    void *offload_arg;
 };
 
 /* What a valid ticket is granted; filled by ops->admit. */
@@ -104,6 +107,8 @@ struct turn_server_stats {
         bytes_lost; /* of lost_rate, lost_port, and of no_permission at the other end of the inner path */
     uint64_t wire_bytes;    /* in and out with IP and UDP headers, as a provider bills */
     uint64_t hairpins;      /* packets of the inner path */
+    uint64_t offloaded;     /* of these, carried by the kernel (relay/offload.h) */
+    uint32_t offload_pairs; /* calls it carries now */
     uint64_t lost_rate;     /* dropped: max_kbps, or a grant's rate */
     uint64_t lost_port;     /* dropped: no socket */
     uint64_t no_permission; /* dropped: RFC 8656 §9 */
@@ -139,7 +144,8 @@ ns_t turn_server_deadline(const struct turn_server *ts);
 /* All allocations, with keys and counters, for the process that takes our place on this machine (turn_state.c): at
  * most state_max bytes. restore: into a fresh server; began() comes for each. ERR_PARSE: not all of it was read. */
 size_t turn_server_state_max(const struct turn_server *ts);
-void turn_server_save(const struct turn_server *ts, struct wr *w);
+void turn_server_save(struct turn_server *ts, ns_t now,
+                      struct wr *w); /* takes back what the kernel carries */
 enum err turn_server_restore(struct turn_server *ts, ns_t now, struct rd *r);
 
 /* Credentials of a ticket (THREATS.md §4.12), good until expiry_s (seconds since 1970); texts end in NUL. The

@@ -93,10 +93,12 @@ static bool lasts(const struct allocation *a)
     return a != NULL && !addr_is_stream(&a->client);
 }
 
-void turn_server_save(const struct turn_server *ts, struct wr *w)
+void turn_server_save(struct turn_server *ts, ns_t now, struct wr *w)
 {
     uint32_t n = 0;
 
+    ts->f.offload.now = now;
+    offload_drop_all(&ts->f);
     for (uint32_t i = 0; i < ts->f.table.n_rows; i++)
         n += lasts(ts->f.table.rows[i]);
     wr_u8(w, STATE_VERSION);

@@ -1,6 +1,7 @@
 #include "core.h"
 #include "core_metrics.h"
 #include "core_net.h"
+#include "core_xdp.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -60,6 +61,7 @@ struct core {
     struct control *control;
     struct core_net *net; /* NULL: offline */
     struct core_metrics *metrics;
+    struct xdp *xdp; /* NULL: calls are carried by us alone */
     struct echo *echo;
     struct port *ports; /* by handle */
     struct {
@@ -583,6 +585,11 @@ static void on_stream_gone(void *arg, ns_t now, const struct addr *who)
         app_stream_gone(c->app, now, who);
 }
 
+static void say(void *arg, enum log_level level, const char *line)
+{
+    core_log(arg, level, line);
+}
+
 /* The relay's port for clients without UDP. A taken one is no reason not to relay. */
 static void open_streams(struct core *c)
 {
@@ -680,6 +687,10 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                   .log_lines = on_log_lines,
                                   .notify = on_notify,
                                   .upgrade = on_upgrade};
+    if (c->xdp != NULL) {
+        config.offload = &core_xdp_ops;
+        config.offload_arg = c->xdp;
+    }
     if (c->config.handover != NULL)
         config.resume = c->config.handover->state;
     return app_create(&config, io_env(c->io), io_now(), &c->app, detail);
@@ -713,6 +724,8 @@ enum err core_create(const struct core_config *config, struct io *io, struct cor
         e = open_socket(c, detail);
         if (e == ERR_OK) {
             open_streams(c);
+            if (is_relay(c))
+                c->xdp = core_xdp_create(c->settings, udp_port(c->udp), say, c);
             c->net = core_net_create(io, c->udp, c->detour);
         }
     }
@@ -743,6 +756,7 @@ void core_destroy(struct core *c)
     core_net_stop(c->net);
     app_destroy(c->app, io_now());
     c->app = NULL;
+    xdp_close(c->xdp);
     core_net_destroy(c->net);
     stop_echo(c->echo);
     while (c->ports != NULL)
@@ -766,6 +780,11 @@ void core_destroy(struct core *c)
 struct app *core_app(struct core *c)
 {
     return c->app;
+}
+
+bool core_uses_bpf(const struct core *c)
+{
+    return c->xdp != NULL;
 }
 
 struct config *core_settings(struct core *c)

@@ -35,6 +35,8 @@ enum err core_create(const struct core_config *config, struct io *io, struct cor
 void core_destroy(struct core *c);
 struct app *core_app(struct core *c);
 struct config *core_settings(struct core *c);
+/* bpf(2) was of use (relay.xdp), and will be to the process that takes our place. */
+bool core_uses_bpf(const struct core *c);
 void core_on_event(struct core *c, core_event_cb event, void *arg);
 /* The turn of the loop, for io_ops.turn. */
 ns_t core_turn(struct core *c, ns_t now);

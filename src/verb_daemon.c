@@ -283,7 +283,8 @@ static void give_up_the_rest(struct daemon *d)
     struct app_confinement told = {.is_known = true};
     struct confine_result result;
 
-    confine(d->is_relay ? places : NULL, sizeof places / sizeof *places, &result);
+    confine(d->is_relay ? places : NULL, sizeof places / sizeof *places, core_uses_bpf(ctl_core(d->ctl)),
+            &result);
     told.no_new_privileges = result.no_new_privileges;
     told.has_filter = result.has_filter;
     told.landlock = result.landlock;

@@ -421,6 +421,8 @@ static void start_service(struct app *a, ns_t now)
                                                                                        : SERVICE_FOR_ANYONE;
         config.allow_local = config_bool(a->settings, CFG_RELAY_ALLOW_LOCAL);
         config.hairpin_only = config_bool(a->settings, CFG_RELAY_HAIRPIN_ONLY);
+        config.offload = a->config.offload;
+        config.offload_arg = a->config.offload_arg;
         for (;
              config.n_turn_users < config_len(a->settings, CFG_RELAY_TURN_USERS) && config.n_turn_users < 64;
              config.n_turn_users++)

@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "crypto/keystore.h"
 #include "media/media.h"
+#include "relay/offload.h"
 
 #define APP_ZONES       2
 #define APP_KNOCKS      384
@@ -76,10 +77,12 @@ struct app_config {
     struct app_paths paths;
     struct app_ops ops;
     enum media_drive drive;
-    bool is_offline;                /* lists only: no overlay, no sessions, no calls */
-    bool is_silent;                 /* no ring tones */
-    bool has_streams;               /* the owner listens on the same port by TCP and TLS, too */
-    uint16_t port;                  /* of the main socket */
+    bool is_offline;                   /* lists only: no overlay, no sessions, no calls */
+    bool is_silent;                    /* no ring tones */
+    bool has_streams;                  /* the owner listens on the same port by TCP and TLS, too */
+    uint16_t port;                     /* of the main socket */
+    const struct offload_ops *offload; /* a relay: who carries its calls (relay.xdp); NULL: nobody */
+    void *offload_arg;
     struct slice resume;            /* app_hand_over() of the process before us; or empty */
     uint8_t auto_answer[32];        /* APP_ECHO: who is answered; its only contact */
     struct call_audio const *audio; /* scenarios: sound of every call; NULL: devices */

@@ -107,7 +107,7 @@ static const uint16_t denied[] = {
 
 #define N_DENIED (sizeof denied / sizeof *denied)
 
-static bool set_filter(void)
+static bool set_filter(bool with_bpf)
 {
 #ifdef THIS_ARCH
     struct sock_filter code[N_DENIED + 8];
@@ -119,14 +119,18 @@ static bool set_filter(void)
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, N_DENIED + 1, 0);
-    for (size_t i = 0; i < N_DENIED; i++) /* to the last statement but one */
+    for (size_t i = 0; i < N_DENIED; i++) { /* to the last statement */
+        uint16_t number = with_bpf && denied[i] == SYS_bpf ? denied[0] : denied[i];
+
         code[n++] =
-            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, denied[i], (uint8_t)(N_DENIED - i), 0);
+            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, (uint8_t)(N_DENIED - i), 0);
+    }
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1 /* EPERM */);
     program.len = n;
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0;
 #else
+    (void)with_bpf;
     return false;
 #endif
 }
@@ -223,12 +227,12 @@ static int set_landlock(const struct confine_place *places, size_t n)
     return ok ? abi : 0;
 }
 
-void confine(const struct confine_place *places, size_t n, struct confine_result *out)
+void confine(const struct confine_place *places, size_t n, bool with_bpf, struct confine_result *out)
 {
     *out = (struct confine_result){.no_new_privileges = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0};
     if (!out->no_new_privileges)
         return; /* the others ask for it */
     if (places != NULL)
         out->landlock = set_landlock(places, n);
-    out->has_filter = set_filter();
+    out->has_filter = set_filter(with_bpf);
 }

@@ -28,7 +28,8 @@ struct confine_result {
     int landlock; /* its ABI, 0: not in force */
 };
 
-/* places NULL: files are left alone. Those of the system (resolver, libraries, time zone, /dev/null) are added. */
-void confine(const struct confine_place *places, size_t n, struct confine_result *out);
+/* places NULL: files are left alone. Those of the system (resolver, libraries, time zone, /dev/null) are added.
+ * with_bpf: bpf(2) is let through, for a program after exec that loads what we have loaded (io/xdp.h). */
+void confine(const struct confine_place *places, size_t n, bool with_bpf, struct confine_result *out);
 
 #endif

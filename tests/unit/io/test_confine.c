@@ -47,7 +47,7 @@ static void end(struct places *p)
 }
 
 /* What the confined child found: its exit code. Nothing of it can be undone, so it is a process of its own. */
-static int in_child(const struct places *p,
+static int in_child(const struct places *p, bool with_bpf,
                     int (*look)(const struct places *p, const struct confine_result *result))
 {
     pid_t pid = fork();
@@ -59,7 +59,7 @@ static int in_child(const struct places *p,
             {p->own, CONFINE_WRITE}, {NULL, CONFINE_READ}, {"/nowhere", CONFINE_RUN}};
         struct confine_result result;
 
-        confine(places, 3, &result);
+        confine(places, 3, with_bpf, &result);
         _exit(look(p, &result));
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -105,7 +105,7 @@ static void files(void **state)
 
     (void)state;
     begin(&p);
-    code = in_child(&p, look_at_files);
+    code = in_child(&p, false, look_at_files);
     end(&p);
     if (code == 77)
         skip();
@@ -123,6 +123,8 @@ static int look_at_calls(const struct places *p, const struct confine_result *re
         return 3;
     if (syscall(SYS_keyctl, 0, 0, 0, 0, 0) == 0 || errno != EPERM)
         return 4;
+    if (syscall(SYS_bpf, -1, NULL, 0) == 0 || errno != EPERM)
+        return 6;
     return getpid() > 0 && access("/", F_OK) == 0 ? 0 : 5;
 }
 
@@ -132,8 +134,32 @@ static void calls(void **state)
 
     (void)state;
     begin(&p);
-    assert_int_equal(in_child(&p, look_at_calls), 0);
+    assert_int_equal(in_child(&p, false, look_at_calls), 0);
     end(&p);
+}
+
+/* The kernel itself refuses bpf(2) to others than root with EPERM. */
+static int look_at_bpf(const struct places *p, const struct confine_result *result)
+{
+    (void)p;
+    if (!result->has_filter || syscall(SYS_keyctl, 0, 0, 0, 0, 0) == 0 || errno != EPERM ||
+        syscall(SYS_ptrace, -1, 0, 0, 0) == 0)
+        return 1;
+    return syscall(SYS_bpf, -1, NULL, 0) != 0 && errno != EPERM ? 0 : geteuid() != 0 ? 77 : 2;
+}
+
+static void bpf(void **state)
+{
+    struct places p;
+    int code;
+
+    (void)state;
+    begin(&p);
+    code = in_child(&p, true, look_at_bpf);
+    end(&p);
+    if (code == 77)
+        skip();
+    assert_int_equal(code, 0);
 }
 
 int main(void)
@@ -141,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         sentence("its own files open, those of others do not, and nothing runs", files),
         sentence("system calls of the list are refused, the rest works", calls),
+        sentence("bpf(2) is let through for who has use of it, the others are refused as before", bpf),
     };
 
     return run_sentences("confine", tests);
