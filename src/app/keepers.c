@@ -9,7 +9,7 @@
 #define REFUSED_NS  (60 * NS_PER_S) /* full, or wrong: asked again after that */
 #define UNSTORED_NS (20 * NS_PER_S) /* taken, and nothing heard of it being stored */
 #define AT_ONCE     4               /* KEEPs in flight to one caretaker */
-#define VALUES_MAX  16              /* a guard may try so many on one look-up */
+#define VALUES_MAX  16              /* a guard may try so many on one look-up; the others are still heard */
 #define LOOK_MAX_NS (30 * NS_PER_S)
 #define STEP_NS     NS_PER_S
 
@@ -38,7 +38,8 @@ struct get {
     dht_done_cb done_cb;
     void *arg;
     unsigned tried, waiting; /* guards, by bit: asked; asked and not done */
-    unsigned tries, n_values;
+    unsigned tries;
+    uint8_t n_values[RELAYS_LINKS];
     int64_t best_seq;
     bool is_direct, was_alone;
     uint32_t op; /* direct */
@@ -408,7 +409,10 @@ static void hear_value(struct keepers *k, uint16_t link, const struct care_msg *
     uint32_t id = m->req;
 
     if (g == NULL || memcmp(m->item.k, g->key, sizeof g->key) != 0 || m->item.seq < g->min_seq ||
-        m->item.seq <= g->best_seq || ++g->n_values > VALUES_MAX || item_verify(&m->item) != ERR_OK)
+        m->item.seq <= g->best_seq || g->n_values[link] == VALUES_MAX)
+        return;
+    g->n_values[link]++;
+    if (item_verify(&m->item) != ERR_OK)
         return;
     if (g->value_cb != NULL && !g->value_cb(g->arg, &m->item))
         return;
