@@ -272,8 +272,11 @@ bool reach_admit(void *arg, const struct session_hello *hello, const struct path
 
     if (hello->class == SESSION_NODE)
         return a->service != NULL;
-    if (hello->said.flags & HELLO_REKEY) /* new keys for a session that stands */
-        return sessions_find(a->sessions, hello->class, hello->device) != NULL;
+    if (hello->said.flags & HELLO_REKEY) { /* new keys for a session that stands, by no other path than its own */
+        const struct session *s = sessions_find(a->sessions, hello->class, hello->device);
+
+        return s != NULL && (path_equal(session_path(s), via) || reach_path_allowed(a, s, via));
+    }
     who = app_contact_of(a, hello->identity);
     if (hello->class == SESSION_INVITE)
         return invites_by_mark(a->invites, hello->secret_id) != NULL &&
