@@ -264,6 +264,13 @@ static bool device_is_good(const struct contact *who, const struct session_hello
     return d != NULL && memcmp(d->D, hello->device, 32) == 0;
 }
 
+static bool is_open_invite(const struct app *a, uint32_t mark)
+{
+    const struct invite_row *row = invites_by_mark(a->invites, mark);
+
+    return row != NULL && row->expires_s > env_wall_ms(a->env) / 1000;
+}
+
 /* Before a byte is answered (DESIGN.md D11): the proved key, its list, its device, the path. */
 bool reach_admit(void *arg, const struct session_hello *hello, const struct path *via)
 {
@@ -272,15 +279,16 @@ bool reach_admit(void *arg, const struct session_hello *hello, const struct path
 
     if (hello->class == SESSION_NODE)
         return a->service != NULL;
-    if (hello->said.flags & HELLO_REKEY) { /* new keys for a session that stands, by no other path than its own */
+    if (hello->said.flags &
+        HELLO_REKEY) { /* new keys for a session that stands, by no other path than its own */
         const struct session *s = sessions_find(a->sessions, hello->class, hello->device);
 
         return s != NULL && (path_equal(session_path(s), via) || reach_path_allowed(a, s, via));
     }
     who = app_contact_of(a, hello->identity);
     if (hello->class == SESSION_INVITE)
-        return invites_by_mark(a->invites, hello->secret_id) != NULL &&
-               (who == NULL || who->list == CONTACT_ALLOWED) && policy_hears(a, who, via);
+        return is_open_invite(a, hello->secret_id) && (who == NULL || who->list == CONTACT_ALLOWED) &&
+               policy_hears(a, who, via);
     return who != NULL && who->list == CONTACT_ALLOWED && device_is_good(who, hello) &&
            policy_hears(a, who, via);
 }
