@@ -587,6 +587,7 @@ static void link_changed(struct keepers *k, int i, const struct relays_link *lin
     for (int n = 0; n < KEEPERS_GETS; n++) { /* another one sits here now */
         k->gets[n].tried &= ~(1u << i);
         k->gets[n].waiting &= ~(1u << i);
+        k->gets[n].n_values[i] = 0;
     }
 }
 

@@ -17,6 +17,7 @@
 #define LINK_NS         (3600 * NS_PER_S)
 #define LINK_RETRY_NS   (10 * NS_PER_S) /* doubles */
 #define LINK_TRIES      6               /* in vain: they are not there, and will come to us */
+#define LINK_AWAY       6               /* hours: then they are looked for all the same */
 #define LINKS_AT_ONCE   4
 #define LINK_FIRST_NS   (1 * NS_PER_S)
 #define HELLO_BYTES     128
@@ -474,17 +475,24 @@ void reach_stop(struct peer *p, ns_t now)
     p->is_used = false;
 }
 
+/* How long we wait before we look for them again, never all of us at once: a proxy takes few new knocks at a time.
+ * Who owes or is owed a secret is looked for each hour: a card may come any day. */
+static ns_t link_delay(struct app *a, struct contact *who)
+{
+    bool is_settled = who->has_S && who->told_S_gen == a->keys->S_gen && who->told_gen == a->keys->gen;
+    ns_t delay = is_settled ? LINK_AWAY * LINK_NS : LINK_NS;
+
+    if (who->link_tries < LINK_TRIES)
+        delay = LINK_RETRY_NS << who->link_tries++;
+    return delay / 2 + env_random_u32(a->env) % (delay / NS_PER_MS) * NS_PER_MS;
+}
+
 static void link_failed(struct peer *p, ns_t now)
 {
     struct contact *who = p->contact;
 
-    if (who != NULL) {
-        if (who->link_tries < LINK_TRIES)
-            who->link_at = now + (LINK_RETRY_NS << who->link_tries);
-        else
-            who->link_at = who->has_S ? NS_NEVER : now + LINK_NS; /* a card may come any day */
-        who->link_tries++;
-    }
+    if (who != NULL)
+        who->link_at = now + link_delay(p->app, who);
     reach_stop(p, now);
 }
 

@@ -1,19 +1,23 @@
 /* Somebody is removed: what they knew opens nothing, and nobody else has to do anything (THREATS.md §4.4).
  *
  * FRIENDS=100 in the environment for the number of the promise; fewer by default, under the sanitizers. */
-#include "scenario/homes.h"
+#include "scenario/prowler.h"
 
-#include "app/app_priv.h"
 #include "crypto/item.h"
 #include "dht/dht.h"
 #include "dht/krpc.h"
 
 #define FRIENDS_MAX 100
 #define KEYS        4
+/* All the friends of one man at two relays: these have what it takes. */
+#define CLIENT "{\"net\": {\"client\": true}}"
+#define DIRECT "{\"net\": {\"client\": true, \"path\": \"direct\"}}"
+#define RELAY  "{\"relay\": {\"max_kbps\": 50000}}"
 
 struct party {
     struct vnet *net;
     struct sim_phone *boot, *relays[2], *taro, *eve, *friends[FRIENDS_MAX];
+    const char *taro_says; /* his settings */
     int n;
     /* the keys of Taro's record under the S that Eve knows */
     uint8_t old_keys[KEYS][KEY_BYTES];
@@ -25,8 +29,10 @@ static struct sim_phone *phone(struct party *p, const char *name, const char *ip
 {
     static const struct vnet_link link = {.delay_ns = 15 * NS_PER_MS};
     struct vnet_host *host = vnet_add_host(p->net, NULL, name, ip_port);
-    struct sim_phone *phone =
-        sim_phone_create(p->net, host, mode, is_client ? "{\"net\": {\"client\": true}}" : NULL);
+    struct sim_phone *phone = sim_phone_create(p->net, host, mode,
+                                               !is_client                  ? RELAY
+                                               : strcmp(name, "taro") == 0 ? p->taro_says
+                                                                           : CLIENT);
 
     vnet_set_link(host, &link);
     if (p->boot != NULL)
@@ -34,11 +40,9 @@ static struct sim_phone *phone(struct party *p, const char *name, const char *ip
     return phone;
 }
 
-static void build(struct party *p, uint64_t seed)
+static void build(struct party *p, uint64_t seed, const char *taro_says, int n_friends)
 {
-    const char *n = getenv("FRIENDS");
-
-    *p = (struct party){.net = new_net(seed), .n = n != NULL ? atoi(n) : 8};
+    *p = (struct party){.net = new_net(seed), .n = n_friends, .taro_says = taro_says};
     assert_in_range(p->n, 2, FRIENDS_MAX);
     p->boot = phone(p, "boot", "198.51.100.30:4000", APP_DAEMON, false);
     p->relays[0] = phone(p, "relay", "198.51.100.20:4000", APP_RELAY, false);
@@ -141,12 +145,13 @@ static unsigned call_him(struct party *p, struct sim_phone *f)
 static void all_but_one(void **state)
 {
     struct party p;
+    const char *n = getenv("FRIENDS");
     uint8_t old_S[KEY_BYTES];
     unsigned s;
     int half;
 
     (void)state;
-    build(&p, 61);
+    build(&p, 61, CLIENT, n != NULL ? atoi(n) : 8);
     half = p.n / 2;
     s = wait_knowing(&p, 0, p.n, 3600);
     printf("%d friends know Taro's S after %u s\n", n_knowing(&p, 0, p.n), s);
@@ -162,7 +167,7 @@ static void all_but_one(void **state)
     vnet_run_for(p.net, SECONDS(15), NULL, NULL);
     assert_memory_not_equal(p.taro->keys.S, old_S, KEY_BYTES);
     vnet_tap(p.net, NULL, on_packet, &p);
-    vnet_run_for(p.net, SECONDS(3 * 3600), NULL, NULL); /* what lay at nodes is gone by now */
+    vnet_run_for(p.net, SECONDS(7500), NULL, NULL); /* what lay at nodes is gone by now */
     for (int i = half; i < p.n; i++) {
         vnet_cut(p.friends[i]->host, false);
         app_network_changed(p.friends[i]->app, vnet_now(p.net));
@@ -183,6 +188,91 @@ static void all_but_one(void **state)
     tear(&p);
 }
 
+/* --- what Eve has left: S of then, her keys, and where he lives */
+
+struct finder {
+    bool is_done;
+    unsigned n_found;
+};
+
+static bool on_value(void *arg, const struct item *item)
+{
+    (void)item;
+    ((struct finder *)arg)->n_found++;
+    return true;
+}
+
+static void on_done(void *arg, enum err e, const struct dht_result *result)
+{
+    (void)e, (void)result;
+    ((struct finder *)arg)->is_done = true;
+}
+
+static bool is_found_out(void *arg)
+{
+    return ((struct finder *)arg)->is_done;
+}
+
+/* Items under the S she knows, looked for by a full node. */
+static unsigned n_items(struct party *p)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < KEYS; i++) {
+        struct finder f = {0};
+
+        assert_true(dht_get(p->boot->app->zones[0].dht, vnet_now(p->net), p->old_keys[i], 0, on_value,
+                            on_done, &f) != 0);
+        vnet_run_for(p->net, SECONDS(30), is_found_out, &f);
+        assert_true(f.is_done);
+        n += f.n_found;
+    }
+    return n;
+}
+
+static void her_old_secret(void **state)
+{
+    struct prowler *eve, *friend;
+    struct sim_phone *taro;
+    uint8_t old_S[KEY_BYTES];
+    struct party p;
+    uint64_t dh;
+
+    (void)state;
+    build(&p, 62, DIRECT, 2); /* his address is no secret: nothing but keys keeps her out */
+    wait_knowing(&p, 0, p.n, 600);
+    taro = p.taro;
+    memcpy(old_S, taro->keys.S, KEY_BYTES);
+    set_old_keys(&p);
+    eve = prowler_create(p.net, "20.9.9.8:4000", &p.eve->keys);
+    friend = prowler_create(p.net, "20.0.0.8:4000", &p.friends[0]->keys);
+    assert_true(prowler_try(eve, taro, SESSION_CONTACT, old_S) > 0); /* it is she, and it opens */
+    assert_true(n_items(&p) > 0);
+
+    assert_true(sim_ask(taro, "{\"cmd\":\"contacts_remove\",\"contact\":\"Eve\"}"));
+    vnet_run_for(p.net, SECONDS(15), NULL, NULL);
+    dh = dh_of(taro);
+    for (int i = 0; i < 20;
+         i++) { /* her words are understood, so that friends with the old S are heard: silence */
+        assert_int_equal(prowler_try(eve, taro, SESSION_CONTACT, old_S), 0);
+    }
+    printf("Eve with the old S, 10 tries: 0 answers, %llu DH\n", (unsigned long long)(dh_of(taro) - dh));
+    assert_true(prowler_try(friend, taro, SESSION_CONTACT, old_S) > 0);
+    vnet_run_for(p.net, SECONDS(7500), NULL, NULL); /* what lay at nodes is gone by now */
+    assert_int_equal(n_items(&p), 0);
+
+    vnet_set_wall_offset(taro->host, 31 * 86400000ll); /* the old S is kept for thirty days */
+    vnet_run_for(p.net, SECONDS(1300), NULL, NULL);
+    assert_true(secret_is_zero(taro->keys.old_S, KEY_BYTES));
+    dh = dh_of(taro);
+    assert_int_equal(prowler_try(eve, taro, SESSION_CONTACT, old_S), 0);
+    assert_int_equal(prowler_try(eve, taro, SESSION_INVITE, old_S), 0);
+    assert_int_equal(dh_of(taro), dh);
+    prowler_destroy(eve);
+    prowler_destroy(friend);
+    tear(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +280,10 @@ int main(void)
             "one is removed, half of the others away: her secret finds nothing, and all others call again "
             "without a hand",
             all_but_one),
+        sentence("who was removed finds 0 items by the secret of then, gets 0 answers, and costs 0 DH after "
+                 "thirty "
+                 "days",
+                 her_old_secret),
     };
 
     return run_sentences("removal", tests);
