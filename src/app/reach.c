@@ -774,6 +774,14 @@ static bool is_connected(const struct app *a, const struct contact *who)
     return false;
 }
 
+/* The place of a peer without a session is free; what it was looking up is nobody's any more. */
+static void forget_peer(struct peer *p)
+{
+    locate_stop(p->locate);
+    p->locate = NULL;
+    p->is_used = false;
+}
+
 /* The session of a call was not to be (both opened at once, say), and they are there: once more, if time is left. */
 static bool call_again(struct peer *p, ns_t now, struct call *c)
 {
@@ -804,7 +812,7 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
         struct peer *q = reach_by_session(a, other);
 
         p->call = NULL;
-        p->is_used = false;
+        forget_peer(p);
         if (c != NULL && q != NULL && q->call == NULL) {
             q->call = c;
             if (!p->is_up) { /* else the INVITE is out already, and its dialog has moved */
@@ -821,7 +829,7 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
             give_up(p, now, CAUSE_OFFLINE);
         return;
     }
-    p->is_used = false;
+    forget_peer(p);
     if (p->contact != NULL && why == ERR_CANCELLED)
         set_presence(a, p->contact, PRESENCE_NEWS_OFFLINE);
     else if (p->contact != NULL && why == ERR_TIMEOUT && !is_connected(a, p->contact))
