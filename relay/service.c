@@ -724,12 +724,14 @@ void service_tick(struct service *svc, ns_t now)
     step_rates(svc);
     step_grants(svc);
     step_clients(svc);
+    bill_step_moves(svc);
     admit_step_queue(svc);
 }
 
 ns_t service_deadline(const struct service *svc)
 {
-    bool is_busy = !list_is_empty(&svc->grants) || !list_is_empty(&svc->queue);
+    bool is_busy = !list_is_empty(&svc->grants) || !list_is_empty(&svc->queue) ||
+                   svc->in_kbps + svc->out_kbps > 0; /* what the screens show is of now */
     ns_t step = is_busy ? svc->next_step_at : svc->next_step_at + 59 * NS_PER_S;
 
     return ns_min(step, ns_min(turn_server_deadline(svc->turn), knock_deadline(svc->knock)));
@@ -741,7 +743,53 @@ void service_drain(struct service *svc, ns_t now, bool on)
 {
     svc->now = now;
     svc->is_draining = on;
+    svc->leave_by = 0;
+    bill_step_moves(svc);
     service_note_change(svc);
+}
+
+void service_leave(struct service *svc, ns_t now, uint32_t within_s)
+{
+    svc->now = now;
+    svc->is_draining = true;
+    svc->leave_by = now + (ns_t)within_s * NS_PER_S;
+    list_each(node, &svc->grants) list_item(node, struct grant, all)->moved_say = 0;
+    bill_step_moves(svc);
+}
+
+bool service_is_carrying(const struct service *svc, ns_t now)
+{
+    struct turn_usage u;
+
+    list_each(node, &svc->grants)
+    {
+        const struct grant *g = list_item(node, struct grant, all);
+
+        for (uint8_t i = 0; i < GRANT_TURNS; i++)
+            if (g->turns[i] != 0 && turn_server_usage(svc->turn, g->turns[i], &u) == ERR_OK &&
+                u.seconds > 0 && now < u.last_at + SERVICE_QUIET_MS * NS_PER_MS)
+                return true;
+    }
+    return false;
+}
+
+/* The newest calls over the cap are asked to go elsewhere. */
+static void ask_excess(struct service *svc)
+{
+    uint32_t used = svc->load.used;
+
+    for (struct list *node = svc->grants.prev; node != &svc->grants && used > svc->max_calls;
+         node = node->prev) {
+        struct grant *g = list_item(node, struct grant, all);
+
+        if (g->client == NULL || !g->holds_slots || g->is_over)
+            continue;
+        used -= g->slots < used ? g->slots : used;
+        if (g->move_why == 0) {
+            g->move_why = WIRE_WHY_FULL;
+            g->move_by = NS_NEVER;
+        }
+    }
 }
 
 void service_say_goodbye(struct service *svc, ns_t now)
@@ -770,6 +818,7 @@ void service_set_limits(struct service *svc, ns_t now, uint32_t max_calls, uint3
 {
     svc->now = now;
     svc->max_calls = svc->load.slots = max_calls;
+    ask_excess(svc);
     svc->max_kbps = max_kbps;
     svc->monthly_bytes = monthly_bytes;
     svc->load.strangers_pct = strangers_pct;

@@ -8,7 +8,8 @@
  *   out    ops
  *   owner  service_create(); config is copied, the database, ops and env must outlive it
  *   trust  sessions are proven; TURN by ticket or by relay.turn_users; the rest is counted and dropped
- *   caps   max_calls slots, max_kbps, monthly_bytes: over them new work is refused, running calls finish;
+ *   caps   max_calls slots, max_kbps, monthly_bytes: over them new work is refused, running calls are asked to move
+ *          and finish where they cannot;
  *          SERVICE_SESSIONS_MAX, SERVICE_GRANTS_PER_SESSION */
 #ifndef ITO_RELAY_SERVICE_H
 #define ITO_RELAY_SERVICE_H
@@ -30,6 +31,9 @@
 #define SERVICE_REMIND_S            10
 #define SERVICE_MIGRATE_S           30
 #define SERVICE_GRACE_S             180 /* funding ended under contention */
+#define SERVICE_LAST_WORD_S         5   /* MIGRATE once a second with so little left: then it stops */
+#define SERVICE_MOVE_AGAIN_S        10  /* MIGRATE is said again while a call has not moved */
+#define SERVICE_QUIET_MS            300 /* no packet for so long: a call has moved */
 #define SERVICE_UNSIGNED_MAX        150 /* slot-seconds lost at most */
 
 struct service;
@@ -124,8 +128,12 @@ void service_cleared(struct service *svc, ns_t now, const struct cleared *answer
 void service_tick(struct service *svc, ns_t now);
 ns_t service_deadline(const struct service *svc);
 
-/* Take no new calls, let the running ones finish; is_drained when the last has gone. */
+/* Take no new calls, ask the running ones to move, and let those finish that cannot; is_drained when the last has gone. */
 void service_drain(struct service *svc, ns_t now, bool on);
+/* The same, and we are gone within_s from now. */
+void service_leave(struct service *svc, ns_t now, uint32_t within_s);
+/* Did a packet of a call pass just now? */
+bool service_is_carrying(const struct service *svc, ns_t now);
 /* End all sessions with a word, so that clients come back to whoever is here next at once. Allocations stay. */
 void service_say_goodbye(struct service *svc, ns_t now);
 /* Running grants and allocations, for the process that takes our place on this machine (service_state.c): at most

@@ -191,27 +191,100 @@ static void watch_unsigned(struct service *svc, struct client *c)
     }
 }
 
-/* Credit ended while others wait: say so once; nobody who talks is cut off. */
-static void watch_funds(struct service *svc, struct client *c)
+/* --- moving calls elsewhere --- */
+
+/* Is there contention, and does the client's credit not cover what it uses? */
+static bool lacks_funds(struct service *svc, struct client *c)
 {
     struct ledger_row row;
 
     if (ledger_load_share(&svc->load, svc->now) <= LEDGER_CONTENDED ||
         ledger_db_get(svc->db, svc->node.pub, c->account, &row) != ERR_OK)
-        return;
+        return false;
     ledger_age(&row.account, service_today(svc));
-    if (ledger_avail(&row.account, ledger_load_kappa(&svc->load, svc->now)) - c->unbilled_s > 0)
-        return;
+    return ledger_avail(&row.account, ledger_load_kappa(&svc->load, svc->now)) - c->unbilled_s <= 0;
+}
+
+/* Credit ended while others wait: a creditor's call is asked to move, and has the grace to do so. */
+static void watch_funds(struct service *svc, struct client *c)
+{
+    bool is_lacking = lacks_funds(svc, c);
+
     list_each(node, &c->grants)
     {
         struct grant *g = list_item(node, struct grant, of_client);
-        struct wire_msg m = {.type = WIRE_MIGRATE, .why = WIRE_WHY_FUNDS, .within_s = SERVICE_GRACE_S};
 
-        if (g->class != LEDGER_CREDITOR || g->was_warned || g->first_at == 0)
+        if (!is_lacking && g->move_why == WIRE_WHY_FUNDS) { /* paid meanwhile, or nobody waits any more */
+            g->move_why = 0;
+            g->was_warned = false;
+            g->moved_say = 0;
+        }
+        if (!is_lacking || g->class != LEDGER_CREDITOR || g->was_warned || g->first_at == 0)
             continue;
         g->was_warned = true;
-        memcpy(m.alloc_id, &g->id, sizeof m.alloc_id);
-        service_say(svc, c, &m);
+        g->move_why = WIRE_WHY_FUNDS;
+        g->move_by = svc->now + SERVICE_GRACE_S * NS_PER_S;
+        g->moved_say = 0;
+    }
+}
+
+static void say_migrate(struct service *svc, struct grant *g, enum wire_why why, ns_t by)
+{
+    ns_t left = by == NS_NEVER ? SERVICE_GRACE_S * NS_PER_S : by > svc->now ? by - svc->now : 0;
+    struct wire_msg m = {.type = WIRE_MIGRATE, .why = (uint8_t)why};
+
+    m.within_s = (uint32_t)((left + NS_PER_S - 1) / NS_PER_S);
+    memcpy(m.alloc_id, &g->id, sizeof m.alloc_id);
+    service_say(svc, g->client, &m);
+    g->moved_say = svc->now + (m.within_s <= SERVICE_LAST_WORD_S ? 1 : (ns_t)SERVICE_MOVE_AGAIN_S) * NS_PER_S;
+}
+
+/* Why this call is to go, and when it is stopped if it does not; 0: it is not. */
+static enum wire_why why_move(struct service *svc, const struct grant *g, ns_t *by)
+{
+    *by = NS_NEVER;
+    if (svc->is_draining) {
+        *by = svc->leave_by != 0 ? svc->leave_by : NS_NEVER;
+        return WIRE_WHY_DRAIN;
+    }
+    if (g->move_why == WIRE_WHY_FUNDS)
+        *by = g->move_by;
+    if (g->move_why != 0)
+        return g->move_why;
+    return service_over_budget(svc) ? WIRE_WHY_BUDGET : 0;
+}
+
+void bill_step_moves(struct service *svc)
+{
+    list_each_safe(node, &svc->grants)
+    {
+        struct grant *g = list_item(node, struct grant, all);
+        enum wire_why why;
+        ns_t by;
+
+        if (g->client == NULL || g->n_turns == 0 || g->is_over)
+            continue;
+        why = why_move(svc, g, &by);
+        if (why == 0) {
+            g->moved_say = 0;
+            continue;
+        }
+        if (why == WIRE_WHY_FUNDS && by + SERVICE_LAST_WORD_S * NS_PER_S <= svc->now) {
+            service_stop_grant(svc, g);
+            continue;
+        }
+        if (why == WIRE_WHY_FUNDS && by <= svc->now) { /* the grace is over; is there still no way? */
+            watch_funds(svc, g->client);
+            if (g->move_why == 0)
+                continue;
+            by += SERVICE_LAST_WORD_S * NS_PER_S;
+        } else if (why == WIRE_WHY_FUNDS) { /* the last word is kept for when it is meant */
+            ns_t soonest = svc->now + (SERVICE_LAST_WORD_S + 1) * NS_PER_S;
+
+            by = by > soonest ? by : soonest;
+        }
+        if (svc->now >= g->moved_say)
+            say_migrate(svc, g, why, by);
     }
 }
 

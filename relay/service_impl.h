@@ -32,6 +32,8 @@ struct grant {
     uint64_t turns[GRANT_TURNS];        /* turn_usage.id; 0: none */
     uint8_t n_turns;
     bool was_used, holds_slots, is_over, was_warned;
+    enum wire_why move_why;  /* it alone is asked to move: WIRE_WHY_FUNDS, _FULL; 0: not */
+    ns_t move_by, moved_say; /* when it stops, NS_NEVER: not; when MIGRATE is said again, 0: not said yet */
     /* Of allocations that ended; those that run are added by measure(). */
     uint64_t past_packets, past_bytes, past_lost;
     uint32_t past_seconds;
@@ -100,6 +102,7 @@ struct service {
         int32_t day;
     } emergencies[EMERGENCY_PREFIXES];
     ns_t now, since, next_step_at, next_save_at, rate_at;
+    ns_t leave_by; /* we are gone then; 0: not planned */
     int32_t day;
     uint32_t month; /* year * 12 + month */
     uint32_t calls_today, refused_full, refused_not_allowed, failed;
@@ -133,6 +136,8 @@ void admit_leave_queue(struct client *c);
 void bill_load(struct service *svc, struct client *c);
 void bill_measure(struct service *svc, struct grant *g);
 void bill_step(struct service *svc, struct client *c);
+/* Say MIGRATE where it is due, and stop what was given long enough. */
+void bill_step_moves(struct service *svc);
 void bill_on_sign(struct service *svc, struct client *c, const struct wire_msg *m);
 void bill_on_sync(struct service *svc, struct client *c, const struct wire_msg *m);
 void bill_send_head(struct service *svc, struct client *c);

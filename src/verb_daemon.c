@@ -21,6 +21,7 @@
 #define READY_NS   (20 * NS_PER_S)
 #define POLITE_NS  (2 * NS_PER_S)
 #define LINGER_NS  (300 * NS_PER_MS)
+#define MOVED_NS   (100 * NS_PER_MS) /* how often it is looked whether relayed calls have moved */
 #define STATUS_NS  (10 * NS_PER_S)
 #define ANSWER_NS  (50 * NS_PER_MS) /* from the answer to `upgrade` to its beginning */
 #define GOODBYE_NS (20 * NS_PER_MS) /* for the last words to leave */
@@ -157,6 +158,7 @@ static void stop(struct daemon *d)
     d->give_up_at = now + POLITE_NS;
     d->leave_at = app_has_calls(app) ? now + LINGER_NS : now;
     app_hangup_all(app, now);
+    app_leave(app, now, POLITE_NS / NS_PER_S);
 }
 
 static void on_signal(void *arg, int signum)
@@ -225,9 +227,11 @@ static ns_t on_turn(void *arg, ns_t now)
     ns_t at;
 
     if (d->is_stopping) {
-        if (now >= d->give_up_at || (now >= d->leave_at && !app_has_calls(core_app(ctl_core(d->ctl)))))
+        struct app *app = core_app(ctl_core(d->ctl));
+
+        if (now >= d->give_up_at || (now >= d->leave_at && !app_has_calls(app) && !app_is_carrying(app, now)))
             ctl_stop(d->ctl);
-        return now >= d->leave_at ? d->give_up_at : d->leave_at;
+        return now >= d->leave_at ? ns_min(d->give_up_at, now + MOVED_NS) : d->leave_at;
     }
     if (now >= d->ready_at)
         become_ready(d);

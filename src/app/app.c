@@ -448,6 +448,18 @@ void app_say_goodbye(struct app *a, ns_t now)
         service_say_goodbye(a->service, now);
 }
 
+void app_leave(struct app *a, ns_t now, unsigned within_s)
+{
+    a->now = now;
+    if (a->service != NULL && a->service_is_relay)
+        service_leave(a->service, now, within_s);
+}
+
+bool app_is_carrying(const struct app *a, ns_t now)
+{
+    return a->service != NULL && a->service_is_relay && service_is_carrying(a->service, now);
+}
+
 uint8_t *app_hand_over(struct app *a, ns_t now, size_t *len)
 {
     size_t most = a->service != NULL ? service_state_max(a->service) : 1;
@@ -526,6 +538,13 @@ static void on_alloc_gone(void *arg, ns_t now, uint16_t slot)
     calls_alloc_gone(a->calls, now, slot);
 }
 
+static void on_alloc_leaving(void *arg, ns_t now, uint16_t slot, ns_t end_at)
+{
+    struct app *a = arg;
+
+    calls_alloc_leaving(a->calls, now, slot, end_at);
+}
+
 static void on_alloc_data(void *arg, ns_t now, uint16_t slot, const struct addr *from, struct slice bytes)
 {
     struct path p = {.kind = PATH_TURN, .slot = slot};
@@ -564,6 +583,7 @@ static void start_relays(struct app *a)
                              .knock = reach_knock_in,
                              .alloc_ready = on_alloc_ready,
                              .alloc_gone = on_alloc_gone,
+                             .alloc_leaving = on_alloc_leaving,
                              .alloc_data = on_alloc_data,
                              .care = records_keeper_message,
                              .leaving = records_keeper_leaving};
@@ -760,6 +780,8 @@ void app_destroy(struct app *a, ns_t now)
         network_destroy(a, now);
         records_destroy(a);
         relays_destroy(a->relays, now);
+        if (a->service != NULL)
+            service_say_goodbye(a->service, now); /* clients look elsewhere now, not when they miss us */
         service_destroy(a->service);
     }
     save_peers(a);

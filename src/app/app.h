@@ -103,6 +103,9 @@ void app_set_confinement(struct app *a, const struct app_confinement *c);
 
 /* A relay: a word to those who are connected; they come back to whoever is here then. */
 void app_say_goodbye(struct app *a, ns_t now);
+/* We are gone so soon: calls that we relay are asked to move; while one still goes by us, app_is_carrying(). */
+void app_leave(struct app *a, ns_t now, unsigned within_s);
+bool app_is_carrying(const struct app *a, ns_t now);
 /* What it carries, with keys, for the process that takes its place: wipe, and mem_free(). Calls go on. */
 uint8_t *app_hand_over(struct app *a, ns_t now, size_t *len);
 

@@ -22,6 +22,9 @@
 #define BACKOFF_MAX     6
 #define NEVER_MAX       256
 #define ALLOC_WISH_S    600
+#define LEAVING_NS      (600 * NS_PER_S) /* a relay that asked us to move is not asked again for so long */
+#define BUSY_MAX_MS     600000
+#define LAST_WORD_S     5 /* MIGRATE with so little time left: the relay means it */
 
 /* What an advert, a cache or a person told. */
 struct known {
@@ -42,6 +45,8 @@ struct link {
     struct session *session;
     bool is_up;
     ns_t opened_at, up_at, ping_at, doubt_at; /* doubt_at: asked then whether it is there; 0: no doubt */
+    ns_t leaving_until;                       /* it asked us to move: for new work another one */
+    ns_t busy_until;                          /* it refused: not asked again before */
     struct relay_client *client;
     bool has_token;
     uint8_t token[KNOCK_TOKEN_BYTES];
@@ -375,8 +380,8 @@ static void on_refused(void *arg, ns_t now, uint32_t request, enum client_refusa
     struct link *l = arg;
     struct alloc *a = alloc_by_request(l, request);
 
-    (void)retry_ms;
     log_debug(l->owner->env, "relay refused an allocation: %d", (int)why);
+    l->busy_until = now + (ns_t)(retry_ms < BUSY_MAX_MS ? retry_ms : BUSY_MAX_MS) * NS_PER_MS;
     if (why == CLIENT_NO_ANSWER)
         note_quality(l->owner, l->known->node, false);
     if (a != NULL)
@@ -386,10 +391,17 @@ static void on_refused(void *arg, ns_t now, uint32_t request, enum client_refusa
 static void on_migrate(void *arg, ns_t now, const uint8_t alloc_id[static 8], uint8_t why, uint32_t within_s)
 {
     struct link *l = arg;
+    struct relays *r = l->owner;
+    bool is_new = now >= l->leaving_until, is_last = within_s <= LAST_WORD_S && why != WIRE_WHY_DRAIN;
 
-    (void)now;
-    (void)alloc_id;
-    log_info(l->owner->env, "relay asks to move within %u s (reason %u)", within_s, why);
+    if (is_new)
+        log_info(r->env, "relay asks to move within %u s (reason %u)", within_s, why);
+    l->leaving_until = now + LEAVING_NS;
+    for (int i = 0; i < RELAYS_ALLOCS; i++)
+        if (r->allocs[i].link == l && r->allocs[i].has_ticket &&
+            memcmp(r->allocs[i].alloc_id, alloc_id, sizeof r->allocs[i].alloc_id) == 0)
+            r->ops.alloc_leaving(r->ops.arg, now, (uint16_t)i,
+                                 is_last ? now + (ns_t)within_s * NS_PER_S : NS_NEVER);
 }
 
 static void on_registered(void *arg, ns_t now, const struct knock_tokens *tokens)
@@ -494,6 +506,21 @@ static bool has_alloc(const struct link *l)
         if (l->owner->allocs[i].link == l)
             return true;
     return false;
+}
+
+/* It takes no more of us for now. */
+static bool is_away(const struct link *l, ns_t now)
+{
+    return now < l->leaving_until || now < l->busy_until;
+}
+
+static void link_leave(struct link *l, ns_t now)
+{
+    struct relays *r = l->owner;
+
+    l->known->not_before = l->leaving_until > l->busy_until ? l->leaving_until : l->busy_until;
+    r->ops.leaving(r->ops.arg, now, l->slot);
+    link_down(l, now, false);
 }
 
 static void link_down(struct link *l, ns_t now, bool is_failure)
@@ -608,7 +635,7 @@ void relays_session_down(struct relays *r, ns_t now, struct session *s)
 static void fill_links(struct relays *r, ns_t now)
 {
     unsigned n_relays = 0, n_nodes = 0, wanted = RELAYS_WANTED;
-    struct link *free_link = NULL, *a_node = NULL;
+    struct link *free_link = NULL, *a_node = NULL, *leaver = NULL;
     struct known *k;
 
     for (int i = 0; i < RELAYS_LINKS; i++) {
@@ -619,6 +646,8 @@ static void fill_links(struct relays *r, ns_t now)
         } else if (l->known->is_node) {
             n_nodes++;
             a_node = l;
+        } else if (is_away(l, now)) { /* stays while there is room, or no other */
+            leaver = has_alloc(l) ? leaver : l;
         } else {
             n_relays++;
         }
@@ -626,6 +655,11 @@ static void fill_links(struct relays *r, ns_t now)
     for (int i = 0; i < RELAYS_ALLOCS; i++)
         if (r->allocs[i].link != NULL)
             wanted = RELAYS_WANTED + 1;
+    if (leaver != NULL && (n_relays >= RELAYS_WANTED ||
+                           (free_link == NULL && n_relays < wanted && choose(r, now, false) != NULL))) {
+        link_leave(leaver, now);
+        return;
+    }
     if (n_relays >= RELAYS_WANTED && a_node != NULL) {
         r->ops.leaving(r->ops.arg, now, a_node->slot);
         link_down(a_node, now, false);
@@ -761,7 +795,8 @@ static struct link *best_link(struct relays *r, int other, const struct addr *av
         struct link *l = &r->links[i];
         bool is_worse;
 
-        if (l->known == NULL || !l->is_up || l->known->is_node || l == taken || l->doubt_at != 0)
+        if (l->known == NULL || !l->is_up || l->known->is_node || l == taken || l->doubt_at != 0 ||
+            is_away(l, r->now))
             continue;
         if (best == NULL) {
             best = l;
@@ -789,9 +824,10 @@ void relays_doubt(struct relays *r, ns_t now)
 
 int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *avoid, size_t n_avoid)
 {
-    struct link *l = best_link(r, other, avoid, n_avoid);
+    struct link *l;
 
     r->now = now;
+    l = best_link(r, other, avoid, n_avoid);
     for (int i = 0; l != NULL && i < RELAYS_ALLOCS; i++) {
         struct alloc *a = &r->allocs[i];
 

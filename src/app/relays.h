@@ -52,6 +52,8 @@ struct relays_ops {
     void (*alloc_ready)(void *arg, ns_t now, uint16_t slot, const struct addr *relayed,
                         const struct addr *mapped);
     void (*alloc_gone)(void *arg, ns_t now, uint16_t slot);
+    /* The relay of allocation `slot` asks to move; end_at: it stops then, NS_NEVER: not yet. */
+    void (*alloc_leaving)(void *arg, ns_t now, uint16_t slot, ns_t end_at);
     void (*alloc_data)(void *arg, ns_t now, uint16_t slot, const struct addr *from, struct slice bytes);
     /* As a relay we hold a cheque on `drawee`, whom a link reaches now: which? False: none. May be NULL. */
     bool (*waiting)(void *arg, const uint8_t drawee[static 32], struct cheque *out);

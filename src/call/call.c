@@ -222,7 +222,7 @@ static struct call *call_new(struct calls *x, const uint8_t peer[static 32], boo
     c->id = ++x->next_id;
     c->is_outgoing = is_outgoing;
     for (int i = 0; i < LEGS; i++)
-        c->legs[i].slot = -1;
+        c->legs[i] = (struct leg){.slot = -1, .end_at = NS_NEVER};
     c->leg_at = NS_NEVER;
     c->volume_pct = 100;
     c->deadline = c->tell_at = NS_NEVER;

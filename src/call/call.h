@@ -12,6 +12,10 @@
  * goes by the warm pair as well, and stays there if the path has failed; then another relay is asked to stand by.
  * `relay-only` calls have both from the beginning, and no pair whose two ends are at one relay.
  *
+ * A relay that asks to move (calls_alloc_leaving) is left before it stops: sound goes by the warm pair once that has
+ * answered, the other side learns it by ICE, the old allocation is given back when nothing comes by it, and another
+ * one is asked for. Without any other relay the call goes on, says so, and ends as `no_path` just before the relay does.
+ *
  *   in     SIP messages of sessions, datagrams of paths, verbs
  *   out    ops; nothing of a call is revealed to a session that ops.incoming() did not admit
  *   owner  calls_create(); struct call belongs to it; ids are never used twice
@@ -170,6 +174,9 @@ bool calls_input(struct calls *x, ns_t now, const struct path *via, struct slice
 void calls_alloc_ready(struct calls *x, ns_t now, int slot, const struct addr *relayed,
                        const struct addr *mapped);
 void calls_alloc_gone(struct calls *x, ns_t now, int slot);
+/* The relay of this allocation wants the call to go elsewhere. end_at: its last word, it stops then, and no call with it
+ * comes back; NS_NEVER: it goes on for now. */
+void calls_alloc_leaving(struct calls *x, ns_t now, int slot, ns_t end_at);
 /* media_fd() of that call became readable. */
 void calls_media_ready(struct calls *x, ns_t now, struct call *c);
 /* Our own addresses changed: tell those who may know, restart ICE. */

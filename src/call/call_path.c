@@ -15,9 +15,13 @@
 #define LOOPBACK_BITRATE   64000
 #define LOOPBACK_JITTER_MS 100
 #define FIRST_SOUND_NS     (15 * NS_PER_S) /* answered, and no path by then: no_path */
+#define LEAVE_QUIET_NS     NS_PER_S        /* nothing came by a leg that is left: given back */
+#define LAST_WORDS_NS      NS_PER_S        /* before a relay stops: the other side is told while it can be */
+#define LEAVE_RECENT_NS    (60 * NS_PER_S)
+#define LEAVING_TEXT       "The relay will stop carrying this call; another is looked for."
 
 static const struct path no_path;
-static const struct leg no_leg = {.slot = -1};
+static const struct leg no_leg = {.slot = -1, .end_at = NS_NEVER};
 
 static struct path path_of_base(const struct call *c, uint8_t base, const struct addr *to)
 {
@@ -146,7 +150,8 @@ static void ask_leg(struct call *c, int i)
 
     if (c->policy.allow_loopback || c->legs[i].slot >= 0)
         return;
-    c->legs[i] = (struct leg){.slot = c->owner->ops.allocate(c->owner->ops.arg, c, other->slot, theirs, n)};
+    c->legs[i] = no_leg;
+    c->legs[i].slot = c->owner->ops.allocate(c->owner->ops.arg, c, other->slot, theirs, n);
 }
 
 enum err path_open(struct call *c, ns_t now)
@@ -220,6 +225,70 @@ void calls_alloc_gone(struct calls *x, ns_t now, int slot)
         c->leg_at = ns_min(c->leg_at, now + LEG_RETRY_NS);
     if (c->ice != NULL)
         ice_remove_base(c->ice, now, (uint8_t)(BASE_TURN + leg));
+}
+
+void calls_alloc_leaving(struct calls *x, ns_t now, int slot, ns_t end_at)
+{
+    int leg;
+    struct call *c = call_of_slot(x, slot, &leg);
+
+    if (c == NULL)
+        return;
+    if (end_at != NS_NEVER)
+        c->legs[leg].end_at = ns_min(c->legs[leg].end_at, end_at);
+    if (c->legs[leg].is_leaving)
+        return;
+    c->legs[leg].is_leaving = true;
+    c->legs[leg].media_at = now;
+    if (c->ice != NULL)
+        ice_leave_base(c->ice, now, (uint8_t)(BASE_TURN + leg));
+    if (c->is_answered)
+        c->leg_at = now;
+}
+
+static bool is_path_by(const struct call *c, int leg)
+{
+    const struct ice_path *path = ice_path(c->ice);
+
+    return path != NULL && path->base == BASE_TURN + leg;
+}
+
+/* The words on the screen while the pair in use has no successor. */
+static void tell_leaving(struct call *c, ns_t now)
+{
+    const struct ice_path *path = ice_path(c->ice);
+    bool leaves = path != NULL && path->is_leaving;
+
+    if (leaves)
+        c->told_to_move_at = now;
+    if (leaves == c->says_leaving)
+        return;
+    c->says_leaving = leaves;
+    if (leaves || strcmp(c->text, LEAVING_TEXT) == 0)
+        snprintf(c->text, sizeof c->text, "%s", leaves ? LEAVING_TEXT : "");
+}
+
+/* Relays that asked to move: given back when the call has moved, and the end when it could not. */
+static void watch_leaving(struct call *c, ns_t now)
+{
+    tell_leaving(c, now);
+    for (int i = 0; i < LEGS; i++) {
+        struct leg *leg = &c->legs[i];
+
+        if (leg->slot < 0 || !leg->is_leaving)
+            continue;
+        if (!is_path_by(c, i) && now >= leg->media_at + LEAVE_QUIET_NS) {
+            int slot = leg->slot;
+
+            *leg = no_leg;
+            c->owner->ops.release(c->owner->ops.arg, slot);
+            ice_remove_base(c->ice, now, (uint8_t)(BASE_TURN + i));
+            c->leg_at = now;
+        } else if (is_path_by(c, i) && leg->end_at != NS_NEVER && now + LAST_WORDS_NS >= leg->end_at) {
+            call_end(c, now, CAUSE_NO_PATH, NULL);
+            return;
+        }
+    }
 }
 
 void path_want_legs(struct call *c, ns_t now)
@@ -502,6 +571,8 @@ bool path_input(struct call *c, ns_t now, const struct path *via, struct slice b
     if (c->media == NULL || media_packet_in(c->media, now, bytes) != ERR_OK)
         return false;
     ice_heard(c->ice, now, (uint8_t)base, &via->addr);
+    if (base >= BASE_TURN)
+        c->legs[base - BASE_TURN].media_at = now;
     return true;
 }
 
@@ -517,7 +588,10 @@ static void watch_silence(struct call *c, ns_t now)
         return;
     }
     if (silent > CALL_LOST_NS)
-        call_end(c, now, CAUSE_LOST, NULL);
+        call_end(c, now,
+                 c->told_to_move_at != 0 && now < c->told_to_move_at + LEAVE_RECENT_NS ? CAUSE_NO_PATH
+                                                                                       : CAUSE_LOST,
+                 NULL);
     else if (silent > CALL_SILENCE_NS && c->state == CALL_IN_CALL)
         call_enter(c, now, CALL_RECONNECTING);
     else if (silent > CALL_SILENCE_NS && c->state == CALL_RECONNECTING)
@@ -553,7 +627,10 @@ void path_tick(struct call *c, ns_t now)
         c->stats_at = now + STATS_NS;
         media_stats(c->media, &c->last_stats);
         call_changed(c);
-        watch_silence(c, now);
+        if (c->is_answered && c->ice != NULL)
+            watch_leaving(c, now);
+        if (!c->is_over)
+            watch_silence(c, now);
     }
 }
 

@@ -15,6 +15,9 @@ struct leg {
     int slot; /* -1: none */
     bool is_up;
     struct addr relayed;
+    bool is_leaving; /* the relay asks to move: given back when nothing comes by it any more */
+    ns_t media_at;   /* last sound by it */
+    ns_t end_at;     /* the relay's last word: a call that has no other way ends before it does; NS_NEVER */
 };
 
 struct call {
@@ -50,6 +53,8 @@ struct call {
     struct leg legs[LEGS];
     ns_t leg_at;                    /* a missing leg is asked for then; NS_NEVER: not wanted (yet) */
     ns_t doubt_at;                  /* not before: tell the owner that a relay of ours may be dead */
+    ns_t told_to_move_at;           /* a relay of the path said that it will stop; 0: none */
+    bool says_leaving;              /* c->text is about that */
     const struct ice_path *standby; /* while the path is in doubt, and only during path_pump() */
     struct sdp offer;               /* theirs, when they called */
     struct sdp local;               /* what we said */

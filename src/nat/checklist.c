@@ -170,9 +170,17 @@ void checklist_pair_all(struct checklist *l)
     rank_all(l);
 }
 
+bool checklist_leaves(const struct checklist *l, const struct pair *p)
+{
+    return (p->base < ICE_BASES_MAX && l->base_leaves[p->base]) || l->remote_leaves[p->remote];
+}
+
 void checklist_remove_base(struct checklist *l, uint8_t base)
 {
     unsigned n = 0;
+
+    if (base < ICE_BASES_MAX)
+        l->base_leaves[base] = false;
 
     for (unsigned i = 0; i < l->n_locals; i++)
         if (l->locals[i].base != base)
@@ -189,6 +197,7 @@ void checklist_forget_remotes(struct checklist *l)
 {
     l->n_remotes = 0;
     l->n_pairs = 0;
+    memset(l->remote_leaves, 0, sizeof l->remote_leaves);
 }
 
 void checklist_set_role(struct checklist *l, bool is_controlling)
@@ -264,18 +273,23 @@ ns_t checklist_deadline(const struct checklist *l, const struct pair *but)
     return at;
 }
 
+/* 0: none; the more, the less it is to be chosen. */
+static int doubts(const struct checklist *l, const struct pair *p, ns_t now)
+{
+    return checklist_leaves(l, p) + 2 * (p->avoid_until > now);
+}
+
 struct pair *checklist_best(struct checklist *l, ns_t now, ns_t fresh, const struct pair *but)
 {
     struct pair *best = NULL;
 
     for (unsigned i = 0; i < l->n_pairs; i++) {
         struct pair *p = &l->pairs[i];
-        bool is_avoided = p->avoid_until > now;
 
         if (p == but || p->state != PAIR_VALID || p->heard_at < fresh)
             continue;
-        if (best == NULL || (best->avoid_until > now) > is_avoided ||
-            ((best->avoid_until > now) == is_avoided && pair_is_better(p, best)))
+        if (best == NULL || doubts(l, best, now) > doubts(l, p, now) ||
+            (doubts(l, best, now) == doubts(l, p, now) && pair_is_better(p, best)))
             best = p;
     }
     return best;

@@ -35,6 +35,7 @@ struct pair {
     ns_t next_at;       /* next check; NS_NEVER: none */
     ns_t doubt_at;      /* first unanswered check since the last answer; 0: none */
     ns_t heard_at;      /* anything authentic */
+    ns_t media_at;      /* media alone */
     ns_t answered_at;   /* a check: consent (RFC 7675) */
     ns_t avoid_until;   /* it let us down: no new choice before */
     unsigned n_let_down;
@@ -45,6 +46,7 @@ struct checklist {
     bool is_controlling, allow_loopback, is_relay_only;
     struct candidate locals[ICE_LOCALS_MAX], remotes[ICE_REMOTES_MAX];
     unsigned n_locals, n_remotes;
+    bool base_leaves[ICE_BASES_MAX], remote_leaves[ICE_REMOTES_MAX]; /* will be gone soon: the last choice */
     struct pair pairs[CHECK_PAIRS_MAX];
     unsigned n_pairs;
     unsigned turn; /* who goes first next */
@@ -67,11 +69,14 @@ struct pair *checklist_find_id(struct checklist *l, const uint8_t id[static STUN
 /* Whose check is due: triggered ones first, direct and relayed in turn, by priority. `but` is left out. */
 struct pair *checklist_next(struct checklist *l, ns_t now, const struct pair *but);
 ns_t checklist_deadline(const struct checklist *l, const struct pair *but);
-/* The best valid pair, direct before relayed, then by priority; one to be avoided only when there is no other.
+/* The best valid pair, direct before relayed, then by priority; one that leaves, or is to be avoided, only when there
+ * is no other.
  * fresh: heard at this moment or later; 0: any. */
 struct pair *checklist_best(struct checklist *l, ns_t now, ns_t fresh, const struct pair *but);
 /* Does the same relay (IP address) carry both pairs? */
 bool checklist_shares_relay(const struct checklist *l, const struct pair *a, const struct pair *b);
+/* One of its ends will be gone soon. */
+bool checklist_leaves(const struct checklist *l, const struct pair *p);
 /* When it was last asked; 0: never. */
 ns_t pair_sent_last_at(const struct pair *p);
 /* a is a better kind of pair than b, or the same kind with a higher priority. */

@@ -16,6 +16,10 @@
 #define AVOID_NS        (5 * NS_PER_S) /* a pair that let us down, doubling */
 #define AVOID_DOUBLINGS 4
 #define POKES_MAX       8 /* valid pairs asked at once when the path comes into doubt */
+#define LEAVE_GAP_NS \
+    (250 * MS) /* how often the peer is told that a way ends: LEAVE_SOON times, then seldom */
+#define LEAVE_SOON     8
+#define LEAVE_LATER_NS (5 * NS_PER_S)
 
 /* When an unanswered check is repeated; the last is waited for as long as itself. */
 static const uint16_t check_gap_ms[ICE_CHECKS_MAX] = {250, 500, 1000, 1500, 2000, 2000, 2000};
@@ -35,6 +39,9 @@ struct ice {
     ns_t
         fallen_at; /* when the last path came into doubt that was left: who was not heard since may be dead too */
     bool has_poked; /* the other pairs were asked since the path came into doubt */
+    ns_t leave_since,
+        leave_say_at; /* a pair that leaves: only what was heard since takes its place; 0: none does */
+    unsigned n_leave_said;
     /* Controlling: the number of our last nomination, and whether it was answered. Controlled: the highest met,
      * and for which pair. */
     uint32_t nomination;
@@ -133,6 +140,7 @@ static void send_check(struct ice *i, ns_t now, struct pair *p)
     check.is_controlling = i->list.is_controlling;
     check.tie_breaker = i->config.tie_breaker;
     check.nomination = p->slots[slot].nomination;
+    check.is_leaving = p->base < ICE_BASES_MAX && i->list.base_leaves[p->base];
     i->ops->send(i->arg, p->base, remote_of(i, p), ice_write_check(&check, buf));
 }
 
@@ -169,6 +177,7 @@ static void fill_path(struct ice *i, const struct pair *p)
     i->path.remote_type = i->list.remotes[p->remote].type;
     i->path.is_relayed = p->is_relayed;
     i->path.is_nominated = is_nominated(i, p);
+    i->path.is_leaving = checklist_leaves(&i->list, p);
     i->path.rtt = p->rtt;
 }
 
@@ -220,16 +229,23 @@ static struct pair *choose(struct ice *i, ns_t now)
         }
         return best;
     }
+    if (cur != NULL && checklist_leaves(&i->list, cur)) {
+        best = checklist_best(&i->list, now, i->leave_since, cur);
+        if (best != NULL && !checklist_leaves(&i->list, best) && best->avoid_until <= now)
+            return best;
+    }
     if (!i->list.is_controlling && i->has_nominated)
         told = checklist_find(&i->list, i->nominated_base, &i->nominated_remote);
-    if (told != NULL && told->state == PAIR_VALID && told->avoid_until <= now)
+    if (told != NULL && told->state == PAIR_VALID && told->avoid_until <= now &&
+        !checklist_leaves(&i->list, told))
         return told != cur ? told : NULL;
     if (told != NULL && cur != NULL)
         return NULL; /* what was nominated is not there (any more): stay */
     best = checklist_best(&i->list, now, i->fallen_at, NULL);
     if (best == NULL || best == cur)
         return NULL;
-    if (cur == NULL || (best->avoid_until <= now && best->n_sent < 2 && pair_is_better(best, cur)))
+    if (cur == NULL || (best->avoid_until <= now && best->n_sent < 2 && pair_is_better(best, cur) &&
+                        !checklist_leaves(&i->list, best)))
         return best;
     return NULL;
 }
@@ -272,6 +288,52 @@ static void poke_others(struct ice *i, ns_t now, const struct pair *path)
         else if (p->state == PAIR_FAILED && p->answered_at != 0)
             (void)revive(p, now);
     }
+}
+
+/* One end of the pair in use will be gone: see which of the others is alive. */
+static void begin_leaving(struct ice *i, ns_t now)
+{
+    struct pair *path = path_pair(i);
+
+    i->leave_since = now;
+    if (path == NULL || !checklist_leaves(&i->list, path))
+        return;
+    i->path.is_leaving = true;
+    i->has_poked = false;
+    poke_others(i, now, path);
+}
+
+/* The peer sends by a way of ours that ends: it is told until it does not any more. */
+static void say_leaving(struct ice *i, ns_t now)
+{
+    const struct pair *path = path_pair(i);
+    bool was_said = false;
+
+    if (i->leave_say_at == 0 || now < i->leave_say_at)
+        return;
+    for (unsigned k = 0; k < i->list.n_pairs; k++) {
+        struct pair *p = &i->list.pairs[k];
+
+        if (p->base >= ICE_BASES_MAX || !i->list.base_leaves[p->base] || p->state != PAIR_VALID ||
+            (p != path && i->n_leave_said > 0 && now >= p->media_at + 2 * LEAVE_GAP_NS))
+            continue;
+        send_check(i, now, p);
+        was_said = true;
+    }
+    i->n_leave_said++;
+    i->leave_say_at = was_said ? now + (i->n_leave_said < LEAVE_SOON ? LEAVE_GAP_NS : LEAVE_LATER_NS) : 0;
+}
+
+void ice_leave_base(struct ice *i, ns_t now, uint8_t base)
+{
+    if (base >= ICE_BASES_MAX || i->list.base_leaves[base] || !checklist_has_base(&i->list, base))
+        return;
+    i->list.base_leaves[base] = true;
+    i->leave_say_at = now;
+    i->n_leave_said = 0;
+    begin_leaving(i, now);
+    say_leaving(i, now);
+    consider(i, now);
 }
 
 static void lose_path(struct ice *i, ns_t now)
@@ -498,6 +560,10 @@ static void take_request(struct ice *i, ns_t now, uint8_t base, const struct add
     if (p == path_pair(i))
         i->path_heard_at = now;
     trigger(p, now);
+    if (i->list.remote_leaves[p->remote] != m->has_leaving) {
+        i->list.remote_leaves[p->remote] = m->has_leaving;
+        begin_leaving(i, now);
+    }
     if (m->has_use_candidate && !i->list.is_controlling)
         take_nomination(i, p, m);
     answer_request(i, base, from, m, 0, i->own.pwd);
@@ -547,7 +613,7 @@ void ice_heard(struct ice *i, ns_t now, uint8_t base, const struct addr *from)
     struct pair *p = checklist_find(&i->list, base, from);
 
     if (p != NULL)
-        p->heard_at = now;
+        p->heard_at = p->media_at = now;
     if (i->has_path && i->path.base == base && addr_equal(&i->path.remote, from)) {
         i->path_heard_at = now;
         consent_heard_media(&i->consent, now);
@@ -694,6 +760,8 @@ void ice_tick(struct ice *i, ns_t now)
     i->ticked_at = now;
     watch_path(i, now);
     if (!i->is_dead)
+        say_leaving(i, now);
+    if (!i->is_dead)
         consider(i, now);
     if (!i->is_dead)
         pace(i, now);
@@ -711,6 +779,8 @@ ns_t ice_deadline(const struct ice *i)
         return NS_NEVER;
     if (i->has_path)
         at = consent_until(i, p);
+    if (i->leave_say_at != 0)
+        at = ns_min(at, i->leave_say_at);
     if (p != NULL) {
         at = ns_min(at, consent_probe_at(&i->consent, p));
         limit = consent_fails_at(&i->consent, p, i->ticked_at);

@@ -5,6 +5,10 @@
  * again when a better one works (direct over relayed), numbered so that the last nomination wins. The pair in
  * use is watched: when it falls silent and probes go unanswered, the next best valid pair takes over.
  *
+ * A base that will be gone soon is left before it is (ice_leave_base()): the other pairs are asked, the first that
+ * answers takes over, and the peer learns of it by a flag in checks (STUN_LEAVING), so that it sends elsewhere too.
+ * Until there is another pair the old one is used.
+ *
  *   base   a number the owner gives to a way of sending: 0 the UDP socket, 1.. one TURN allocation each.
  *          Candidates of one base share their pairs: host and server-reflexive ones of a socket differ only in
  *          what the peer is told
@@ -53,6 +57,7 @@ struct ice_path {
     enum candidate_type local_type, remote_type;
     bool is_relayed;   /* by us or by them */
     bool is_nominated; /* false: works, and nobody has chosen yet, or a stand-in for a silent one */
+    bool is_leaving;   /* an end of it will be gone soon, and there is no other yet */
     ns_t rtt;          /* last measured; 0: not yet */
 };
 
@@ -88,6 +93,8 @@ enum err ice_set_remote(struct ice *i, ns_t now, const char *ufrag, const char *
 enum err ice_add_local(struct ice *i, ns_t now, const struct candidate *c);
 /* The base is gone (allocation lost): its candidates and pairs are dropped, the path moves if it was there. */
 void ice_remove_base(struct ice *i, ns_t now, uint8_t base);
+/* The base will be gone: move off it as soon as another pair has proven itself. Undone by ice_remove_base(). */
+void ice_leave_base(struct ice *i, ns_t now, uint8_t base);
 /* A candidate of the peer's, trickled at any time. ERR_REFUSED by class, ERR_FULL, ERR_EXISTS. */
 enum err ice_add_remote(struct ice *i, ns_t now, const struct candidate *c);
 void ice_end_of_local(struct ice *i, ns_t now);

@@ -72,6 +72,8 @@ struct slice ice_write_check(const struct ice_check *check, uint8_t buf[static I
         stun_put_flag(&w, STUN_USE_CANDIDATE);
         stun_put_u32(&w, STUN_NOMINATION, check->nomination);
     }
+    if (check->is_leaving)
+        stun_put_flag(&w, STUN_LEAVING);
     stun_put_integrity(&w, slice_str(check->remote->pwd));
     stun_put_fingerprint(&w);
     return stun_end(&w);

@@ -22,6 +22,7 @@ struct ice_check {
     bool is_controlling;
     uint64_t tie_breaker;
     uint32_t nomination; /* 0: no USE-CANDIDATE */
+    bool is_leaving;     /* we are about to lose this way */
 };
 
 void ice_credentials_draw(struct ice_credentials *c, const struct env *env);

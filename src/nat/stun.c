@@ -308,6 +308,9 @@ static bool read_ice(uint16_t attr, struct rd *r, struct stun_msg *m)
         if (first(r, &m->has_nomination, 4))
             m->nomination = rd_u32(r);
         return true;
+    case STUN_LEAVING:
+        (void)first(r, &m->has_leaving, 0);
+        return true;
     case STUN_CHANGE_REQUEST:
         if (first(r, &m->has_change_request, 4))
             m->change_request = rd_u32(r);

@@ -86,7 +86,8 @@ enum stun_attr {
     STUN_ICE_CONTROLLING = 0x802a,
     STUN_RESPONSE_ORIGIN = 0x802b,
     STUN_OTHER_ADDRESS = 0x802c,
-    STUN_NOMINATION = 0xc001 /* u32, draft-thatcher-ice-renomination: the highest one wins */
+    STUN_NOMINATION = 0xc001, /* u32, draft-thatcher-ice-renomination: the highest one wins */
+    STUN_LEAVING = 0xc0f0     /* flag, ours: the sender is about to lose this way (nat/ice.h) */
 };
 
 enum stun_code { /* RFC 8489 §14.8, RFC 8656 §19, RFC 8445 §16.2 */
@@ -141,7 +142,7 @@ struct stun_msg {
     bool has_even_port, wants_next_port; /* EVEN-PORT and its R bit */
     bool has_dont_fragment, has_priority, has_use_candidate, has_ice_controlling, has_ice_controlled;
     uint32_t nomination;
-    bool has_nomination;
+    bool has_nomination, has_leaving;
     bool has_change_request, has_response_port, has_padding;
     bool has_fingerprint;                   /* was there, and right */
     uint16_t integrity_at, integrity256_at; /* offsets of these attributes; 0: absent */

@@ -184,6 +184,7 @@ static void every_attribute_comes_back(void **state)
     stun_put(&w, STUN_RESERVATION_TOKEN, slice_str("8 bytes!"));
     stun_put_u32(&w, STUN_PRIORITY, 42);
     stun_put_flag(&w, STUN_USE_CANDIDATE);
+    stun_put_flag(&w, STUN_LEAVING);
     stun_put_u64(&w, STUN_ICE_CONTROLLING, 0x0102030405060708);
     stun_put_u32(&w, STUN_CHANGE_REQUEST, STUN_CHANGE_IP | STUN_CHANGE_PORT);
     stun_put(&w, STUN_PASSWORD_ALGORITHMS, slice_of("\0\2\0\0\0\1\0\0", 8));
@@ -209,7 +210,7 @@ static void every_attribute_comes_back(void **state)
     assert_true(addr_equal(&m.alternate_server, &a) && addr_equal(&m.other_address, &b));
     assert_true(addr_equal(&m.response_origin, &a));
     assert_true(slice_is(m.data, "hello") && slice_is(m.reservation_token, "8 bytes!"));
-    assert_true(m.has_priority && m.priority == 42 && m.has_use_candidate);
+    assert_true(m.has_priority && m.priority == 42 && m.has_use_candidate && m.has_leaving);
     assert_true(m.has_ice_controlling && m.ice_controlling == 0x0102030405060708);
     assert_int_equal(m.change_request, 6);
     assert_int_equal(m.n_password_algorithms, 2);

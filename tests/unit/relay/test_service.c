@@ -23,6 +23,7 @@ struct phone {
     uint32_t n_allocated, n_refused, n_migrate, n_settled, n_registered, n_knocks, retry_ms, funded_s;
     enum client_refusal why;
     uint8_t migrate_why, knock[2048];
+    uint32_t migrate_s;
     size_t knock_len;
     uint32_t flow;
     struct knock_tokens tokens;
@@ -108,7 +109,7 @@ static void on_migrate(void *arg, ns_t now, const uint8_t alloc_id[static 8], ui
 
     (void)now;
     (void)alloc_id;
-    (void)within_s;
+    p->migrate_s = within_s;
     p->n_migrate++;
     p->migrate_why = why;
 }
@@ -307,6 +308,14 @@ static void count(struct phone *p, ns_t now)
     }
 }
 
+static void refresh_both(struct rig *r)
+{
+    turn_refresh(r, &r->phones[0], 600);
+    turn_refresh(r, &r->phones[1], 600);
+    turn_bind(r, &r->phones[0], &r->phones[1].t.relayed);
+    turn_bind(r, &r->phones[1], &r->phones[0].t.relayed);
+}
+
 /* So many seconds of sound between the first two phones, 10 packets a second each way. */
 static void talk(struct rig *r, uint32_t seconds)
 {
@@ -321,12 +330,8 @@ static void talk(struct rig *r, uint32_t seconds)
             count(&r->phones[1], r->w.now);
         }
         pass(r, 100 * NS_PER_MS);
-        if (i % 2000 == 1999) {
-            turn_refresh(r, &r->phones[0], 600);
-            turn_refresh(r, &r->phones[1], 600);
-            turn_bind(r, &r->phones[0], &r->phones[1].t.relayed);
-            turn_bind(r, &r->phones[1], &r->phones[0].t.relayed);
-        }
+        if (i % 2000 == 1999)
+            refresh_both(r);
     }
 }
 
@@ -662,6 +667,100 @@ static void creditors(void **state)
     rig_free(r);
 }
 
+/* So many who may collect came that it stays contended for an hour. */
+static void contend(struct rig *r)
+{
+    struct phone *p = &r->phones[2];
+
+    assert_int_equal(ledger_db_set_sponsor(r->db, r->node.pub, p->key.pub, 10000), ERR_OK);
+    for (int i = 0; i < 60; i++) {
+        relay_client_allocate(p->rc, r->w.now, 1, 600, NULL);
+        relay_client_release(p->rc, r->w.now, p->alloc_id);
+        pass(r, NS_PER_S);
+    }
+    assert_int_equal(p->n_allocated, 60);
+}
+
+/* A creditor's 300 s are used up: it has 180 s of grace, is told once more, and stopped. */
+static void funding_ends(void **state)
+{
+    struct service_config config = calls(4);
+    struct rig *r = rig_with(&config);
+    struct phone *p = &r->phones[0];
+    uint32_t seconds = 0, told_at = 0, last_at = 0;
+
+    (void)state;
+    assert_int_equal(ledger_db_set_sponsor(r->db, r->node.pub, p->key.pub, 300), ERR_OK);
+    begin_call(r);
+    assert_int_equal(p->admission, LEDGER_CREDITOR);
+    assert_int_equal(r->phones[1].admission, LEDGER_STRANGER);
+    contend(r);
+    for (; service_turn_stats(r->svc)->allocations == 2 && seconds < 900; seconds++) {
+        talk(r, 1);
+        if (seconds % 100 == 99)
+            refresh_both(r);
+        if (told_at == 0 && p->n_migrate > 0) {
+            told_at = seconds;
+            assert_int_equal(p->migrate_s, SERVICE_GRACE_S);
+        }
+        if (last_at == 0 && p->n_migrate > 0 && p->migrate_s <= SERVICE_LAST_WORD_S)
+            last_at = seconds;
+    }
+    assert_int_equal(p->migrate_why, WIRE_WHY_FUNDS);
+    assert_in_range(told_at, 200, 380); /* at the statement after the last second that was covered */
+    assert_in_range(last_at - told_at, SERVICE_GRACE_S - 2, SERVICE_GRACE_S + 2);
+    assert_in_range(seconds - last_at, SERVICE_LAST_WORD_S - 1, SERVICE_LAST_WORD_S + 2);
+    assert_int_equal(r->phones[1].n_migrate, 0); /* a stranger was let in for the whole call */
+    rig_free(r);
+}
+
+/* Credit that comes in time: nothing is stopped. */
+static void funding_comes(void **state)
+{
+    struct service_config config = calls(4);
+    struct rig *r = rig_with(&config);
+    struct phone *p = &r->phones[0];
+
+    (void)state;
+    assert_int_equal(ledger_db_set_sponsor(r->db, r->node.pub, p->key.pub, 300), ERR_OK);
+    begin_call(r);
+    contend(r);
+    for (int i = 0; p->n_migrate == 0 && i < 5; i++)
+        talk(r, 100), refresh_both(r);
+    assert_int_equal(p->migrate_why, WIRE_WHY_FUNDS);
+    assert_int_equal(ledger_db_set_sponsor(r->db, r->node.pub, p->key.pub, 3000), ERR_OK);
+    talk(r, 70);
+    refresh_both(r);
+    p->n_migrate = 0;
+    talk(r, 200);
+    assert_int_equal(p->n_migrate, 0);
+    assert_int_equal(service_turn_stats(r->svc)->allocations, 2);
+    rig_free(r);
+}
+
+/* Both limits, lowered under what runs: the newest is asked to go, then all; nobody is stopped. */
+static void caps_ask_to_move(void **state)
+{
+    struct service_config config = calls(20);
+    struct rig *r = rig_with(&config);
+
+    (void)state;
+    begin_call(r);
+    talk(r, 20);
+    service_set_limits(r->svc, r->w.now, 1, 100000, 0, 10, SERVICE_FOR_ANYONE);
+    talk(r, 12);
+    assert_int_equal(r->phones[0].n_migrate, 0);
+    assert_in_range(r->phones[1].n_migrate, 1, 3); /* said again every 10 s */
+    assert_int_equal(r->phones[1].migrate_why, WIRE_WHY_FULL);
+    assert_int_equal(r->phones[1].migrate_s, SERVICE_GRACE_S);
+    service_set_limits(r->svc, r->w.now, 1, 100000, 1000, 10, SERVICE_FOR_ANYONE);
+    talk(r, 12);
+    assert_int_equal(r->phones[0].migrate_why, WIRE_WHY_BUDGET);
+    talk(r, 200);
+    assert_int_equal(service_turn_stats(r->svc)->allocations, 2);
+    rig_free(r);
+}
+
 static void draining(void **state)
 {
     struct service_config config = calls(20);
@@ -673,8 +772,20 @@ static void draining(void **state)
     service_drain(r->svc, r->w.now, true);
     relay_client_allocate(r->phones[2].rc, r->w.now, 1, 600, NULL);
     assert_int_equal(r->phones[2].n_refused, 1);
+    assert_int_equal(r->phones[0].n_migrate, 1); /* at once */
+    assert_int_equal(r->phones[1].migrate_why, WIRE_WHY_DRAIN);
     talk(r, 5);
     assert_false(service_is_drained(r->svc));
+    assert_true(service_is_carrying(r->svc, r->w.now));
+    service_drain(r->svc, r->w.now, false);
+    talk(r, 20);
+    assert_int_equal(r->phones[0].n_migrate, 1);
+    service_leave(r->svc, r->w.now, 2);
+    assert_int_equal(r->phones[0].n_migrate, 2);
+    assert_int_equal(r->phones[0].migrate_s, 2);
+    pass(r, SERVICE_QUIET_MS * NS_PER_MS);
+    pass(r, NS_PER_MS);
+    assert_false(service_is_carrying(r->svc, r->w.now));
     end_call(r);
     assert_true(service_is_drained(r->svc));
     rig_free(r);
@@ -911,6 +1022,11 @@ int main(void)
         sentence("the month's bytes cap new calls and let running ones finish", monthly_budget),
         sentence("a relay for contacts asks for a guest pass", contacts_only),
         sentence("who served the relay's owner is a creditor", creditors),
+        sentence("a creditor whose funds end under contention is told, has its grace, and is stopped",
+                 funding_ends),
+        sentence("credit that comes within the grace stops nothing", funding_comes),
+        sentence("over a lowered cap the newest calls are asked to go, and none is stopped",
+                 caps_ask_to_move),
         sentence("a draining relay takes no calls and finishes those it has", draining),
         sentence("a ticket is good for two allocations, and for a minute when unused", tickets_are_personal),
         sentence("a lost OK is given again, no answer is said", lost_ok),
