@@ -1,6 +1,6 @@
 /* The least a relay can do, to measure others by: one socket, recvmmsg, rewrite a channel number, sendmmsg.
  *
- *   relay_floor PORT      ChannelData from 127.16.0.1 + i goes to 127.16.0.1 + (i ^ 1), same port (see relay_load) */
+ *   relay_floor PORT [BASE]      ChannelData from BASE + i goes to BASE + (i ^ 1), same port (see relay_load) */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdint.h>
@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define BATCH   64
-#define IP_BASE 0x7f100001u
+#define IP_BASE "127.16.0.1"
 
 int main(int argc, char **argv)
 {
@@ -20,9 +20,11 @@ int main(int argc, char **argv)
     static struct sockaddr_in from[BATCH];
     struct sockaddr_in self = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_DGRAM, 0), big = 16 << 20;
+    uint32_t base;
 
-    if (argc != 2)
+    if (argc < 2 || argc > 3)
         return 2;
+    base = ntohl(inet_addr(argc > 2 ? argv[2] : IP_BASE));
     self.sin_port = htons((uint16_t)atoi(argv[1]));
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof big);
     if (bind(fd, (struct sockaddr *)&self, sizeof self) != 0) {
@@ -40,10 +42,10 @@ int main(int argc, char **argv)
         }
         n = recvmmsg(fd, msgs, BATCH, MSG_WAITFORONE, NULL);
         for (int i = 0; i < n; i++) {
-            uint32_t to = (ntohl(from[i].sin_addr.s_addr) - IP_BASE) ^ 1;
+            uint32_t to = (ntohl(from[i].sin_addr.s_addr) - base) ^ 1;
             uint16_t channel = (uint16_t)(0x4000 + to % 0x1000);
 
-            from[i].sin_addr.s_addr = htonl(IP_BASE + to);
+            from[i].sin_addr.s_addr = htonl(base + to);
             data[i][0] = (uint8_t)(channel >> 8);
             data[i][1] = (uint8_t)channel;
             iov[i].iov_len = msgs[i].msg_len;

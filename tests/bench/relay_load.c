@@ -1,11 +1,13 @@
 /* A load for a TURN relay: both ends of N calls on one core, and what the relay's process spent on them.
  *
- *   relay_load [-m flood|rate|alloc] [-c CALLS] [-t SECONDS] [-P] [-F] [-x] -p PID[,PID...] IP:PORT
+ *   relay_load [-m flood|rate|alloc] [-c CALLS] [-t SECONDS] [-P] [-F] [-D] [-x] [-b BASE] -p PID[,PID...] IP:PORT
  *
  * user ito, password secret. flood keeps WINDOW packets in flight; rate sends 50 a second and direction; alloc only
  * allocates. -P: the other end of each call is a plain UDP peer. -F: no relay but relay_floor, which needs no set-up.
- * -x adds a hostile client: unanswered requests, garbage and forged channels, HOSTILE_PER_S a second. One socket plays all clients by their source addresses
- * (127.16.0.1 and up). Prints `name value` lines; CPU time is that of the relay's threads (schedstat). */
+ * -D: no relay at all, the clients send to each other.
+ * -x adds a hostile client: unanswered requests, garbage and forged channels, HOSTILE_PER_S a second. One socket
+ * plays all clients by their source addresses (BASE, 127.16.0.1 unless given, and up). Prints `name value` lines; CPU
+ * time is that of the relay's threads (schedstat), or of any processes, 0 being this one. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -32,7 +34,7 @@
 #define DATA_BYTES    88 /* RTP header 12, Opus 60, tag 16 */
 #define SAMPLES       (1 << 20)
 #define HOSTILE_PER_S 20000
-#define IP_BASE       0x7f100001u /* 127.16.0.1 */
+#define IP_BASE       0x7f100001u /* 127.16.0.1, unless told otherwise */
 #define HOSTILE_BASE  0x7f400001u
 
 enum step { STEP_ALLOCATE, STEP_BIND, STEP_READY, STEP_GONE, STEP_FAILED };
@@ -63,7 +65,8 @@ struct out {
 struct load {
     int fd;
     enum mode mode;
-    bool with_peers, is_bare, is_hostile;
+    bool with_peers, is_bare, is_direct, is_hostile;
+    uint32_t ip_base; /* of the first client; the others follow */
     unsigned n_calls, n_clients;
     double seconds;
     long pids[8];
@@ -105,7 +108,10 @@ static uint64_t cpu_ns(const struct load *l)
         struct dirent *e;
         DIR *tasks;
 
-        snprintf(path, sizeof path, "/proc/%ld/task", l->pids[i]);
+        if (l->pids[i] != 0)
+            snprintf(path, sizeof path, "/proc/%ld/task", l->pids[i]);
+        else
+            snprintf(path, sizeof path, "/proc/self/task");
         tasks = opendir(path);
         while (tasks != NULL && (e = readdir(tasks)) != NULL) {
             unsigned long long ns;
@@ -206,7 +212,7 @@ static uint8_t *slot(struct load *l, uint32_t source, const struct sockaddr_in *
 
 static uint32_t ip_of(const struct load *l, const struct client *c)
 {
-    return IP_BASE + (uint32_t)(c - l->clients);
+    return l->ip_base + (uint32_t)(c - l->clients);
 }
 
 static void ask(struct load *l, struct client *c, ns_t now, bool again)
@@ -322,7 +328,7 @@ static unsigned receive(struct load *l)
         uint32_t who;
 
         memcpy(&info, CMSG_DATA(&control[i].header), sizeof info);
-        who = ntohl(info.ipi_addr.s_addr) - IP_BASE;
+        who = ntohl(info.ipi_addr.s_addr) - l->ip_base;
         if (who >= l->n_clients)
             continue; /* an answer to the hostile one */
         if (l->clients[who].is_plain)
@@ -392,9 +398,9 @@ static void send_media(struct load *l, unsigned who, ns_t now)
     uint8_t *p;
 
     memcpy(&relayed.sin_addr, other->relayed.ip, 4);
-    p = slot(l, ip_of(l, c), c->is_plain ? &relayed : &l->server, head + DATA_BYTES);
+    p = slot(l, ip_of(l, c), c->is_plain || l->is_direct ? &relayed : &l->server, head + DATA_BYTES);
     if (head > 0)
-        stun_channel_header(p, c->channel, DATA_BYTES);
+        stun_channel_header(p, l->is_direct ? other->channel : c->channel, DATA_BYTES);
     memset(p + head, 0x80, DATA_BYTES);
     memcpy(p + head + 12, &l->run, sizeof l->run);
     memcpy(p + head + 16, &now, sizeof now);
@@ -499,6 +505,7 @@ static void measure(struct load *l)
     printf("loss_pct %.4f\n",
            l->n_sent > 0 ? 100.0 * (double)(l->n_sent - l->n_received) / (double)l->n_sent : 100);
     printf("packets_per_s %.0f\n", (double)l->n_received * 1e9 / (double)(now_ns() - began));
+    printf("sent %llu\nreceived %llu\n", (unsigned long long)l->n_sent, (unsigned long long)l->n_received);
     printf("hostile_packets %llu\n", (unsigned long long)l->n_hostile);
     if (l->n_us > 0)
         printf("p50_us %u\np99_us %u\n", l->us[l->n_us / 2], l->us[l->n_us - 1 - l->n_us / 100]);
@@ -530,11 +537,11 @@ static void make_clients(struct load *l)
     l->clients = mem_array(l->n_clients, sizeof *l->clients);
     for (unsigned i = 0; i < l->n_clients; i++) {
         struct client *c = &l->clients[i];
-        uint32_t ip = htonl(IP_BASE + i);
+        uint32_t ip = htonl(l->ip_base + i);
 
         c->is_plain = l->with_peers && i % 2 == 1;
         c->channel = (uint16_t)(0x4000 + i % 0x1000);
-        if (c->is_plain)
+        if (c->is_plain || l->is_direct)
             c->relayed = addr_v4((const uint8_t *)&ip, l->port);
     }
 }
@@ -559,10 +566,10 @@ static void set_up(struct load *l)
 
 static bool parse(struct load *l, int argc, char **argv)
 {
-    struct addr server;
+    struct addr server, base;
     int o;
 
-    while ((o = getopt(argc, argv, "m:c:t:p:PFx")) != -1) {
+    while ((o = getopt(argc, argv, "m:c:t:p:b:PFDx")) != -1) {
         switch (o) {
         case 'm':
             l->mode = strcmp(optarg, "alloc") == 0  ? MODE_ALLOC
@@ -585,6 +592,15 @@ static bool parse(struct load *l, int argc, char **argv)
         case 'F':
             l->is_bare = true;
             break;
+        case 'D':
+            l->is_bare = l->is_direct = true;
+            break;
+        case 'b':
+            if (addr_parse(optarg, &base) != ERR_OK || base.family != ADDR_V4)
+                return false;
+            l->ip_base = (uint32_t)base.ip[0] << 24 | (uint32_t)base.ip[1] << 16 | (uint32_t)base.ip[2] << 8 |
+                         base.ip[3];
+            break;
         case 'x':
             l->is_hostile = true;
             break;
@@ -602,11 +618,11 @@ static bool parse(struct load *l, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct load l = {.n_calls = 100, .seconds = 3};
+    static struct load l = {.n_calls = 100, .seconds = 3, .ip_base = IP_BASE};
 
     if (crypto_init() != ERR_OK || !parse(&l, argc, argv)) {
-        fputs("usage: relay_load [-m flood|rate|alloc] [-c CALLS] [-t SECONDS] [-P] [-F] [-x] -p "
-              "PID[,PID...] IP:PORT\n",
+        fputs("usage: relay_load [-m flood|rate|alloc] [-c CALLS] [-t SECONDS] [-P] [-F] [-D] [-x] [-b BASE] "
+              "-p PID[,PID...] IP:PORT\n",
               stderr);
         return 2;
     }
