@@ -157,7 +157,7 @@ test: ## everything that needs no root, under ASan and UBSan
 build/ito-asan: $(B)/ito
 	$(Q)cp $< $@
 
-test-net: all ## phones, routers and relays in network namespaces (as root)
+test-net: all $(B)/bench/relay_load ## phones, routers and relays in network namespaces (as root)
 	$(Q)tests/net/run.sh
 
 fuzz: ## each parser's fuzz target, FUZZ_S seconds each

@@ -19,6 +19,8 @@ TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 ITO = os.environ.get("ITO", os.path.join(TOP, "build", "ito"))
 SPEECH = os.path.join(TOP, "tests", "sounds", "speech.wav")
 LISTEN = os.path.join(TOP, "tests", "net", "listen.py")
+CHECKSUMS = os.path.join(TOP, "tests", "net", "checksums.py")
+LOAD = os.path.join(TOP, "build", "release", "bench", "relay_load")
 BOOT = f"203.0.113.40:{PORT}"
 LEAST_ESTOI = "0.90"
 
@@ -37,8 +39,9 @@ def settings(**more):
             "net__mainline": "off", **more}
 
 
-def world(kind, second_relay=False):
-    """Two homes of one kind, a relay, two more nodes (the third is a relay as well if so wanted); everybody joins."""
+def world(kind, second_relay=False, **of_relay):
+    """Two homes of one kind, a relay with these settings, two more nodes (the third is a relay as well if so wanted);
+    everybody joins."""
     lab = Lab(f"ito{secrets.token_hex(2)}-")
     try:
         lab.public("relay", "203.0.113.30")
@@ -51,7 +54,8 @@ def world(kind, second_relay=False):
         lab.inside("bob", "192.168.1.3", "home-b")
         people = {}
         for name in ("boot", "third", "relay"):
-            people[name] = Phone(lab, ITO, name, **settings(**({"net__peers": []} if name == "boot" else {})))
+            more = {"boot": {"net__peers": []}, "relay": of_relay}.get(name, {})
+            people[name] = Phone(lab, ITO, name, **settings(**more))
         for name in ("alice", "bob", "carol"):
             people[name] = Phone(lab, ITO, name, **settings(
                 audio__input="wav:" + SPEECH, audio__output=f"wav:{lab.folder}/{name}-heard.wav"))
@@ -113,9 +117,9 @@ def check_call(done, name="Bob"):
 class Capture:
     """What goes over a host's cable, from now to check()."""
 
-    def __init__(self, lab, host):
+    def __init__(self, lab, host, device="eth0"):
         self.lab, self.path = lab, os.path.join(lab.folder, host + ".pcap")
-        self.child = lab.start(host, "tcpdump", "-i", "eth0", "-U", "-w", self.path, "-s", "0", "-Z", "root",
+        self.child = lab.start(host, "tcpdump", "-i", device, "-U", "-w", self.path, "-s", "0", "-Z", "root",
                                log=host + "-tcpdump.log")
         until = time.monotonic() + 10
         while not (os.path.exists(self.path) and os.path.getsize(self.path)) and time.monotonic() < until:
@@ -248,7 +252,8 @@ def blocked(kind="blocked", way="TCP"):
         people = {}
         relays = [BOOT, f"203.0.113.30:{PORT}"]
         for name in ("boot", "relay"):
-            people[name] = Phone(lab, ITO, name, **settings(**({"net__peers": []} if name == "boot" else {})))
+            more = {"boot": {"net__peers": []}, "relay": of_relay}.get(name, {})
+            people[name] = Phone(lab, ITO, name, **settings(**more))
         for name in ("alice", "bob"):
             people[name] = Phone(lab, ITO, name, **settings(
                 net__peers=relays, audio__input="wav:" + SPEECH, audio__output=f"wav:{lab.folder}/{name}-heard.wav"))
@@ -398,7 +403,164 @@ def cable():
     one_cable(None, "fe80")
 
 
-STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls, warm, upgrade, cable]
+def metrics(relay):
+    """The relay's own counters, by name."""
+    page = relay.lab.run_in(relay.host, sys.executable, "-c", "import sys, urllib.request as u\n"
+                            "sys.stdout.write(u.urlopen('http://127.0.0.1:9300/metrics').read().decode())").stdout
+    return {k: float(v) for k, v in (line.rsplit(" ", 1) for line in page.splitlines() if line[0] != "#")}
+
+
+def until(is_so, seconds):
+    """Has it become so by then?"""
+    end = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < end:
+        time.sleep(0.05)
+    return is_so()
+
+
+def calls_of_kernel(relay, n, seconds=5):
+    return until(lambda: metrics(relay)["ito_relay_kernel_calls"] == n, seconds)
+
+
+def load(lab, calls, seconds, *more):
+    """TURN clients at 203.0.113.200 and up; what relay_load says."""
+    done = subprocess.run(["ip", "netns", "exec", lab.name("load"), LOAD, "-m", "rate", "-c", str(calls), "-t",
+                           str(seconds), "-b", "203.0.113.200", "-p", "0", *more, f"203.0.113.30:{PORT}"],
+                          capture_output=True, text=True, check=False, timeout=seconds + 30)
+    return {k: float(v) for k, v in (line.split() for line in done.stdout.splitlines())} or {"failed": done.stderr}
+
+
+def on_the_wire(path, server):
+    """Both ways of the relay's cable, ChannelData only: [(is_out, frame)]; how many Data indications left, and Send
+    indications came; the frames with a wrong checksum."""
+    frames, indications, wrong, at = [], [0, 0], 0, 24
+    with open(path, "rb") as f:
+        raw = f.read()
+    while at + 16 <= len(raw):
+        n = int.from_bytes(raw[at + 8:at + 12], "little")
+        frame, at = raw[at + 16:at + 16 + n], at + 16 + n
+        if frame[12:15] != b"\x08\x00\x45" or frame[23] != 17:
+            continue
+        ip, udp = frame[14:34], frame[34:14 + int.from_bytes(frame[16:18], "big")]
+        is_out = ip[12:16] == server
+        if PORT != int.from_bytes(udp[0:2] if is_out else udp[2:4], "big"):
+            continue
+        indications[0] += is_out and udp[8:10] == b"\x00\x17"
+        indications[1] += not is_out and udp[8:10] == b"\x00\x16"
+        if not 0x40 <= udp[8] < 0x50:
+            continue
+        pseudo = ip[12:20] + b"\x00\x11" + udp[4:6]
+        for words in (ip, pseudo + udp + b"\x00" * (len(udp) % 2)):
+            total = sum(int.from_bytes(words[i:i + 2], "big") for i in range(0, len(words), 2))
+            wrong += total % 0xffff != 0
+        frames.append((is_out, frame))
+    return frames, indications, wrong
+
+
+def xdp_call(lab, people, where):
+    """A call that the kernel carries, as everybody sees it."""
+    alice, relay = people["alice"], people["relay"]
+    capture = Capture(lab, "core", where)
+    before, out = metrics(relay), os.path.join(lab.folder, "out.wav")
+    child = subprocess.Popen(["ip", "netns", "exec", lab.name("alice"), *alice.words(
+        "call", "Bob", "--play", SPEECH, "--record", out, "--for", "14")], stdout=subprocess.PIPE, text=True)
+    try:
+        check(alice.wait(lambda s: s["calls"] and s["calls"][0]["state"] == "in_call", "status") is not None, "the call is up")
+        check(calls_of_kernel(relay, 1), "the kernel carries it")
+        said = child.communicate(timeout=60)[0]
+    finally:
+        if child.poll() is None:
+            child.kill()
+    check(child.returncode == 0 and "In call, relayed" in said and "You hung up." in said, "it ends by our hanging up", said[-200:])
+    check(calls_of_kernel(relay, 0), "the kernel carries it no longer")
+    heard(out, "alice hears what bob says")
+    heard(os.path.join(lab.folder, "bob-heard.wav"), "bob hears what alice says")
+    lab.end(capture.child, signal.SIGINT)
+    after = metrics(relay)
+    moved = {k: after[k] - before[k] for k in after if k in before}
+    frames, indications, wrong = on_the_wire(capture.path, bytes([203, 0, 113, 30]))
+    outs = [f for is_out, f in frames if is_out]
+    kernels = [f for f in outs if f[18:20] == b"\0\0"]  # identification: the stack counts, the program does not
+    share = len(kernels) / max(1, len(outs))
+    check(share > 0.7, "most of it by the kernel", f"{len(kernels)} of {len(outs)}")
+    check(wrong == 0, "every checksum on the relay's cable is right", f"{len(frames)} frames")
+    check(moved["ito_relay_kernel_packets_total"] == len(kernels) and
+          moved["ito_relay_packets_total"] == len(outs) + indications[0],
+          "the counters say what the cable says", f"{moved['ito_relay_packets_total']:.0f} and {moved['ito_relay_kernel_packets_total']:.0f}")
+    came, left = ([f[44:] for is_out, f in frames if is_out == way] for way in (False, True))  # length, what is encrypted
+    dropped = sum(v for k, v in moved.items() if k.startswith("ito_relay_dropped_packets_total"))
+    lost = len(came) + indications[1] - len(left) - indications[0]
+    check(len(set(left) - set(came)) <= indications[1] and 0 <= lost <= dropped,
+          "what came in went out, no byte of it changed", f"{lost} lost, {dropped:.0f} dropped")
+    # MACs, TOS, DF, TTL, addresses, ports, channel: all that does not change from packet to packet
+    looks = lambda some: {f[:16] + f[20:24] + f[26:38] + f[42:44] for f in some}
+    users = [f for f in outs if f[18:20] != b"\0\0"]
+    check(len(users) >= 9 and looks(users) == looks(kernels), "user space and kernel send the same headers", f"{len(looks(outs))} flows")
+    totals_agree(people, "after the call")
+
+
+def xdp():
+    """The relay's kernel carries a call and nobody notices: phones, books, the wire; caps hold and it ends with all."""
+    lab, people = world("symmetric", relay__xdp=True, relay__metrics="127.0.0.1:9300", relay__turn_users={"ito": "secret"},
+                        relay__hairpin_only=True)
+    try:
+        relay = people["relay"]
+        for host in ("alice", "bob", "relay"):
+            lab.run_in(host, CHECKSUMS, "eth0")
+        everybody_joined(people, ("third", "relay", "alice", "bob"))
+        call(people["alice"], "Bob", 2, os.path.join(lab.folder, "out.wav"))  # they have found the relay then
+        xdp_call(lab, people, "p1")
+        lab.public("load", "203.0.113.70")
+        lab.run_in("load", CHECKSUMS, "eth0")
+        lab.run_in("load", "ip", "route", "add", "local", "203.0.113.192/26", "dev", "lo")
+
+        before = metrics(relay)
+        told = load(lab, 10, 4)
+        after = metrics(relay)
+        kernel, packets = (after[k] - before[k] for k in ("ito_relay_kernel_packets_total", "ito_relay_packets_total"))
+        check(told.get("loss_pct") == 0, "ten calls of TURN clients: nothing is lost", str(told))
+        check(kernel > 0.6 * packets, "the kernel carries them", f"{kernel:.0f} of {packets:.0f}")
+        check(calls_of_kernel(relay, 0, 1), "and lets go when they leave")
+
+        relay.ito("config", "set", "relay.max_kbps", "200")
+        told = load(lab, 10, 5)  # they want 704 kbit/s
+        kbps = told.get("received", 0) * 88 * 8 / 1000 / 5
+        check(160 < kbps < 200 * 5.5 / 5, "relay.max_kbps holds", f"{kbps:.0f} kbit/s")
+        relay.ito("config", "set", "relay.max_kbps", "5000")
+
+        child = lab.start("load", LOAD, "-m", "rate", "-c", "10", "-t", "30", "-b", "203.0.113.200", "-p", "0",
+                          f"203.0.113.30:{PORT}", log="load.log")
+        check(calls_of_kernel(relay, 10), "ten calls again")
+        relay.ito("relay", "upgrade")
+        check(until(lambda: open(os.path.join(lab.folder, "relay.log")).read().count("relay.xdp: eth0") == 2, 10) and
+              calls_of_kernel(relay, 10), "after an upgrade under them the kernel carries them again")
+        sent = lambda: int(lab.run_in("relay", "cat", "/sys/class/net/eth0/statistics/tx_packets").stdout)
+
+        def is_still():
+            n = sent()
+            time.sleep(0.5)
+            return sent() == n
+        pid = int(lab.run_in("relay", "cat", os.path.join(relay.folder, "lock")).stdout or 0)
+        os.kill(pid, signal.SIGSTOP)
+        check(until(is_still, 5), "a relay that hangs takes the kernel with it: its leases run out")
+        os.kill(pid, signal.SIGCONT)
+        check(calls_of_kernel(relay, 10), "and goes on with it")
+        attached = lambda: "xdp" in lab.run_in("relay", "ip", "link", "show", "eth0").stdout
+        check(attached(), "the program is on the interface")
+        relay.down(signal.SIGKILL)
+        check(until(lambda: not attached(), 2), "kill -9: it is gone with the process")
+        lab.end(child)
+
+        relay.core = lab.start("relay", "setpriv", "--bounding-set", "-bpf,-sys_admin", *relay.words("relay"), log="bare.log")
+        check(until(relay.listens, 10), "a relay without the right to bpf(2) starts")
+        told = load(lab, 10, 2)
+        with open(os.path.join(lab.folder, "bare.log")) as f:
+            check("calls are carried without it" in f.read() and told.get("loss_pct") == 0, "says so, and relays", str(told))
+    finally:
+        finish(lab)
+
+
+STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls, warm, upgrade, cable, xdp]
 
 
 def finish(lab):
