@@ -1,14 +1,19 @@
 #include "call/publish.h"
 
 #include "base/mem.h"
+#include "relay/care.h"
 
 #define HOUR_NS        (3600 * NS_PER_S)
 #define RETRY_NS       (5 * NS_PER_S) /* doubles */
 #define RETRY_MAX      6
-#define CHECK_SOON_NS  (3 * NS_PER_S)   /* after it was stored */
-#define CHECK_AGAIN_NS (20 * NS_PER_S)  /* after it was not found; doubles */
-#define TEND_NS        (600 * NS_PER_S) /* clocks jump */
-#define ONCE_TRY_NS    (60 * NS_PER_S)  /* a handle not answered by then is void */
+#define CHECK_SOON_NS  (3 * NS_PER_S)       /* after it was stored */
+#define CHECK_AGAIN_NS (20 * NS_PER_S)      /* after it was not found; doubles */
+#define TEND_NS        (600 * NS_PER_S)     /* clocks jump */
+#define ONCE_TRY_NS    (60 * NS_PER_S)      /* a handle not answered by then is void */
+#define EARLY_S        (CARE_AFTER_S + 600) /* so long before its time an item of `dev` is handed over */
+#define SETTLED_S      600        /* before an epoch begins its record is as new as the present one */
+#define ANEW_S         (4 * 3600) /* what lies beside the present record is signed anew within that time */
+#define SEQS           (PUBLISH_CARD_EPOCHS + 2)
 
 /* One record to keep alive: `dev` (place 0) or a card. */
 struct entry {
@@ -24,12 +29,18 @@ struct entry {
     /* through caretakers, when there is no room in the table */
     bool is_kept;
     ns_t once_at;
+    unsigned once_turn; /* counts puts: which of the epochs that are put now comes next */
+    struct {
+        uint64_t epoch;
+        int64_t seq;
+    } seqs[SEQS]; /* last used under the key of an epoch, at epoch % SEQS */
 };
 
 struct row {
     struct publish_kept out;
     const struct entry *entry;
     uint64_t epoch, content;
+    int64_t anew_s; /* then it is signed anew, as what it says is old; 0: it is not */
 };
 
 struct publish {
@@ -45,7 +56,6 @@ struct publish {
     ns_t place_at; /* the place may be told */
     uint32_t version, keys_version, place_version;
     unsigned n_in_flight;
-    int64_t last_seq;
     int64_t record_seq; /* of the `dev` item last stored for this epoch */
     uint64_t record_epoch;
     ns_t check_at;
@@ -217,6 +227,9 @@ void publish_set_cards(struct publish *p, ns_t now, const uint8_t (*secrets)[KEY
         if (!e->is_used || !e->is_stale)
             continue;
         stop_put(p, e);
+        for (int k = 0; k < CARE_SLOTS; k++)
+            if (p->rows[k].entry == e)
+                memset(&p->rows[k], 0, sizeof p->rows[k]);
         secret_wipe(e->X, sizeof e->X);
         e->is_used = false;
         e->due_at = e->once_at = NS_NEVER;
@@ -224,6 +237,46 @@ void publish_set_cards(struct publish *p, ns_t now, const uint8_t (*secrets)[KEY
     }
     if (is_news)
         look_soon(p, now + PUBLISH_SETTLE_NS);
+}
+
+/* --- when an item is put --- */
+
+/* Zone time in which the item of an epoch is put. It begins 2 to 10 h before the epoch and ends up to 8 h after it, by
+ * a hash that only we and those who read it can make: who sees one key come and another go cannot tell that they are
+ * of one person (THREATS.md §5). */
+struct span {
+    int64_t from_s, until_s;
+};
+
+static struct span span_of(const struct publish *p, const struct entry *e, uint64_t epoch)
+{
+    const uint8_t *P = base_of(p, e);
+    int64_t t_s = zone_time_s(p), end_s = t_s + item_epoch_left_s(P, e->X, t_s);
+    uint32_t dice[2];
+    struct hasher h;
+
+    hash_begin(&h, sizeof dice, e->X, KEY_BYTES);
+    hash_text(&h, "itodenwa-spread-v1");
+    hash_bytes(&h, P, KEY_BYTES);
+    hash_u64(&h, epoch);
+    hash_end(&h, (uint8_t *)dice);
+    end_s += ((int64_t)epoch - (int64_t)item_epoch(P, e->X, t_s)) * ITEM_EPOCH_S;
+    return (struct span){.from_s = end_s - ITEM_EPOCH_S - ITEM_OVERLAP_S - dice[0] % PUBLISH_SPREAD_S,
+                         .until_s = end_s + dice[1] % PUBLISH_SPREAD_S};
+}
+
+/* seq of what is signed now: it rises under one key, and says nothing about another's. What is for later has the
+ * moment from which it is put, and rises with what it says. */
+static int64_t next_seq(struct publish *p, struct entry *e, uint64_t epoch)
+{
+    int64_t t_s = zone_time_s(p), from_s = span_of(p, e, epoch).from_s;
+    int64_t seq = e->is_card && from_s > t_s ? from_s + p->keys->S_gen + p->keys->gen : t_s;
+
+    if (e->seqs[epoch % SEQS].epoch == epoch && e->seqs[epoch % SEQS].seq >= seq)
+        seq = e->seqs[epoch % SEQS].seq + 1;
+    e->seqs[epoch % SEQS].epoch = epoch;
+    e->seqs[epoch % SEQS].seq = seq;
+    return seq;
 }
 
 /* --- what is signed --- */
@@ -262,19 +315,22 @@ static size_t write_plain(struct publish *p, const struct entry *e, bool is_now,
     return len;
 }
 
-static enum err build(struct publish *p, const struct entry *e, uint64_t epoch, struct item *out)
+/* It is put by now: what it says is of now. */
+static bool is_put(const struct publish *p, const struct entry *e, uint64_t epoch)
+{
+    return span_of(p, e, epoch).from_s <= zone_time_s(p) + SETTLED_S;
+}
+
+static enum err build(struct publish *p, struct entry *e, uint64_t epoch, struct item *out)
 {
     const struct sign_key *key = e->is_card ? &p->keys->identity : &p->keys->publish;
     uint8_t plain[ITEM_PLAIN_MAX];
-    int64_t t_s = zone_time_s(p);
-    size_t len = write_plain(p, e, epoch <= item_epoch(key->pub, e->X, t_s), plain);
-    enum err err;
+    size_t len = write_plain(p, e, is_put(p, e, epoch), plain);
+    enum err err = ERR_FULL;
 
-    /* seq rises strictly, also when two are signed within one second */
-    p->last_seq = t_s > p->last_seq ? t_s : p->last_seq + 1;
-    err = len == 0 ? ERR_FULL
-                   : item_build(p->env, e->is_card ? ITEM_CARD : ITEM_DEV, key, e->X, epoch, p->last_seq,
-                                slice_of(plain, len), out);
+    if (len > 0)
+        err = item_build(p->env, e->is_card ? ITEM_CARD : ITEM_DEV, key, e->X, epoch, next_seq(p, e, epoch),
+                         slice_of(plain, len), out);
     secret_wipe(plain, sizeof plain);
     return err;
 }
@@ -340,81 +396,114 @@ static void check(struct publish *p)
 
 /* --- the table for caretakers --- */
 
-/* A record of ours in an epoch: the present one and `ahead` more. */
+/* A record of ours in an epoch; age: epochs until it, -1 for the last one. */
 struct want {
     struct entry *entry;
-    unsigned ahead;
+    int age;
     uint64_t epoch;
 };
 
 static uint64_t content_of(const struct publish *p, const struct want *w)
 {
-    return (uint64_t)p->keys_version << 32 | (!w->entry->is_card || w->ahead == 0 ? p->place_version : 0);
+    bool has_place = !w->entry->is_card || is_put(p, w->entry, w->epoch);
+
+    return (uint64_t)p->keys_version << 32 | (has_place ? p->place_version : 0);
 }
 
-static size_t want(struct publish *p, struct want *wants, size_t n, struct entry *e, unsigned ahead)
+static struct row *find_row(struct publish *p, const struct want *w)
 {
-    if (n == CARE_SLOTS)
+    for (int i = 0; i < CARE_SLOTS; i++)
+        if (p->rows[i].out.version != 0 && p->rows[i].entry == w->entry && p->rows[i].epoch == w->epoch)
+            return &p->rows[i];
+    return NULL;
+}
+
+/* What is past is only gone on with; the `dev` item of tomorrow is not made before it is needed. */
+static bool is_due(struct publish *p, const struct want *w)
+{
+    struct span span = span_of(p, w->entry, w->epoch);
+    const struct row *r = w->age < 0 ? find_row(p, w) : NULL;
+
+    if (w->age < 0)
+        return r != NULL && r->content >> 32 == p->keys_version && zone_time_s(p) < span.until_s;
+    return w->age == 0 || w->entry->is_card || zone_time_s(p) >= span.from_s - EARLY_S;
+}
+
+static size_t want(struct publish *p, struct want *wants, size_t n, struct entry *e, int age)
+{
+    struct want w = {.entry = e, .age = age};
+
+    w.epoch = item_epoch(base_of(p, e), e->X, zone_time_s(p)) + (uint64_t)(int64_t)age;
+    if (n == CARE_SLOTS || !is_due(p, &w))
         return n;
-    wants[n] = (struct want){.entry = e, .ahead = ahead};
-    wants[n].epoch = item_epoch(base_of(p, e), e->X, zone_time_s(p)) + ahead;
-    e->is_kept = true;
+    wants[n] = w;
+    e->is_kept = e->is_kept || age == 0;
     return n + 1;
 }
 
-/* `dev` of two epochs; then cards: today's of everybody, tomorrow's of everybody, and so on while there is room. */
+/* `dev` of up to three epochs; then cards: today's of everybody, those of yesterday that are still put, tomorrow's of
+ * everybody, and so on while there is room. */
 static size_t want_all(struct publish *p, struct want wants[static CARE_SLOTS])
 {
     size_t n = 0;
 
     for (int i = 0; i <= PUBLISH_CARDS_MAX; i++)
         p->entries[i].is_kept = false;
-    for (unsigned ahead = 0; ahead < 2 && p->entries[0].is_used && p->now >= p->place_at; ahead++)
-        n = want(p, wants, n, &p->entries[0], ahead);
-    for (unsigned ahead = 0; ahead < PUBLISH_CARD_EPOCHS && keyring_is_main(p->keys); ahead++)
+    for (int age = -1; age < 2 && p->entries[0].is_used && p->now >= p->place_at; age++)
+        n = want(p, wants, n, &p->entries[0], age);
+    for (int turn = 0; turn <= PUBLISH_CARD_EPOCHS && keyring_is_main(p->keys); turn++) {
+        int age = turn == 0 ? 0 : turn == 1 ? -1 : turn - 1;
+
         for (int i = 1; i <= PUBLISH_CARDS_MAX; i++)
-            if (p->entries[i].is_used && (ahead == 0 || p->entries[i].is_kept))
-                n = want(p, wants, n, &p->entries[i], ahead);
+            if (p->entries[i].is_used && (turn == 0 || p->entries[i].is_kept))
+                n = want(p, wants, n, &p->entries[i], age);
+    }
     return n;
 }
 
 static struct row *row_of(struct publish *p, const struct want *w)
 {
-    struct row *free_row = NULL;
+    struct row *r = find_row(p, w);
 
-    for (int i = 0; i < CARE_SLOTS; i++) {
-        struct row *r = &p->rows[i];
+    for (int i = 0; i < CARE_SLOTS && r == NULL; i++)
+        if (p->rows[i].out.version == 0)
+            r = &p->rows[i];
+    return r;
+}
 
-        if (r->out.version == 0)
-            free_row = free_row == NULL ? r : free_row;
-        else if (r->entry == w->entry && r->epoch == w->epoch)
-            return r;
-    }
-    return free_row;
+/* The present record is signed anew at once when there is news. That of tomorrow and the cards, which may lie at nodes
+ * too, follow at moments of their own, so that they are not seen to change together. */
+static bool is_time(struct publish *p, struct row *r, const struct want *w)
+{
+    int64_t t_s = zone_time_s(p), left;
+    bool is_secret_new = r->content >> 32 != p->keys_version;
+
+    if (is_secret_new || (w->age == 0 && !w->entry->is_card) || !is_put(p, w->entry, w->epoch))
+        return true;
+    left = item_epoch_left_s(base_of(p, w->entry), w->entry->X, t_s) - SETTLED_S;
+    left = left > ANEW_S || w->age == 0 ? ANEW_S : left;
+    if (r->anew_s == 0)
+        r->anew_s = t_s + (left <= 0 ? 0 : env_random_u32(p->env) % left);
+    return t_s >= r->anew_s;
 }
 
 static void fill_row(struct publish *p, struct row *r, const struct want *w)
 {
-    const struct entry *e = w->entry;
-    int64_t t_s = zone_time_s(p), end_s = t_s + item_epoch_left_s(base_of(p, e), e->X, t_s);
     uint64_t content = content_of(p, w);
+    struct span span;
 
-    if (r == NULL || (r->out.version != 0 && r->content == content) ||
-        build(p, e, w->epoch, &r->out.item) != ERR_OK)
+    if (r == NULL || w->age < 0 || (r->out.version != 0 && (r->content == content || !is_time(p, r, w))) ||
+        build(p, w->entry, w->epoch, &r->out.item) != ERR_OK)
         return;
-    r->entry = e;
+    span = span_of(p, w->entry, w->epoch);
+    r->entry = w->entry;
     r->epoch = w->epoch;
     r->content = content;
+    r->anew_s = 0;
     r->out.version = ++p->version;
-    r->out.flags = e->is_card ? 0 : CARE_FLAG_HERE;
-    r->out.from_s = t_s;
-    r->out.until_s = end_s + (int64_t)w->ahead * ITEM_EPOCH_S;
-    if (w->ahead > 0) { /* from the last two hours before on, not on the minute */
-        int64_t from_s =
-            r->out.until_s - ITEM_EPOCH_S - ITEM_OVERLAP_S + env_random_u32(p->env) % (ITEM_OVERLAP_S / 2);
-
-        r->out.from_s = from_s > t_s ? from_s : t_s;
-    }
+    r->out.flags = w->entry->is_card ? 0 : CARE_FLAG_HERE;
+    r->out.from_s = span.from_s;
+    r->out.until_s = span.until_s;
 }
 
 static void tend(struct publish *p)
@@ -440,6 +529,9 @@ static void tend(struct publish *p)
 
         left = e_left < left ? e_left : left;
     }
+    for (int i = 0; i < CARE_SLOTS; i++)
+        if (p->rows[i].anew_s != 0 && p->rows[i].anew_s - zone_time_s(p) < left)
+            left = p->rows[i].anew_s > zone_time_s(p) ? p->rows[i].anew_s - zone_time_s(p) : 0;
     p->tend_at = p->now + ns_min((ns_t)(left + 1) * NS_PER_S, TEND_NS);
     if (p->place_at > p->now)
         p->tend_at = ns_min(p->tend_at, p->place_at);
@@ -464,8 +556,25 @@ void publish_note_stored(struct publish *p, ns_t now, size_t slot, uint32_t vers
         note_record(p, r->epoch, r->out.item.seq);
 }
 
+/* The epochs in which a card is put now. */
+static unsigned epochs_put(const struct publish *p, const struct entry *e, uint64_t out[static 3])
+{
+    int64_t t_s = zone_time_s(p);
+    uint64_t epoch = item_epoch(base_of(p, e), e->X, t_s);
+    unsigned n = 0;
+
+    out[n++] = epoch;
+    if (span_of(p, e, epoch - 1).until_s > t_s)
+        out[n++] = epoch - 1;
+    if (span_of(p, e, epoch + 1).from_s <= t_s)
+        out[n++] = epoch + 1;
+    return n;
+}
+
 uint32_t publish_next_once(struct publish *p, ns_t now, struct item *out)
 {
+    uint64_t epochs[3];
+
     p->now = now;
     for (uint32_t i = 1; i <= PUBLISH_CARDS_MAX && p->is_tended && keyring_is_main(p->keys); i++) {
         struct entry *e = &p->entries[i];
@@ -473,7 +582,7 @@ uint32_t publish_next_once(struct publish *p, ns_t now, struct item *out)
         if (!e->is_used || e->is_kept || e->once_at > now)
             continue;
         e->once_at = now + ONCE_TRY_NS;
-        if (build(p, e, item_epoch(base_of(p, e), e->X, zone_time_s(p)), out) == ERR_OK)
+        if (build(p, e, epochs[e->once_turn % epochs_put(p, e, epochs)], out) == ERR_OK)
             return i;
     }
     return 0;
@@ -482,12 +591,16 @@ uint32_t publish_next_once(struct publish *p, ns_t now, struct item *out)
 void publish_once_done(struct publish *p, ns_t now, uint32_t handle, bool is_stored)
 {
     struct entry *e = &p->entries[handle <= PUBLISH_CARDS_MAX ? handle : 0];
+    uint64_t epochs[3];
+    ns_t hour;
 
     p->now = now;
     if (!e->is_card || !is_stored)
         return; /* again when ONCE_TRY_NS is over */
     p->stats.puts++;
-    e->once_at = now + HOUR_NS / 2 + env_random_u32(p->env) % (HOUR_NS / 2 / NS_PER_MS) * NS_PER_MS;
+    e->once_turn++;
+    hour = HOUR_NS / epochs_put(p, e, epochs); /* each of them is put once an hour */
+    e->once_at = now + hour / 2 + env_random_u32(p->env) % (hour / 2 / NS_PER_MS) * NS_PER_MS;
 }
 
 /* --- our own node --- */

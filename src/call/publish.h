@@ -25,6 +25,7 @@
 #define PUBLISH_CARDS_MAX   64
 #define PUBLISH_AT_ONCE     8
 #define PUBLISH_CARD_EPOCHS 8 /* e .. e+7 */
+#define PUBLISH_SPREAD_S    (8 * 3600) /* so much earlier or later than it must a key of a day comes or goes */
 
 struct publish;
 
