@@ -1,6 +1,6 @@
 /* io/tls.h - TLS over memory, by OpenSSL: a coat, not a lock (THREATS.md §4.14).
  *
- * Relays show a certificate made at the start, and nobody checks it: what proves a relay is the session inside, and
+ * Relays show a certificate made for the first who asks, and nobody checks it: what proves a relay is the session inside, and
  * a ticket's keyed hash. TLS is there for networks that let nothing else out.
  *
  *   in     bytes of the stream by tls_input(), bytes for the other side by tls_write()
