@@ -3,6 +3,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/identity.h"
+#include "relay/audit.h"
+#include "relay/favour_db.h"
 #include "relay/second.h"
 
 #define OVERCHARGES_MAX 2 /* then we do not use it any more */
@@ -16,7 +18,7 @@ struct lease {
     uint32_t request;
     uint8_t slots;
     uint32_t wish_s;
-    bool has_pass, was_used;
+    bool has_pass, is_audit, was_used;
     uint8_t pass[GUEST_PASS_BYTES];
     uint8_t alloc_id[8];
     uint8_t tries;
@@ -32,6 +34,7 @@ struct errand {
     uint8_t tries;
     ns_t at;
     struct cheque cheque;
+    const struct client_line *line; /* it is drawn on a sponsor; else NULL */
 };
 
 struct relay_client {
@@ -142,20 +145,22 @@ static void ask(struct relay_client *rc, ns_t now, struct lease *l)
         m.flags = WIRE_FLAG_PASS;
         memcpy(m.pass, l->pass, sizeof m.pass);
     }
+    if (l->is_audit)
+        m.flags |= WIRE_FLAG_AUDIT;
     l->ask_at = now + ((ns_t)CLIENT_RTO_MS * NS_PER_MS << l->tries);
     l->tries++;
     say(rc, &m);
 }
 
-uint32_t relay_client_allocate(struct relay_client *rc, ns_t now, uint8_t slots, uint32_t wish_s,
-                               const uint8_t *guest_pass)
+static uint32_t begin_lease(struct relay_client *rc, ns_t now, uint8_t slots, uint32_t wish_s,
+                            const uint8_t *guest_pass, bool is_audit)
 {
     for (size_t i = 0; i < CLIENT_ALLOCATIONS; i++) {
         struct lease *l = &rc->leases[i];
 
         if (l->state != LEASE_FREE)
             continue;
-        *l = (struct lease){.state = LEASE_ASKING, .slots = slots, .wish_s = wish_s};
+        *l = (struct lease){.state = LEASE_ASKING, .slots = slots, .wish_s = wish_s, .is_audit = is_audit};
         l->request = ++rc->next_request;
         l->has_pass = guest_pass != NULL;
         if (guest_pass != NULL)
@@ -165,6 +170,17 @@ uint32_t relay_client_allocate(struct relay_client *rc, ns_t now, uint8_t slots,
         return l->request;
     }
     return 0;
+}
+
+uint32_t relay_client_allocate(struct relay_client *rc, ns_t now, uint8_t slots, uint32_t wish_s,
+                               const uint8_t *guest_pass)
+{
+    return begin_lease(rc, now, slots, wish_s, guest_pass, false);
+}
+
+uint32_t relay_client_audit(struct relay_client *rc, ns_t now)
+{
+    return begin_lease(rc, now, 1, AUDIT_S, NULL, true);
 }
 
 void relay_client_release(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8])
@@ -458,50 +474,61 @@ static void run_errand(struct relay_client *rc, ns_t now, struct errand *e)
     }
     if (e->type != WIRE_DIGEST_ASK)
         cheque_write(&e->cheque, m.cheque);
+    if (e->line != NULL) {
+        m.flags = WIRE_FLAG_LINE;
+        sponsor_write(&e->line->line, m.line);
+    }
     e->at = now + ((ns_t)CLIENT_RTO_MS * NS_PER_MS << e->tries);
     e->tries++;
     say(rc, &m);
 }
 
 static void begin_errand(struct relay_client *rc, ns_t now, struct errand *e, enum wire_type type,
-                         const struct cheque *c)
+                         const struct cheque *c, const struct client_line *line)
 {
-    *e = (struct errand){.type = type, .req = ++rc->next_request};
+    *e = (struct errand){.type = type, .req = ++rc->next_request, .line = line};
     if (c != NULL)
         e->cheque = *c;
     run_errand(rc, now, e);
 }
 
-enum err relay_client_pay(struct relay_client *rc, ns_t now, const uint8_t drawee[static 32],
-                          uint32_t amount_s)
+/* line: our account there is the drawer; NULL: our open account is. */
+static enum err pay(struct relay_client *rc, ns_t now, const uint8_t drawee[static 32], uint32_t amount_s,
+                    const struct client_line *line)
 {
     struct clearing_book book;
     struct cheque c = {0};
     enum err e;
 
-    if (!rc->config.is_open || rc->paying.type != 0)
+    if ((!rc->config.is_open && line == NULL) || rc->paying.type != 0)
         return ERR_STATE;
     e = ledger_db_book(rc->config.db, drawee, &book);
     if (e != ERR_OK)
         return e;
     memcpy(c.net_id, rc->config.net_id, sizeof c.net_id);
-    memcpy(c.drawer, rc->account.pub, 32);
+    memcpy(c.drawer, line != NULL ? line->line.beneficiary : rc->account.pub, 32);
     memcpy(c.drawee, drawee, 32);
     memcpy(c.payee, rc->config.relay, 32);
     clearing_draw(&book, amount_s, (uint16_t)today(rc), &c);
-    e = cheque_sign(&c, rc->account.seed);
+    e = cheque_sign(&c, line != NULL ? line->seed : rc->account.seed);
     if (e == ERR_OK)
         e = ledger_db_put_drawn(rc->config.db, &c);
     if (e == ERR_OK)
-        begin_errand(rc, now, &rc->paying, WIRE_CHEQUE, &c);
+        begin_errand(rc, now, &rc->paying, WIRE_CHEQUE, &c, line);
     return e;
+}
+
+enum err relay_client_pay(struct relay_client *rc, ns_t now, const uint8_t drawee[static 32],
+                          uint32_t amount_s)
+{
+    return pay(rc, now, drawee, amount_s, NULL);
 }
 
 enum err relay_client_clear(struct relay_client *rc, ns_t now, const struct cheque *c)
 {
     if (rc->clearing.type != 0)
         return ERR_STATE;
-    begin_errand(rc, now, &rc->clearing, WIRE_CLEAR, c);
+    begin_errand(rc, now, &rc->clearing, WIRE_CLEAR, c, NULL);
     return ERR_OK;
 }
 
@@ -509,23 +536,25 @@ void relay_client_fund(struct relay_client *rc, ns_t now)
 {
     struct ledger_row row;
 
-    if (!rc->config.is_open || rc->paying.type != 0)
+    if ((!rc->config.is_open && rc->config.n_lines == 0) || rc->paying.type != 0)
         return;
     ledger_db_get(rc->config.db, rc->account.pub, rc->config.relay, &row);
     ledger_age(&row.account, today(rc));
     if (row.account.debt_s < CLIENT_FUNDS_S) /* what the relay owes us */
-        begin_errand(rc, now, &rc->paying, WIRE_DIGEST_ASK, NULL);
+        begin_errand(rc, now, &rc->paying, WIRE_DIGEST_ASK, NULL, NULL);
 }
 
 static void on_credited(struct relay_client *rc, ns_t now, const struct wire_msg *m)
 {
     struct cheque c = rc->paying.cheque;
+    bool is_of_line = rc->paying.line != NULL;
 
     if (rc->paying.type != WIRE_CHEQUE || rc->paying.req != m->req)
         return;
     rc->paying = (struct errand){0};
     if (m->verdict == CLEARING_OK && ledger_db_begin(rc->config.db) == ERR_OK) {
-        ledger_db_owe(rc->config.db, rc->account.pub, c.drawee, -(double)c.amount, today(rc));
+        ledger_db_owe(rc->config.db, is_of_line ? c.drawer : rc->account.pub, c.drawee, -(double)c.amount,
+                      today(rc));
         ledger_db_owe(rc->config.db, rc->account.pub, c.payee, c.amount, today(rc));
         ledger_db_commit(rc->config.db);
     }
@@ -573,6 +602,12 @@ static void weigh_row(void *arg, const struct ledger_row *row)
     memcpy(r->who, row->peer, 32);
 }
 
+/* What we have not drawn on the sponsor in the time that its line is for. */
+static double line_left(const struct relay_client *rc, const struct client_line *l)
+{
+    return l->line.line_s - favour_db_drawn(rc->config.db, l->line.sponsor, today(rc) - l->line.per_days);
+}
+
 static void on_digest(struct relay_client *rc, ns_t now, const struct wire_msg *m)
 {
     struct richest best = {.rc = rc, .owes_s = LEDGER_TRANCHE_S - 1};
@@ -585,9 +620,19 @@ static void on_digest(struct relay_client *rc, ns_t now, const struct wire_msg *
         rc->stats.malformed++;
         return;
     }
-    ledger_db_each(rc->config.db, weigh_row, &best);
-    if (best.owes_s >= LEDGER_TRANCHE_S)
+    if (rc->config.is_open)
+        ledger_db_each(rc->config.db, weigh_row, &best);
+    if (best.owes_s >= LEDGER_TRANCHE_S) {
         relay_client_pay(rc, now, best.who, (uint32_t)LEDGER_TRANCHE_S);
+        return;
+    }
+    for (size_t i = 0; i < rc->config.n_lines && rc->paying.type == 0; i++) {
+        const struct client_line *l = &rc->config.lines[i];
+
+        if (digest_find(&best.digest, l->line.sponsor) >= LEDGER_TRANCHE_S &&
+            line_left(rc, l) >= LEDGER_TRANCHE_S)
+            pay(rc, now, l->line.sponsor, (uint32_t)LEDGER_TRANCHE_S, l);
+    }
 }
 
 /* --- knocks --- */

@@ -17,6 +17,7 @@
 #include "relay/wire.h"
 
 #define CLIENT_ALLOCATIONS   4
+#define CLIENT_LINES         4
 #define CLIENT_TRIES         4
 #define CLIENT_RTO_MS        500                    /* doubles */
 #define CLIENT_FUNDS_S       (2 * LEDGER_TRANCHE_S) /* kept at a relay, LEDGER.md §4 */
@@ -43,12 +44,20 @@ struct client_credentials {
     const char *realm, *nonce, *username, *password; /* valid during the callback */
 };
 
+/* Credit that a contact shares: cheques are drawn on its relay by our account there. */
+struct client_line {
+    struct sponsor_line line;
+    uint8_t seed[32]; /* of the beneficiary */
+};
+
 struct relay_client_config {
     uint8_t relay[32];        /* N of the relay */
     uint8_t account_seed[32]; /* Ed25519 seed of our account there (THREATS.md §4.12), or of our node key */
     uint8_t net_id[4];
     struct ledger_db *db;
     bool is_open; /* the account is our node key: others may owe it, so it can pay by cheque */
+    struct client_line lines[CLIENT_LINES];
+    size_t n_lines;
 };
 
 struct relay_client_ops {
@@ -80,6 +89,8 @@ void relay_client_destroy(struct relay_client *rc); /* accepts NULL; wipes the s
  * request's number, 0 when CLIENT_ALLOCATIONS are running. */
 uint32_t relay_client_allocate(struct relay_client *rc, ns_t now, uint8_t slots, uint32_t wish_s,
                                const uint8_t *guest_pass);
+/* The same for AUDIT_S: we will owe it. */
+uint32_t relay_client_audit(struct relay_client *rc, ns_t now);
 /* Done with it (also when it was never used); the TURN allocation is the caller's to refresh to 0. */
 void relay_client_release(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8]);
 /* Ask for knock delivery; a higher generation draws new tokens. Renewed by itself until destroyed. */
@@ -102,7 +113,7 @@ enum err relay_client_pay(struct relay_client *rc, ns_t now, const uint8_t drawe
 /* Present a cheque that is payable to us to this relay, its drawee. ERR_STATE: one is under way. */
 enum err relay_client_clear(struct relay_client *rc, ns_t now, const struct cheque *c);
 /* With credit for less than CLIENT_FUNDS_S here: ask on whom we may draw, and draw on the one of them who owes us
- * most. Once a session, in the background, before any call. */
+ * most, or on a sponsor. Once a session, in the background, before any call. */
 void relay_client_fund(struct relay_client *rc, ns_t now);
 void relay_client_tick(struct relay_client *rc, ns_t now);
 ns_t relay_client_deadline(const struct relay_client *rc);

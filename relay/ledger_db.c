@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "relay/favour_db.h"
 
 #define SCHEMA_VERSION 1
 #define BUSY_MS        2000
@@ -32,6 +33,16 @@ static const char schema[] =
     " blob BLOB) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS qual(relay BLOB PRIMARY KEY, good REAL, bad REAL, added_ms REAL,"
     " uses INT, asked INT, answered INT, broke INT, unkept INT, upd_day INT) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS pass(relay BLOB PRIMARY KEY, contact BLOB NOT NULL, pass BLOB NOT NULL,"
+    " addr BLOB NOT NULL, day INT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS given(contact BLOB PRIMARY KEY, account BLOB, line INT NOT NULL,"
+    " per_days INT NOT NULL, serial INT NOT NULL, day INT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS payer(hash BLOB PRIMARY KEY, account BLOB NOT NULL, day INT NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS hearsay(relay BLOB NOT NULL, contact BLOB NOT NULL, good REAL NOT NULL,"
+    " bad REAL NOT NULL, day INT NOT NULL, PRIMARY KEY(relay, contact)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS audit(relay BLOB PRIMARY KEY, day INT NOT NULL, ok INT NOT NULL)"
+    " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS cfg(k TEXT PRIMARY KEY, v INT NOT NULL) WITHOUT ROWID;";
 
 enum query {
@@ -149,6 +160,11 @@ static bool column_key(sqlite3_stmt *q, int at, uint8_t out[static 32])
 static enum err column_statement(sqlite3_stmt *q, int at, struct statement *out)
 {
     return statement_parse(slice_of(sqlite3_column_blob(q, at), (size_t)sqlite3_column_bytes(q, at)), out);
+}
+
+struct sqlite3 *ledger_db_sql(struct ledger_db *db)
+{
+    return db->sql;
 }
 
 /* --- opening --- */
@@ -796,6 +812,7 @@ enum err ledger_db_evict(struct ledger_db *db, int32_t today)
         sqlite3_bind_int(db->queries[i], 1, today - CLEARING_TTL_DAYS - 2 * CLEARING_SKEW_DAYS);
         e = run(db->queries[i]);
     }
+    favour_db_evict(db, today);
     sqlite3_bind_int(db->queries[Q_EVICT_QUAL], 1, LEDGER_DB_QUALS);
     return e == ERR_OK ? run(db->queries[Q_EVICT_QUAL]) : e;
 }

@@ -64,6 +64,9 @@ static enum ledger_class class_of(struct service *svc, const struct client *c, c
 {
     if (has_pass(svc, m))
         return LEDGER_GUEST;
+    if ((m->flags & WIRE_FLAG_AUDIT) != 0 && svc->serve == SERVICE_FOR_ANYONE && m->slots == 1 &&
+        audit_may(&svc->audited, ledger_prefix_of(&c->peer), service_today(svc)))
+        return LEDGER_AUDIT;
     if (svc->serve == SERVICE_FOR_ANYONE && (m->flags & WIRE_FLAG_EMERGENCY) != 0 &&
         may_be_emergency(svc, ledger_prefix_of(&c->peer)))
         return LEDGER_GUEST;
@@ -116,6 +119,8 @@ static void grant(struct service *svc, struct client *c, const struct wire_msg *
     HASH_ADD(hh, svc->by_id, id, sizeof g->id, g);
     c->n_grants++;
     ledger_began(&svc->load, svc->now, class, g->slots, g->prefix);
+    if (class == LEDGER_AUDIT)
+        audit_note(&svc->audited, g->prefix, service_today(svc));
     answer_ok(svc, c, g, credit);
 }
 

@@ -264,6 +264,10 @@ void bill_step_moves(struct service *svc)
 
         if (g->client == NULL || g->n_turns == 0 || g->is_over)
             continue;
+        if (g->class == LEDGER_AUDIT && svc->now >= g->created_at + AUDIT_MAX_S * NS_PER_S) {
+            service_stop_grant(svc, g);
+            continue;
+        }
         why = why_move(svc, g, &by);
         if (why == 0) {
             g->moved_say = 0;

@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "crypto/identity.h"
+#include "relay/audit.h"
 #include "relay/service.h"
 
 #define GRANT_TURNS        2    /* TURN allocations by one ticket: one a family, or a restart */
@@ -13,6 +14,7 @@
 #define GRANT_LIFE_S       7200 /* a ticket opens allocations so long */
 #define STEP_NS            NS_PER_S
 #define EMERGENCY_PREFIXES 256
+#define AUDIT_MAX_S        (AUDIT_S + 15) /* then the allocation of an audit ends */
 #define PAPERS_MAX         16 /* cheques a client may send in a minute: each costs a signature to check */
 #define SAVE_S             60
 #define PEER_KEY_BYTES     19
@@ -95,7 +97,8 @@ struct service {
     struct list clients, queue, grants;
     struct grant *by_id;
     uint32_t n_clients, n_static, next_number;
-    uint8_t (*guests)[32]; /* pair secrets */
+    struct audit_plan audited; /* by whom: one a day for a network */
+    uint8_t (*guests)[32];     /* pair secrets */
     size_t n_guests;
     struct {
         uint64_t net;

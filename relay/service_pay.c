@@ -1,4 +1,5 @@
 /* Cheques at a relay: as payee it takes them, as drawee it clears them (LEDGER.md §3, §4; relay/clearing). */
+#include "relay/favour_db.h"
 #include "relay/service_impl.h"
 
 static bool is_of_net(const struct service *svc, const struct cheque *c)
@@ -40,16 +41,22 @@ static void say_credited(struct service *svc, struct client *c, uint32_t req, en
     service_say(svc, c, &m);
 }
 
-static enum err take(struct service *svc, const struct cheque *q)
+/* payer: the account it is credited to; the drawer itself, or whom a sponsor's line lets draw by another key. */
+static enum err take(struct service *svc, const struct cheque *q, const uint8_t payer[static 32])
 {
     int32_t today = service_today(svc);
     enum err e = ledger_db_begin(svc->db), committed;
+    uint8_t hash[16];
 
     if (e != ERR_OK)
         return e;
     e = ledger_db_put_cheque(svc->db, q, LEDGER_CHEQUE_WAITS);
+    if (e == ERR_OK && memcmp(payer, q->drawer, 32) != 0) {
+        cheque_hash(q, hash);
+        e = favour_db_put_payer(svc->db, hash, payer, today);
+    }
     if (e == ERR_OK)
-        e = ledger_db_owe(svc->db, svc->node.pub, q->drawer, -(double)q->amount, today);
+        e = ledger_db_owe(svc->db, svc->node.pub, payer, -(double)q->amount, today);
     if (e == ERR_OK)
         e = ledger_db_owe(svc->db, svc->node.pub, q->drawee, q->amount, today);
     if (e != ERR_OK) {
@@ -60,7 +67,21 @@ static enum err take(struct service *svc, const struct cheque *q)
     return committed;
 }
 
-/* A client pays with a cheque on somebody whom we can collect from. Its drawer is the client: its open account. */
+/* The line by which the drawee answers for a drawer that is not this session's account. */
+static bool is_sponsored(struct service *svc, const struct wire_msg *m, const struct cheque *q)
+{
+    struct sponsor_line line;
+
+    return (m->flags & WIRE_FLAG_LINE) != 0 &&
+           sponsor_parse(slice_of(m->line, sizeof m->line), &line) == ERR_OK &&
+           memcmp(line.net_id, svc->zone_id, sizeof line.net_id) == 0 &&
+           memcmp(line.sponsor, q->drawee, 32) == 0 && memcmp(line.beneficiary, q->drawer, 32) == 0 &&
+           line.expiry_day + CLEARING_SKEW_DAYS >= service_today(svc) && line.line_s >= q->amount &&
+           sponsor_verify(&line) == ERR_OK;
+}
+
+/* A client pays with a cheque on somebody whom we can collect from. Its drawer is the client: its open account, or, with
+ * a sponsor's line, its account at the sponsor. */
 void pay_on_cheque(struct service *svc, struct client *c, const struct wire_msg *m)
 {
     enum ledger_cheque_state state;
@@ -73,7 +94,8 @@ void pay_on_cheque(struct service *svc, struct client *c, const struct wire_msg 
     if (is_too_often(svc, c))
         return;
     if (cheque_parse(slice_of(m->cheque, sizeof m->cheque), &q) != ERR_OK || !is_of_net(svc, &q) ||
-        memcmp(q.payee, svc->node.pub, 32) != 0 || memcmp(q.drawer, c->account, 32) != 0 ||
+        memcmp(q.payee, svc->node.pub, 32) != 0 ||
+        (memcmp(q.drawer, c->account, 32) != 0 && !is_sponsored(svc, m, &q)) ||
         memcmp(q.drawee, svc->node.pub, 32) == 0 || memcmp(q.drawee, q.drawer, 32) == 0 ||
         cheque_verify(&q) != ERR_OK) {
         svc->malformed++;
@@ -86,10 +108,11 @@ void pay_on_cheque(struct service *svc, struct client *c, const struct wire_msg 
     }
     waits = ledger_db_waits_of_drawee(svc->db, q.drawee);
     verdict = clearing_may_take(&q, ledger_db_waits_of_drawer(svc->db, q.drawer), waits,
-                                avail_of(svc, q.drawee, &drawee) + waits, false, service_today(svc));
+                                avail_of(svc, q.drawee, &drawee) + waits, (m->flags & WIRE_FLAG_LINE) != 0,
+                                service_today(svc));
     if (drawee.is_void || ledger_db_has_proof(svc->db, q.drawer))
         verdict = CLEARING_VOID;
-    if (verdict == CLEARING_OK && take(svc, &q) != ERR_OK)
+    if (verdict == CLEARING_OK && take(svc, &q, c->account) != ERR_OK)
         verdict = CLEARING_AT_RISK; /* a full disk: nothing was taken */
     say_credited(svc, c, m->req, verdict);
     if (verdict == CLEARING_OK && svc->ops.present != NULL)
@@ -104,7 +127,7 @@ enum err service_waiting(struct service *svc, const uint8_t drawee[static 32], s
 void service_cleared(struct service *svc, ns_t now, const struct cleared *answer, const struct cheque *other)
 {
     enum ledger_cheque_state state;
-    uint8_t proof[CLEARING_PROOF_BYTES], culprit[32];
+    uint8_t proof[CLEARING_PROOF_BYTES], culprit[32], payer[32];
     struct cheque q;
 
     svc->now = now;
@@ -116,9 +139,11 @@ void service_cleared(struct service *svc, ns_t now, const struct cleared *answer
         ledger_db_put_cheque(svc->db, &q, LEDGER_CHEQUE_CLEARED);
         return;
     }
-    /* The drawer owes it again; what the drawee refused stays taken from its room with us. */
+    /* Who paid with it owes it again; what the drawee refused stays taken from its room with us. */
+    if (favour_db_get_payer(svc->db, answer->cheque_hash, payer) != ERR_OK)
+        memcpy(payer, q.drawer, 32);
     if (ledger_db_put_cheque(svc->db, &q, LEDGER_CHEQUE_BOUNCED) == ERR_OK)
-        ledger_db_owe(svc->db, svc->node.pub, q.drawer, q.amount, service_today(svc));
+        ledger_db_owe(svc->db, svc->node.pub, payer, q.amount, service_today(svc));
     if (other == NULL)
         return;
     clearing_proof_write(&q, other, proof);

@@ -16,7 +16,7 @@
  *   RELEASE        rsv2 alloc_id8
  *   REGISTER       rsv2 req4 generation4
  *   REGISTERED     rsv2 req4 generation4 token8 token_old8 valid_s4
- *   CHEQUE         rsv2 req4 cheque188
+ *   CHEQUE         rsv2 req4 cheque188 [rlp1_148 with WIRE_FLAG_LINE]
  *   CREDITED       verdict1 rsv1 req4 credit_s4
  *   CLEAR          rsv2 req4 cheque188
  *   CLEARED        verdict1 rsv1 req4 cleared124 [cheque188 with WIRE_FLAG_OTHER]
@@ -58,7 +58,7 @@ static void read_allocate(struct rd *r, struct wire_msg *m)
     m->head_inc = rd_u16(r);
     rsv(r, 2);
     m->head_seq = rd_u32(r);
-    if ((m->flags & ~(WIRE_FLAG_PASS | WIRE_FLAG_EMERGENCY)) != 0 || m->slots == 0)
+    if ((m->flags & ~(WIRE_FLAG_PASS | WIRE_FLAG_EMERGENCY | WIRE_FLAG_AUDIT)) != 0 || m->slots == 0)
         rd_fail(r);
     if ((m->flags & WIRE_FLAG_PASS) != 0)
         rd_copy(r, m->pass, sizeof m->pass);
@@ -80,7 +80,7 @@ static void read_ok(struct rd *r, struct wire_msg *m)
     read_text(r, m->nonce);
     read_text(r, m->username);
     read_text(r, m->password);
-    if (m->flags != 0 || m->admission > 2 || m->slots == 0)
+    if (m->flags != 0 || m->admission > 3 || m->slots == 0)
         rd_fail(r);
 }
 
@@ -145,7 +145,7 @@ static void read_register(struct rd *r, struct wire_msg *m)
 
 static void read_paper(struct rd *r, struct wire_msg *m)
 {
-    uint8_t flags = m->type == WIRE_CLEARED ? WIRE_FLAG_OTHER : 0;
+    uint8_t flags = m->type == WIRE_CLEARED ? WIRE_FLAG_OTHER : m->type == WIRE_CHEQUE ? WIRE_FLAG_LINE : 0;
     bool has_verdict = m->type == WIRE_CREDITED || m->type == WIRE_CLEARED;
     struct slice rest;
 
@@ -158,6 +158,8 @@ static void read_paper(struct rd *r, struct wire_msg *m)
         rd_copy(r, m->cleared, sizeof m->cleared);
     if (m->type == WIRE_CHEQUE || m->type == WIRE_CLEAR || (m->flags & WIRE_FLAG_OTHER) != 0)
         rd_copy(r, m->cheque, sizeof m->cheque);
+    if (m->type == WIRE_CHEQUE && (m->flags & WIRE_FLAG_LINE) != 0)
+        rd_copy(r, m->line, sizeof m->line);
     if (m->type == WIRE_DIGEST) {
         rest = rd_rest(r);
         if (rest.len == 0 || rest.len > sizeof m->digest) {
@@ -299,6 +301,8 @@ static void put_paper(struct wr *w, const struct wire_msg *m)
         wr_bytes(w, m->cleared, sizeof m->cleared);
     if (m->type == WIRE_CHEQUE || m->type == WIRE_CLEAR || (m->flags & WIRE_FLAG_OTHER) != 0)
         wr_bytes(w, m->cheque, sizeof m->cheque);
+    if (m->type == WIRE_CHEQUE && (m->flags & WIRE_FLAG_LINE) != 0)
+        wr_bytes(w, m->line, sizeof m->line);
     if (m->type == WIRE_DIGEST)
         wr_bytes(w, m->digest, m->digest_len);
 }

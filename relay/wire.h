@@ -57,7 +57,9 @@ enum wire_why {                       /* of BUSY and MIGRATE */
 
 #define WIRE_FLAG_PASS      1 /* ALLOCATE: `pass` is there */
 #define WIRE_FLAG_EMERGENCY 2 /* ALLOCATE */
+#define WIRE_FLAG_AUDIT     4 /* ALLOCATE: a minute that the asker will owe (relay/audit.h) */
 #define WIRE_FLAG_LAST      1 /* PROPOSE: the allocation is over */
+#define WIRE_FLAG_LINE      1 /* CHEQUE: `line` is there, and its beneficiary drew */
 #define WIRE_FLAG_OTHER     1 /* CLEARED: `cheque` is there, the other one over the same range */
 
 struct wire_msg {
@@ -72,7 +74,7 @@ struct wire_msg {
     uint8_t pass[GUEST_PASS_BYTES]; /* ALLOCATE with WIRE_FLAG_PASS */
 
     uint8_t alloc_id[8]; /* OK, PROPOSE, SIGN, DONE, SIGN_REQUIRED, MIGRATE, RELEASE */
-    uint8_t admission;   /* OK: class 0 guest, 1 creditor, 2 stranger */
+    uint8_t admission;   /* OK: class 0 guest, 1 creditor, 2 stranger, 3 audit */
     uint32_t funded_s;   /* OK: what the pair's credit covers */
     uint32_t expiry_s;   /* OK: seconds since 1970; the ticket opens no allocation later */
     char realm[WIRE_TEXT_MAX + 1], nonce[WIRE_TEXT_MAX + 1];
@@ -98,6 +100,7 @@ struct wire_msg {
     uint8_t verdict;                     /* CREDITED, CLEARED: enum clearing_verdict */
     uint32_t credit_s;                   /* CREDITED: what the account can spend at the relay now */
     uint8_t cheque[RECEIPT_RLC1_BYTES];  /* CHEQUE, CLEAR, CLEARED with WIRE_FLAG_OTHER */
+    uint8_t line[RECEIPT_RLP1_BYTES];    /* CHEQUE with WIRE_FLAG_LINE */
     uint8_t cleared[RECEIPT_RLD1_BYTES]; /* CLEARED */
     uint8_t digest[DIGEST_BYTES_MAX];    /* DIGEST */
     uint16_t digest_len;

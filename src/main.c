@@ -57,7 +57,11 @@ static const struct verb verbs[] = {
     {"history", "", "all calls, failed ones too", "ito history\nito history --json\n", NULL, NULL, verb_history},
     {"status", "", "one look at everything", "ito status\nito status --json\n", NULL, NULL, verb_status},
     {"relays", "", "relays you use, and their scores", "ito relays\n", NULL, NULL, verb_relays},
-    {"ledger", "", "what you gave and used", "ito ledger\n", NULL, NULL, verb_ledger},
+    {"ledger", "[sponsor CONTACT [MINUTES] | unsponsor CONTACT]", "what you gave and used; share what your relay earned",
+     "ito ledger\n"
+     "ito ledger sponsor Kenji       30 minutes a week, of your surplus, on all relays that know you\n"
+     "ito ledger unsponsor Kenji\n",
+     "sponsor unsponsor", NULL, verb_ledger},
     {"log", "[-f]", "the log file", "ito log\nito log -f    and what is added to it\n", NULL, "-f", verb_log},
     {"watch", "", "events as they come, one JSON object a line", "ito watch | jq .ev\n", NULL, NULL, verb_watch},
     {"config", "check [F]|show|get KEY|set KEY VALUE", "settings",

@@ -492,22 +492,36 @@ int verb_status(struct cli *cli, int argc, char **argv)
 
 static void print_relays(struct look *l)
 {
-    static const char *const heading[] = {"Relay", "Score", "Answer", "RTT", "Carried", "Role"};
-    struct grid g = {.n_columns = 6};
+    static const char *const heading[] = {"Relay", "Score",  "Answer", "RTT",     "Carried",
+                                          "Role",  "Serves", "Load",   "Owes you"};
+    const cJSON *rows = cJSON_GetObjectItemCaseSensitive(l->answer, "relays");
+    struct grid g = {.n_columns = 9};
     const struct model_relay *r;
     size_t n;
 
     r = model_relays(l->model, &n);
     grid_row(&g, heading);
     for (size_t i = 0; i < n; i++) {
-        char score[WORDS_BYTES], answer[WORDS_BYTES], rtt[WORDS_BYTES], size[WORDS_BYTES];
+        char score[WORDS_BYTES], answer[WORDS_BYTES], rtt[WORDS_BYTES], size[WORDS_BYTES], load[WORDS_BYTES],
+            credit[WORDS_BYTES], serves[WORDS_BYTES];
+        const cJSON *raw = cJSON_GetArrayItem(rows, (int)i);
         const char *const row[] = {r[i].name[0] != '\0' ? r[i].name : r[i].id,
                                    words_number(r[i].score, score),
                                    words_percent(r[i].answer, answer),
                                    rtt,
                                    words_size(r[i].bytes, size),
-                                   r[i].role};
+                                   r[i].role,
+                                   serves,
+                                   load,
+                                   credit};
 
+        snprintf(serves, sizeof serves, "%s",
+                 json_bool(raw, "refusing", false) ? "not now" : json_str(raw, "class", "-"));
+        if (json_num(raw, "load", -1) >= 0)
+            snprintf(load, sizeof load, "%.0f%%", 100 * json_num(raw, "load", 0));
+        else
+            strcpy(load, "-");
+        snprintf(credit, sizeof credit, "%.1f min", json_num(raw, "credit_min", 0));
         if (r[i].rtt_ms != MODEL_UNKNOWN)
             snprintf(rtt, sizeof rtt, "%lld ms", (long long)r[i].rtt_ms);
         else
@@ -534,14 +548,67 @@ int verb_relays(struct cli *cli, int argc, char **argv)
     return EXIT_DONE;
 }
 
+/* Who draws on us, and on whom we may draw. */
+static void print_favours(const cJSON *answer)
+{
+    const cJSON *row;
+
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(answer, "sponsors"))
+    {
+        printf("you sponsor %s: %.0f min in %.0f days, used %.1f, covered %.1f%s\n",
+               json_str(row, "contact", "-"), json_num(row, "minutes", 0), json_num(row, "days", 0),
+               json_num(row, "used_min", 0), json_num(row, "covered_min", 0),
+               json_bool(row, "taken", false) ? "" : " (not taken yet)");
+    }
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(answer, "sponsored_by"))
+    {
+        printf("sponsored by %s: %.0f min in %.0f days, drawn %.1f\n", json_str(row, "sponsor", "-"),
+               json_num(row, "minutes", 0), json_num(row, "days", 0), json_num(row, "drawn_min", 0));
+    }
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(answer, "passes"))
+    {
+        printf("guest at %s, by %s\n", json_str(row, "relay", "-"), json_str(row, "contact", "-"));
+    }
+}
+
+/* `ito ledger sponsor CONTACT [MINUTES]`, `ito ledger unsponsor CONTACT` */
+static int tell_sponsor(struct cli *cli, int argc, char **argv)
+{
+    bool is_on = strcmp(argv[0], "sponsor") == 0;
+    cJSON *request;
+    long minutes = 30;
+    int code;
+
+    if (argc < 2 || argc > (is_on ? 3 : 2))
+        return usage_error(cli, "ito ledger %s takes a contact%s.", argv[0], is_on ? " and minutes" : "");
+    if (argc == 3 && !opt_number(cli, "MINUTES", argv[2], 5, 1440, &minutes))
+        return EXIT_USAGE;
+    code = verb_open(cli, CTL_DAEMON);
+    if (code != EXIT_DONE)
+        return code;
+    request = ctl_request(argv[0]);
+    cJSON_AddStringToObject(request, "contact", argv[1]);
+    if (is_on)
+        cJSON_AddNumberToObject(request, "minutes", (double)minutes);
+    code = verb_ask_take(cli, request, NULL);
+    if (code == EXIT_DONE && is_on)
+        say(cli, "%s may use %ld minutes a week of what your relay earned.", argv[1], minutes);
+    else if (code == EXIT_DONE)
+        say(cli, "%s uses no more of what your relay earned.", argv[1]);
+    return code;
+}
+
 int verb_ledger(struct cli *cli, int argc, char **argv)
 {
     struct look l;
     const struct model_totals *t;
     char given[WORDS_BYTES], used[WORDS_BYTES], balance[WORDS_BYTES];
     const cJSON *row;
-    int code = no_arguments(cli, &argc, argv);
+    int code;
 
+    if (argc > 0 && (strcmp(argv[0], "sponsor") == 0 || strcmp(argv[0], "unsponsor") == 0))
+        return tell_sponsor(cli, argc, argv);
+    code = no_arguments(cli, &argc, argv);
     if (code == EXIT_DONE)
         code = look_init(&l, cli, "ledger");
     if (code != EXIT_DONE)
@@ -554,10 +621,14 @@ int verb_ledger(struct cli *cli, int argc, char **argv)
                words_megabytes(t->used, false, used), words_megabytes(t->balance, true, balance));
         cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(l.answer, "peers"))
         {
-            printf("%s  given %s  used %s\n", json_str(row, "id", "-"),
+            double owes = json_num(row, "owes_us_min", 0);
+
+            printf("%s  given %s  used %s  %s %.1f min  %s here\n", json_str(row, "id", "-"),
                    words_size((int64_t)json_num(row, "given", 0), given),
-                   words_size((int64_t)json_num(row, "used", 0), used));
+                   words_size((int64_t)json_num(row, "used", 0), used), owes >= 0 ? "owes you" : "you owe",
+                   owes >= 0 ? owes : -owes, json_str(row, "class", "stranger"));
         }
+        print_favours(l.answer);
     }
     look_fini(&l);
     return EXIT_DONE;

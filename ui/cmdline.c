@@ -72,6 +72,8 @@ static const struct verb verbs[] = {
     {"relays", NULL, SCREEN, NULL, NULL, NULL, VIEW_NETWORK},
     {"relays", "never", REST, "relays_never", "id", NULL, 0},
     {"ledger", NULL, SCREEN, NULL, NULL, NULL, VIEW_NETWORK},
+    {"ledger", "sponsor", REST, "sponsor", "contact", NULL, 0},
+    {"ledger", "unsponsor", REST, "unsponsor", "contact", NULL, 0},
     {"log", NULL, SCREEN, NULL, NULL, NULL, VIEW_LOG},
     {"doctor", NULL, MAYBE, "doctor", "part", NULL, 0},
     {"config", "show", SCREEN, NULL, NULL, NULL, VIEW_SETUP},

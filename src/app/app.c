@@ -46,7 +46,13 @@ static void on_dht_notify(void *arg, const uint8_t target[DHT_ID_BYTES])
 
 static void on_request(void *arg, const struct request *r);
 
-/* A relay keeps its node key, a phone draws a new one at each start (THREATS.md §4.1). */
+static bool keeps_node_key(const struct app *a, const struct zone *z)
+{
+    return a->config.paths.node_key != NULL && !z->is_loopback &&
+           (a->config.mode == APP_RELAY || config_bool(a->settings, CFG_RELAY_ON));
+}
+
+/* Who relays keeps its node key, under which it is owed; a phone draws a new one at each start (THREATS.md §4.1). */
 static enum err load_node_key(struct app *a, struct zone *z, struct err_detail *detail)
 {
     uint8_t *bytes;
@@ -55,7 +61,7 @@ static enum err load_node_key(struct app *a, struct zone *z, struct err_detail *
     struct sign_key node;
     enum err e;
 
-    if (a->config.paths.node_key != NULL && a->config.mode == APP_RELAY && !z->is_loopback) {
+    if (keeps_node_key(a, z)) {
         e = file_read(a->config.paths.node_key, 64, &bytes, &len, detail);
         if (e == ERR_OK && len == sizeof file) {
             memcpy(z->node_seed, bytes, 32);
@@ -74,7 +80,7 @@ static enum err load_node_key(struct app *a, struct zone *z, struct err_detail *
     memset(z->nonce, 0, sizeof z->nonce);
     if (zone_puzzle_search(z->id, node.pub, z->nonce, PUZZLE_TRIES) != ERR_OK)
         return err_set(detail, ERR_INTERNAL, "no node id found");
-    if (a->config.paths.node_key != NULL && a->config.mode == APP_RELAY && !z->is_loopback) {
+    if (keeps_node_key(a, z)) {
         memcpy(file, z->node_seed, 32);
         memcpy(file + 32, z->nonce, sizeof z->nonce);
         e = file_replace(a->config.paths.node_key, slice_of(file, sizeof file), 0600, detail);
@@ -207,7 +213,7 @@ size_t app_own_addrs(struct app *a, struct zone *z, struct addr *out, size_t max
 }
 
 /* Where the world reaches our relay: a global interface address, else what others see. */
-static void external_addrs(struct app *a, struct addr out[static 2])
+void app_external(struct app *a, struct addr out[static 2])
 {
     struct addr addrs[APP_LOCAL_ADDRS];
     size_t n_host, n = app_own_addrs(a, &a->zones[0], addrs, APP_LOCAL_ADDRS, &n_host);
@@ -411,7 +417,7 @@ static void start_service(struct app *a, ns_t now)
         return;
     memcpy(config.zone_id, a->zones[0].id, sizeof config.zone_id);
     memcpy(config.puzzle_nonce, a->zones[0].nonce, sizeof config.puzzle_nonce);
-    external_addrs(a, config.external);
+    app_external(a, config.external);
     if (a->service_is_relay) {
         config.max_calls = (uint32_t)config_int(a->settings, CFG_RELAY_MAX_CALLS);
         config.max_kbps = (uint32_t)config_int(a->settings, CFG_RELAY_MAX_KBPS);
@@ -493,7 +499,7 @@ static void advertise(struct app *a, ns_t now)
     a->advert_at = now + ADVERT_SOON;
     if (dht_state(a->zones[0].dht) != DHT_JOINED)
         return;
-    external_addrs(a, external);
+    app_external(a, external);
     service_set_external(a->service, external);
     advert = service_advert(a->service, now, buf);
     if (advert.len == 0)
@@ -614,6 +620,7 @@ void app_contacts_changed(struct app *a, ns_t now)
     if (a->config.is_offline)
         return;
     secrets_lists_changed(a, now);
+    favours_set_guests(a);
     app_publish(a, now);
     a->links_at = now;
 }
@@ -1003,6 +1010,7 @@ void app_tick(struct app *a, ns_t now)
     secrets_tick(a, now);
     records_tick(a, now);
     reach_tick(a, now);
+    favours_tick(a, now);
     phone_tick(a, now);
     network_tick(a, now);
     if (calls_deadline(a->calls) <= now)

@@ -106,7 +106,7 @@ struct app {
     } later[LATER_MAX]; /* taken in at the end of the turn */
     unsigned n_later;
     bool is_later_deferred;
-    ns_t advert_at, links_at, save_at, network_at, lookup_due, answer_at, secrets_at;
+    ns_t favours_at, advert_at, links_at, save_at, network_at, lookup_due, answer_at, secrets_at;
     int64_t started_ms, joined_ms;
     enum dht_state last_state;
     unsigned missed;
@@ -129,6 +129,8 @@ void app_publish(struct app *a, ns_t now);
 
 /* app.c */
 void app_set_self(struct app *a);
+/* Where the world reaches our relay: IPv4, IPv6. */
+void app_external(struct app *a, struct addr out[static 2]);
 void app_self_input(struct app *a, ns_t now, const struct path *via, struct slice bytes);
 void app_contacts_changed(struct app *a, ns_t now);
 /* The same, and all pointers to contacts are void. */
@@ -180,6 +182,16 @@ void reach_contact_gone(struct app *a, ns_t now, const struct contact *who);
 void reach_goodbye(struct app *a, ns_t now);
 /* S, gen or our presence changed: HELLO to all who are connected. */
 void reach_tell_all(struct app *a, ns_t now);
+
+/* favours.c: what contacts do for each other about relays */
+void favours_hello(struct peer *p, ns_t now); /* a session with them is up */
+void favours_message(struct peer *p, ns_t now, struct slice msg);
+void favours_set_guests(struct app *a); /* the list is another one */
+void favours_contact_gone(struct app *a, const uint8_t id[static 32]);
+void favours_tick(struct app *a, ns_t now);
+/* Let a contact draw line_s in per_days on what we earned; 0: not any more. */
+enum err favours_sponsor(struct app *a, ns_t now, const struct contact *who, uint32_t line_s,
+                         uint16_t per_days, struct err_detail *detail);
 
 /* phone.c: calls */
 void phone_create(struct app *a);

@@ -8,6 +8,8 @@
 #include "crypto/idtext.h"
 #include "crypto/invite.h"
 
+#define SPONSOR_MINUTES_MAX 1440 /* a day */
+
 /* All members of a tree move into the answer. */
 static void merge(cJSON *out, cJSON *tree)
 {
@@ -706,6 +708,28 @@ static enum err do_relays_never(struct request_ctx *r)
     return e;
 }
 
+/* Minutes a week, by default, of what our relay earned. */
+static enum err do_sponsor(struct request_ctx *r)
+{
+    double minutes = json_num(r->in, "minutes", 30), days = json_num(r->in, "days", 7);
+    struct contact *who;
+    enum err e = command_contact(r, &who);
+
+    if (e != ERR_OK)
+        return e;
+    if (minutes < 5 || minutes > SPONSOR_MINUTES_MAX || days < 1 || days > 30)
+        return err_set(&r->detail, ERR_RANGE, "5 to %d minutes in 1 to 30 days.", SPONSOR_MINUTES_MAX);
+    return favours_sponsor(r->a, r->now, who, (uint32_t)(60 * minutes), (uint16_t)days, &r->detail);
+}
+
+static enum err do_unsponsor(struct request_ctx *r)
+{
+    struct contact *who;
+    enum err e = command_contact(r, &who);
+
+    return e == ERR_OK ? favours_sponsor(r->a, r->now, who, 0, 7, &r->detail) : e;
+}
+
 static enum err do_drain(struct request_ctx *r)
 {
     if (!r->a->service_is_relay)
@@ -767,6 +791,8 @@ static const struct verb verbs[] = {
     {"peer_add", do_peer_add, true},
     {"rejoin", do_rejoin, true},
     {"relays_never", do_relays_never, true},
+    {"sponsor", do_sponsor, true},
+    {"unsponsor", do_unsponsor, true},
     {"drain", do_drain, true},
     {"upgrade", do_upgrade, true},
     {"reload", do_reload, false},

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "crypto/code.h"
 #include "crypto/idtext.h"
+#include "relay/favour_db.h"
 
 #define FORWARDS_SHOWN 100
 
@@ -440,6 +441,14 @@ cJSON *json_relay(struct app *a)
     return v;
 }
 
+/* As whom a relay served us, or we somebody: words of LEDGER.md §7. */
+static const char *class_word(int admission)
+{
+    static const char *const words[] = {"guest", "creditor", "stranger", "audit"};
+
+    return admission >= 0 && admission < 4 ? words[admission] : NULL;
+}
+
 cJSON *json_relays(struct app *a)
 {
     cJSON *v = new_object(), *list = cJSON_AddArrayToObject(v, "relays");
@@ -456,15 +465,33 @@ cJSON *json_relays(struct app *a)
         add_num(r, "rtt_ms", round(rows[i].rtt_ms), rows[i].rtt_ms >= 0);
         cJSON_AddNumberToObject(r, "bytes", (double)rows[i].bytes);
         json_add_str(r, "role", rows[i].role);
+        json_add_str(r, "class", class_word(rows[i].admission));
+        add_num(r, "load", rows[i].load_pct / 100.0, rows[i].load_pct > 0 || rows[i].admission >= 0);
+        cJSON_AddNumberToObject(r, "credit_min", round(rows[i].credit_s / 6) / 10);
+        cJSON_AddBoolToObject(r, "refusing", rows[i].is_refusing);
         cJSON_AddItemToArray(list, r);
     }
     return v;
 }
 
+struct ledger_list {
+    cJSON *rows;
+    struct app *app;
+    double owed_s; /* to us, by all who owe */
+};
+
+static double minutes(double slot_s)
+{
+    return round(slot_s / 6) / 10;
+}
+
 static void ledger_row_json(void *arg, const struct ledger_row *row)
 {
+    struct ledger_list *list = arg;
     cJSON *v = cJSON_CreateObject();
     const struct statement *s = &row->head;
+    struct ledger_account account = row->account;
+    double avail;
 
     add_node(v, "id", row->peer);
     cJSON_AddNumberToObject(v, "given", (double)row->given_bytes);
@@ -476,12 +503,66 @@ static void ledger_row_json(void *arg, const struct ledger_row *row)
         cJSON_AddNumberToObject(v, "used_s", (double)s->served[me ^ 1]);
         cJSON_AddNumberToObject(v, "seq", s->seq);
     }
-    cJSON_AddItemToArray(arg, v);
+    ledger_age(&account, (int32_t)(env_wall_ms(list->app->env) / 86400000));
+    avail = ledger_avail(&account, LEDGER_KAPPA_LO);
+    list->owed_s += account.debt_s > 0 ? account.debt_s : 0;
+    cJSON_AddNumberToObject(v, "owes_us_min", minutes(account.debt_s)); /* negative: we owe */
+    cJSON_AddNumberToObject(v, "credit_here_min", minutes(avail));      /* what we would let it use */
+    json_add_str(v, "class", class_word(avail >= LEDGER_TRANCHE_S ? LEDGER_CREDITOR : LEDGER_STRANGER));
+    cJSON_AddItemToArray(list->rows, v);
+}
+
+static void pass_json(void *arg, const struct favour_pass *p)
+{
+    struct ledger_list *list = arg;
+    cJSON *v = cJSON_CreateObject();
+    char id[ID_TEXT_BYTES];
+
+    add_node(v, "relay", p->relay);
+    json_add_str(v, "contact", id_format(p->contact, id));
+    cJSON_AddItemToArray(list->rows, v);
+}
+
+static void line_json(void *arg, const struct sponsor_line *line)
+{
+    struct ledger_list *list = arg;
+    cJSON *v = cJSON_CreateObject();
+    int32_t today = (int32_t)(env_wall_ms(list->app->env) / 86400000);
+
+    add_node(v, "sponsor", line->sponsor);
+    cJSON_AddNumberToObject(v, "minutes", minutes(line->line_s));
+    cJSON_AddNumberToObject(v, "days", line->per_days);
+    cJSON_AddNumberToObject(
+        v, "drawn_min",
+        minutes(favour_db_drawn(list->app->ledger, line->sponsor, today - (int32_t)line->per_days)));
+    cJSON_AddItemToArray(list->rows, v);
+}
+
+static void given_json(void *arg, const struct favour_given *g)
+{
+    struct ledger_list *list = arg;
+    cJSON *v;
+    char id[ID_TEXT_BYTES];
+    struct ledger_row row = {0};
+
+    if (g->line_s == 0)
+        return;
+    v = cJSON_CreateObject();
+    json_add_str(v, "contact", id_format(g->contact, id));
+    cJSON_AddNumberToObject(v, "minutes", minutes(g->line_s));
+    cJSON_AddNumberToObject(v, "days", g->per_days);
+    cJSON_AddBoolToObject(v, "taken", g->has_account);
+    if (g->has_account)
+        ledger_db_get(list->app->ledger, dht_key(list->app->zones[0].dht), g->account, &row);
+    cJSON_AddNumberToObject(v, "covered_min", minutes(row.account.sponsor_s)); /* by what others owe us */
+    cJSON_AddNumberToObject(v, "used_min", minutes(row.account.debt_s));
+    cJSON_AddItemToArray(list->rows, v);
 }
 
 cJSON *json_ledger(struct app *a)
 {
-    cJSON *v = new_object(), *list;
+    struct ledger_list list = {.app = a};
+    cJSON *v = new_object();
     struct ledger_totals t = {0};
 
     if (a->ledger != NULL)
@@ -489,9 +570,17 @@ cJSON *json_ledger(struct app *a)
     cJSON_AddNumberToObject(v, "given", (double)t.given_bytes);
     cJSON_AddNumberToObject(v, "used", (double)t.used_bytes);
     cJSON_AddNumberToObject(v, "balance", (double)t.given_bytes - (double)t.used_bytes);
-    list = cJSON_AddArrayToObject(v, "peers");
-    if (a->ledger != NULL)
-        ledger_db_each(a->ledger, ledger_row_json, list);
+    list.rows = cJSON_AddArrayToObject(v, "peers");
+    if (a->ledger == NULL)
+        return v;
+    ledger_db_each(a->ledger, ledger_row_json, &list);
+    cJSON_AddNumberToObject(v, "credit_min", minutes(list.owed_s));
+    list.rows = cJSON_AddArrayToObject(v, "passes");
+    favour_db_each_pass(a->ledger, pass_json, &list);
+    list.rows = cJSON_AddArrayToObject(v, "sponsored_by");
+    favour_db_each_line(a->ledger, line_json, &list);
+    list.rows = cJSON_AddArrayToObject(v, "sponsors");
+    favour_db_each_given(a->ledger, given_json, &list);
     return v;
 }
 

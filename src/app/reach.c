@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/idtext.h"
+#include "relay/favour_wire.h"
 
 #define ALLOC_WAIT_NS   (1500 * NS_PER_MS) /* for our own allocation, before a knock goes straight */
 #define FLOW_AGE_NS     (80 * NS_PER_S)    /* a flow ends at the proxy after 90 s */
@@ -409,6 +410,10 @@ static void hear_control(struct peer *p, ns_t now, struct slice msg)
 {
     struct rd r;
 
+    if (msg.len > 0 && msg.data[0] >= FAVOUR_FIRST) {
+        favours_message(p, now, msg);
+        return;
+    }
     rd_init(&r, msg);
     switch (rd_u8(&r)) {
     case CONTROL_HELLO:
@@ -754,6 +759,7 @@ void reach_established(struct app *a, ns_t now, struct session *s)
     if (p->call != NULL)
         call_use_session(p->call, now, s);
     say_hello(p, now);
+    favours_hello(p, now);
 }
 
 void reach_message(struct app *a, ns_t now, struct session *s, uint8_t chan, struct slice msg)
@@ -866,6 +872,7 @@ void reach_contact_gone(struct app *a, ns_t now, const struct contact *who)
     for (int i = 0; i < PEERS_MAX; i++)
         if (a->peers[i].is_used && a->peers[i].contact == who)
             reach_stop(&a->peers[i], now);
+    favours_contact_gone(a, who->id);
 }
 
 /* ---- links: telling contacts that we are here ---- */

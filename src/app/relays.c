@@ -1,5 +1,7 @@
 #include "app/relays.h"
 
+#include <math.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/idtext.h"
@@ -8,6 +10,7 @@
 #include "relay/advert.h"
 #include "relay/care_wire.h"
 #include "relay/client.h"
+#include "relay/favour_db.h"
 #include "relay/select.h"
 
 #define SEARCH_FIRST_NS (200 * NS_PER_MS)
@@ -32,6 +35,8 @@ struct known {
     uint8_t node[32];
     struct addr addr;
     uint8_t load_pct;
+    int admission; /* of the last allocation; negative: none */
+    ns_t refused_until;
     ns_t rtt; /* 0: unknown */
     unsigned failures;
     ns_t not_before;
@@ -79,6 +84,11 @@ struct relays {
 
 static void link_down(struct link *l, ns_t now, bool is_failure);
 
+struct line_list {
+    struct relays *r;
+    struct relay_client_config *config;
+};
+
 /* ---- known relays ---- */
 
 static struct known *known_find(struct relays *r, const uint8_t node[static 32])
@@ -124,7 +134,7 @@ static struct known *known_add(struct relays *r, const uint8_t node[static 32], 
         k = known_place(r);
         if (k == NULL)
             return NULL;
-        *k = (struct known){.is_used = true, .is_node = is_node};
+        *k = (struct known){.is_used = true, .is_node = is_node, .admission = -1};
         memcpy(k->node, node, 32);
         k->addr = *addr;
     }
@@ -136,8 +146,15 @@ static struct known *known_add(struct relays *r, const uint8_t node[static 32], 
 
 void relays_add_known(struct relays *r, ns_t now, const uint8_t node[static 32], const struct addr *addr)
 {
-    (void)now;
-    known_add(r, node, addr, false);
+    struct known *k = known_add(r, node, addr, false);
+
+    r->now = now;
+    if (k == NULL)
+        return;
+    k->not_before = k->refused_until = 0; /* there is a reason to ask it again */
+    for (int i = 0; i < RELAYS_LINKS; i++)
+        if (r->links[i].known == k)
+            r->links[i].busy_until = 0;
 }
 
 void relays_never(struct relays *r, const uint8_t (*nodes)[32], size_t n)
@@ -248,18 +265,39 @@ static void note_quality(struct relays *r, const uint8_t node[static 32], bool i
     ledger_db_put_quality(r->config.db, node, &q);
 }
 
+/* What a relay owes us, on the whole. */
+static double owed_by(const struct relays *r, const uint8_t node[static 32])
+{
+    uint8_t account[32];
+    struct ledger_row row;
+
+    relays_account(r, node, account, NULL);
+    if (ledger_db_get(r->config.db, account, node, &row) != ERR_OK)
+        return 0;
+    ledger_age(&row.account, today(r));
+    return row.account.debt_s;
+}
+
 static void candidate_of(struct relays *r, const struct known *k, struct select_candidate *c)
 {
+    struct ledger_hearsay heard[LEDGER_HEARSAY_ROWS];
     struct ledger_quality q = {.good = 1.5, .bad = 0.5};
+    struct favour_pass pass;
+    size_t n = favour_db_heard(r->config.db, k->node, heard);
+    double owed = owed_by(r, k->node);
 
     ledger_db_get_quality(r->config.db, k->node, &q);
     *c = (struct select_candidate){.addr = k->addr,
                                    .rtt_us_ms = k->rtt > 0 ? (double)k->rtt / NS_PER_MS : -1,
                                    .rtt_peer_ms = -1,
-                                   .quality = ledger_quality_mean(&q),
+                                   .quality = ledger_quality_heard(&q, heard, n, today(r)),
                                    .score = relays_score(r, k->node),
                                    .load_pct = k->load_pct,
-                                   .pay = SELECT_REST,
+                                   .pay = owed >= LEDGER_TRANCHE_S ||
+                                                  favour_db_get_pass(r->config.db, k->node, &pass) == ERR_OK
+                                              ? SELECT_DIRECT
+                                              : SELECT_REST,
+                                   .owes_us = owed > 0 ? fmin(owed / LEDGER_LINE_MAX_S, 1) : 0,
                                    .failures = k->failures};
     memcpy(c->id, k->node, 32);
 }
@@ -368,6 +406,8 @@ static void on_allocated(void *arg, ns_t now, const struct client_credentials *c
     }
     a->request = 0;
     a->has_ticket = true;
+    l->known->admission = c->admission;
+    l->known->refused_until = 0;
     memcpy(a->alloc_id, c->alloc_id, sizeof a->alloc_id);
     if (l->known->addr.family == ADDR_V6)
         config.family = ADDR_V6;
@@ -381,6 +421,8 @@ static void on_refused(void *arg, ns_t now, uint32_t request, enum client_refusa
     struct alloc *a = alloc_by_request(l, request);
 
     log_debug(l->owner->env, "relay refused an allocation: %d", (int)why);
+    if (why != CLIENT_NO_ANSWER)
+        l->known->refused_until = now + (ns_t)retry_ms * NS_PER_MS;
     l->busy_until = now + (ns_t)(retry_ms < BUSY_MAX_MS ? retry_ms : BUSY_MAX_MS) * NS_PER_MS;
     if (why == CLIENT_NO_ANSWER)
         note_quality(l->owner, l->known->node, false);
@@ -461,7 +503,7 @@ static const struct relay_client_ops client_callbacks = {.paid = on_paid,
                                                          .registered = on_registered,
                                                          .knock = on_knock};
 
-/* Our key at that relay: who relays is known by its node key, all others by a pseudonym for each relay. */
+/* Whoever relays is known by its node key, all others by a pseudonym for each relay. */
 static void account_seed(const struct relays *r, const uint8_t node[static 32], uint8_t out[static 32])
 {
     uint8_t net_id[NET_ID_BYTES];
@@ -475,6 +517,36 @@ static void account_seed(const struct relays *r, const uint8_t node[static 32], 
     account_derive(r->config.acct_seed, net_id, node, 0, &account);
     memcpy(out, account.seed, 32);
     secret_wipe(&account, sizeof account);
+}
+
+void relays_account(const struct relays *r, const uint8_t node[static 32], uint8_t pub[static 32],
+                    uint8_t *seed)
+{
+    struct sign_key account;
+    uint8_t bytes[32];
+
+    account_seed(r, node, bytes);
+    sign_key_from_seed(bytes, &account);
+    memcpy(pub, account.pub, 32);
+    if (seed != NULL)
+        memcpy(seed, bytes, 32);
+    secret_wipe(bytes, sizeof bytes);
+    secret_wipe(&account, sizeof account);
+}
+
+/* The lines that contacts gave us, with the keys they are for. */
+static void add_line(void *arg, const struct sponsor_line *line)
+{
+    struct line_list *list = arg;
+    struct relay_client_config *config = list->config;
+    struct client_line *to = &config->lines[config->n_lines];
+    uint8_t account[32];
+
+    if (config->n_lines == CLIENT_LINES || line->expiry_day < today(list->r))
+        return;
+    relays_account(list->r, line->sponsor, account, to->seed);
+    to->line = *line;
+    config->n_lines += memcmp(account, line->beneficiary, 32) == 0;
 }
 
 static void link_connect(struct link *l, ns_t now)
@@ -580,6 +652,7 @@ void relays_session_up(struct relays *r, ns_t now, struct session *s)
     memcpy(config.relay, l->known->node, 32);
     account_seed(r, l->known->node, config.account_seed);
     zone_net_id(r->config.zone_id, config.net_id);
+    favour_db_each_line(r->config.db, add_line, &(struct line_list){.r = r, .config = &config});
     l->client = relay_client_create(&config, &client_callbacks, l, r->env);
     secret_wipe(&config, sizeof config);
     relay_client_register(l->client, now, r->generation);
@@ -824,7 +897,9 @@ void relays_doubt(struct relays *r, ns_t now)
 
 int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *avoid, size_t n_avoid)
 {
+    struct favour_pass pass;
     struct link *l;
+    bool has_pass;
 
     r->now = now;
     l = best_link(r, other, avoid, n_avoid);
@@ -834,7 +909,9 @@ int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *av
         if (a->link != NULL)
             continue;
         *a = (struct alloc){.owner = r, .slot = (uint16_t)i, .link = l};
-        a->request = relay_client_allocate(l->client, now, 1, ALLOC_WISH_S, NULL);
+        has_pass = favour_db_get_pass(r->config.db, l->known->node, &pass) == ERR_OK;
+        a->request = relay_client_allocate(l->client, now, 1, ALLOC_WISH_S, has_pass ? pass.pass : NULL);
+        secret_wipe(&pass, sizeof pass);
         if (a->request != 0)
             return i;
         a->link = NULL;
@@ -1022,7 +1099,11 @@ size_t relays_rows(struct relays *r, struct relays_row *out, size_t max)
                                      .answered = s.answered,
                                      .rtt_ms = k->rtt > 0 ? (double)k->rtt / NS_PER_MS : -1,
                                      .bytes = k->bytes,
-                                     .role = role_of(r, k)};
+                                     .role = role_of(r, k),
+                                     .load_pct = k->load_pct,
+                                     .admission = k->admission,
+                                     .is_refusing = r->now < k->refused_until,
+                                     .credit_s = owed_by(r, k->node)};
         memcpy(out[n].node, k->node, 32);
         n++;
     }

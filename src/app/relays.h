@@ -81,6 +81,10 @@ struct relays_row {
     double rtt_ms;    /* negative: unknown */
     uint64_t bytes;   /* carried for us */
     const char *role; /* "active", "standby", "known", "proxy" */
+    int load_pct;     /* by its advert, or its last answer */
+    int admission;    /* enum ledger_class of the last allocation there; negative: none yet */
+    bool is_refusing; /* it said no, and not to ask again for a while */
+    double credit_s;  /* what it owes us */
 };
 
 struct relays *relays_create(const struct relays_config *config, const struct relays_ops *ops,
@@ -125,9 +129,12 @@ const uint8_t *relays_at(const struct relays *r, const struct addr *ip);
 bool relays_has_relay(const struct relays *r);
 /* A cheque on that relay came: present it if a link reaches its drawee; else it is presented when one does. */
 void relays_present(struct relays *r, ns_t now, const struct cheque *c);
+/* Our key at that relay; its seed, too, unless NULL. */
+void relays_account(const struct relays *r, const uint8_t node[static 32], uint8_t pub[static 32],
+                    uint8_t *seed);
 size_t relays_rows(struct relays *r, struct relays_row *out, size_t max);
 int relays_score(struct relays *r, const uint8_t node[static 32]);
-/* A relay told by a person, a cache or a record: N and address. */
+/* A relay told by a person, a contact or a cache: N and address. What it refused before is forgotten. */
 void relays_add_known(struct relays *r, ns_t now, const uint8_t node[static 32], const struct addr *addr);
 void relays_never(struct relays *r, const uint8_t (*nodes)[32], size_t n); /* relays.never, copied */
 void relays_network_changed(struct relays *r, ns_t now);

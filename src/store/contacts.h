@@ -51,6 +51,7 @@ struct contact {
     uint64_t link_at;    /* monotonic ns: when we next tell them we are here */
     unsigned link_tries; /* in vain, in a row */
     uint8_t presence;    /* the owner's */
+    int32_t met_day;     /* of the last time they were told how relays served us */
 };
 
 struct contacts;

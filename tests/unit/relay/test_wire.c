@@ -8,7 +8,7 @@ static struct wire_msg full(enum wire_type type)
 
     switch (type) {
     case WIRE_ALLOCATE:
-        m.flags = WIRE_FLAG_PASS;
+        m.flags = WIRE_FLAG_PASS | WIRE_FLAG_AUDIT;
         m.req = 7, m.slots = 2, m.wish_s = 600, m.head_inc = 3, m.head_seq = 4;
         memset(m.pass, 9, sizeof m.pass);
         break;
@@ -26,6 +26,27 @@ static struct wire_msg full(enum wire_type type)
         break;
     case WIRE_SYNC:
         memset(m.statement, 5, sizeof m.statement);
+        break;
+    case WIRE_CHEQUE:
+        m.flags = WIRE_FLAG_LINE;
+        m.req = 9;
+        memset(m.cheque, 2, sizeof m.cheque);
+        memset(m.line, 3, sizeof m.line);
+        break;
+    case WIRE_CLEARED:
+        m.flags = WIRE_FLAG_OTHER;
+        m.req = 9, m.verdict = 1;
+        memset(m.cleared, 4, sizeof m.cleared);
+        memset(m.cheque, 2, sizeof m.cheque);
+        break;
+    case WIRE_CLEAR:
+    case WIRE_DIGEST_ASK:
+        m.req = 9;
+        if (type == WIRE_CLEAR)
+            memset(m.cheque, 2, sizeof m.cheque);
+        break;
+    case WIRE_CREDITED:
+        m.req = 9, m.verdict = 2, m.credit_s = 600;
         break;
     case WIRE_REGISTERED:
         memset(m.token, 3, 8), memset(m.token_old, 4, 8), m.valid_s = 86400;
@@ -55,7 +76,7 @@ static struct wire_msg full(enum wire_type type)
 static void round_trips(void **state)
 {
     (void)state;
-    for (int type = WIRE_ALLOCATE; type <= WIRE_REGISTERED; type++) {
+    for (int type = WIRE_ALLOCATE; type < WIRE_DIGEST; type++) {
         struct wire_msg m = full((enum wire_type)type), got;
         uint8_t buf[WIRE_MESSAGE_MAX], longer[WIRE_MESSAGE_MAX + 1];
         struct slice bytes = wire_write(buf, sizeof buf, &m);
