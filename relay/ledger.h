@@ -102,7 +102,7 @@ enum ledger_verdict { LEDGER_ADMIT, LEDGER_QUEUE, LEDGER_BUSY, LEDGER_POOL_EMPTY
 
 #define LEDGER_LOAD_TAU_S       7200.0 /* EWMA 2 h */
 #define LEDGER_KAPPA_TAU_S      14400.0
-#define LEDGER_REQUEST_WEIGHT   48.0 /* 16 tries x 3 attempts of an honest client */
+#define LEDGER_REQUEST_WEIGHT   32.0 /* relays that an honest client may ask within the minute it counts for */
 #define LEDGER_MISSED_WEIGHT    8.0  /* relays that a creditor may have asked besides us */
 #define LEDGER_CONTENDED        0.8  /* of the slots */
 #define LEDGER_QUEUE_S          10

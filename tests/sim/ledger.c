@@ -64,6 +64,17 @@ static void grow(struct pairs *p)
         p->index[pair_place(p, p->rows[i].peer)] = (struct pair_at){p->rows[i].peer, i + 1};
 }
 
+static void more_rows(struct pairs *p)
+{
+    struct pair *old = p->rows;
+
+    p->max = p->max > 0 ? 2 * p->max : 4;
+    p->rows = aligned_alloc(PAIR_ALIGN, p->max * sizeof *p->rows);
+    if (p->n > 0)
+        memcpy(p->rows, old, p->n * sizeof *p->rows);
+    free(old);
+}
+
 struct pair *econ_pair(struct econ *e, uint32_t holder, uint32_t peer, bool make)
 {
     struct pairs *p = &e->agents[holder].pairs;
@@ -78,13 +89,20 @@ struct pair *econ_pair(struct econ *e, uint32_t holder, uint32_t peer, bool make
         return NULL;
     if (2 * (p->n + 1) > p->size)
         grow(p);
-    if (p->n == p->max) {
-        p->max = p->max > 0 ? p->max + p->max / 2 : 4;
-        p->rows = realloc(p->rows, p->max * sizeof *p->rows);
-    }
+    if (p->n == p->max)
+        more_rows(p);
     p->rows[p->n] = (struct pair){.peer = peer, .a = {.day = e->today}};
     p->index[pair_place(p, peer)] = (struct pair_at){peer, ++p->n};
     return &p->rows[p->n - 1];
+}
+
+struct pair_more *econ_more(struct econ *e, uint32_t holder, uint32_t peer)
+{
+    struct pair *p = econ_pair(e, holder, peer, true);
+
+    if (p->more == NULL)
+        p->more = calloc(1, sizeof *p->more);
+    return p->more;
 }
 
 double econ_kappa(struct econ *e, uint32_t v)
@@ -177,7 +195,7 @@ static void set_online(struct econ *e, uint32_t v, bool on)
         e->online[e->n_online++] = (struct spot){v, a->x, a->y};
         a->up_since = e->now;
         ledger_load_resume(a->load, e->now);
-        audit_start(&a->audits, e->now);
+        audit_start(a->audits, e->now);
     } else {
         struct spot last = e->online[--e->n_online];
 
@@ -356,26 +374,19 @@ static void look_around(struct econ *e, uint32_t caller, uint32_t max, struct ch
     }
 }
 
-static struct ledger_quality *quality_of(struct econ *e, uint32_t caller, uint32_t relay, bool make)
+/* NULL: it never used that relay. */
+static struct ledger_quality *quality_of(struct econ *e, uint32_t caller, uint32_t relay)
 {
-    struct agent *c = &e->agents[caller];
+    struct pair *p = econ_pair(e, caller, relay, false);
 
-    for (uint32_t i = 0; i < c->n_seen; i++) {
-        if (c->seen[i].relay == relay)
-            return &c->seen[i].q;
-    }
-    if (!make)
-        return NULL;
-    c->seen = realloc(c->seen, (c->n_seen + 1) * sizeof *c->seen);
-    c->seen[c->n_seen] = (struct bad_seen){.relay = relay, .q = {.day = e->today}};
-    return &c->seen[c->n_seen++].q;
+    return p != NULL && p->more != NULL && p->more->has_quality ? &p->more->quality : NULL;
 }
 
 /* What a contact tells of a relay. A liar has something to say of each, and turns it round. */
 static bool says(struct econ *e, uint32_t contact, uint32_t relay, struct ledger_hearsay *out)
 {
     bool is_bad = e->agents[relay].is_bad, lies = e->agents[contact].lies;
-    const struct ledger_quality *q = lies ? NULL : quality_of(e, contact, relay, false);
+    const struct ledger_quality *q = lies ? NULL : quality_of(e, contact, relay);
 
     *out = (struct ledger_hearsay){.good = lies && is_bad, .bad = lies && !is_bad, .day = e->today};
     if (q != NULL)
@@ -386,11 +397,11 @@ static bool says(struct econ *e, uint32_t contact, uint32_t relay, struct ledger
 static double heard_quality(struct econ *e, uint32_t caller, uint32_t relay)
 {
     const struct agent *me = &e->agents[caller];
-    struct ledger_quality none = {.day = e->today}, *own = quality_of(e, caller, relay, false);
+    struct ledger_quality none = {.day = e->today}, *own = quality_of(e, caller, relay);
     struct ledger_hearsay heard[CONTACTS];
     size_t n = 0;
 
-    for (size_t i = 0; i < CONTACTS; i++) {
+    for (size_t i = 0; i < CONTACTS && !e->p.no_hearsay; i++) {
         if (says(e, me->contacts[i], relay, &heard[n]))
             heard[n++].credence = me->credence[i];
     }
@@ -492,10 +503,10 @@ static void judge(struct econ *e, uint32_t caller, uint32_t relay, double wants_
     struct agent *p = &e->agents[caller];
     bool by_relay = e->agents[relay].is_bad && econ_random(e) * 100 < HARM_PCT;
     bool by_chance = econ_random(e) * 100 < FLOOR_PCT;
-    struct ledger_quality *q;
+    struct pair_more *m;
     struct ledger_hearsay heard;
     int intervals = (int)fmin(fmax(wants_s / 30, 1), 20);
-    int when = p->n_calls <= 5 ? 0 : p->n_calls > 20 && p->n_calls <= 40 ? 1 : -1;
+    int when = p->n_calls <= 5 ? 0 : p->n_calls > 20 && p->n_calls <= 40 ? 1 : p->n_calls > 60 ? 2 : -1;
 
     note_guard(p, relay, !by_relay);
     if (e->p.bad_pct <= 0)
@@ -504,13 +515,21 @@ static void judge(struct econ *e, uint32_t caller, uint32_t relay, double wants_
         if (says(e, p->contacts[i], relay, &heard))
             ledger_credence_note(&p->credence[i], &heard, !by_relay);
     }
-    q = quality_of(e, caller, relay, true);
+    m = econ_more(e, caller, relay);
+    if (!m->has_quality)
+        m->quality.day = e->today;
+    m->has_quality = true;
     for (int i = 0; i < intervals; i++)
-        ledger_quality_note(q, !by_relay, e->today);
+        ledger_quality_note(&m->quality, !by_relay, e->today);
     if (when < 0)
         return;
     e->seen_calls[when]++;
     e->harmed[when] += by_relay || by_chance;
+}
+
+static bool is_honest(const struct agent *a)
+{
+    return !a->is_attacker && a->class != ECON_SYBIL && !a->withholds;
 }
 
 /* One round over the candidates; true when somebody took the call. as_creditor: only where we can pay. */
@@ -548,7 +567,7 @@ static bool attempt(struct econ *e, uint32_t caller, double wants_s, bool as_cre
         if (is_counted) {
             p->share.served++;
             p->share.creditor += class == LEDGER_CREDITOR;
-            e->out->started++;
+            e->out->started += is_honest(p);
         }
         return true;
     }
@@ -595,6 +614,11 @@ static void on_retry(struct econ *e, uint32_t who, uint32_t round, double wants_
 
     if (!attempt(e, who, wants_s, false, is_counted) && (round & 0xff) < RETRIES)
         plan(e, e->now + ns_of(SELECT_RETRY_S), EV_RETRY, who, round + 1, wants_s);
+}
+
+static void count_cut(struct econ *e, uint32_t i)
+{
+    e->out->cut += e->now >= e->count_from && is_honest(&e->agents[e->calls[i].caller]);
 }
 
 /* Make before break: the call is up at another relay before it leaves this one. */
@@ -651,7 +675,7 @@ static void on_grace(struct econ *e, uint32_t i)
         plan(e, e->now + ns_of(60), EV_TICK, i, serial, 0);
         return;
     }
-    e->out->cut += e->now >= e->count_from;
+    count_cut(e, i);
     finish(e, i);
 }
 
@@ -681,7 +705,7 @@ static void on_down(struct econ *e, uint32_t v)
         bool is_audit = e->calls[i].is_audit;
 
         if (!is_audit && !migrate(e, i, false))
-            e->out->cut += e->now >= e->count_from;
+            count_cut(e, i);
         finish(e, i);
     }
 }
@@ -705,22 +729,22 @@ static void on_audit(struct econ *e, uint32_t v)
 
     if (!a->is_online || e->p.policy != ECON_LEDGER || a->is_attacker)
         return;
-    if (audit_due(&a->audits, e->now)) {
+    if (audit_due(a->audits, e->now)) {
         look_around(e, v, CANDIDATES, &ch);
         for (size_t i = 0; i < ch.n; i++) {
             uint32_t relay = ch.relay[i];
 
-            if (econ_pair(e, v, relay, false) != NULL || !audit_may(&a->audits, relay + 1, e->today))
+            if (econ_pair(e, v, relay, false) != NULL || !audit_may(a->audits, relay + 1, e->today))
                 continue;
             if (ledger_admit(e->agents[relay].load, e->now, LEDGER_AUDIT, 1, v + 1, &retry_ms) !=
                 LEDGER_ADMIT)
                 continue;
-            audit_note(&a->audits, relay + 1, e->today);
+            audit_note(a->audits, relay + 1, e->today);
             begin(e, v, relay, LEDGER_AUDIT, AUDIT_S, true);
             break;
         }
     }
-    plan(e, a->audits.next_at, EV_AUDIT, v, 0, 0);
+    plan(e, a->audits->next_at, EV_AUDIT, v, 0, 0);
 }
 
 static void on_leave(struct econ *e)
@@ -821,6 +845,7 @@ static void make_relay(struct econ *e, uint32_t v)
     a->is_relay = true;
     a->slots = e->p.heterogeneous ? e->p.slots * sizes[v % 4] : e->p.slots;
     a->load = calloc(1, sizeof *a->load);
+    a->audits = calloc(1, sizeof *a->audits);
     ledger_load_init(a->load, 1, a->slots, STRANGERS_PCT);
 }
 
@@ -921,11 +946,11 @@ void econ_run(const struct econ_params *params, struct econ_result *out)
     econ_report(&e);
     for (uint32_t v = 0; v < e.n_agents; v++) {
         for (uint32_t i = 0; i < e.agents[v].pairs.n; i++)
-            free(e.agents[v].pairs.rows[i].state);
+            free(e.agents[v].pairs.rows[i].more);
         free(e.agents[v].pairs.rows);
         free(e.agents[v].pairs.index);
         free(e.agents[v].load);
-        free(e.agents[v].seen);
+        free(e.agents[v].audits);
     }
     free(e.agents);
     free(e.online);

@@ -52,6 +52,7 @@ struct econ_params {
     double withhold_pct;       /* clients that sign nothing, out of the relays */
     double inflate_pct;        /* relays that claim 50 % more */
     double bad_pct, liars_pct; /* relays that drop; contacts that lie about them */
+    bool no_hearsay;           /* nobody asks contacts */
     bool departure;            /* 30 % of the relays leave at half time */
     bool real_crypto;
 };
@@ -75,7 +76,8 @@ struct econ_result {
     struct econ_share solvent;   /* contributors that gave at least their own demand */
     struct econ_share supply[4]; /* contributors by gave / demand: <.5, <1, <1.5, more */
     double sybil_gain;           /* creditor-class service of the region / service it gave */
-    uint64_t started, cut, migrated, overrun;
+    uint64_t started, cut;       /* of honest callers: attackers who ran out of credit are cut rightly */
+    uint64_t migrated, overrun;
     double first_median_min, first_p90_min;             /* newcomer relays: joining to first service */
     double creditor_p90_min;                            /* and to creditor class */
     double stranger_capacity_pct;                       /* of all slot-seconds used */
@@ -85,8 +87,8 @@ struct econ_result {
     double fraud_gain_s;                                /* a defrauder, mean */
     double withheld_s;   /* a withholder, mean: service got and never signed for */
     double inflated_pct; /* of what inflaters gave that was claimed and signed too much */
-    double harmed_early_pct, harmed_late_pct; /* calls 1-5 and 21-40 of a caller */
-    double accounts_max, accounts_mean;       /* a relay */
+    double harmed_early_pct, harmed_late_pct, harmed_last_pct; /* calls 1-5, 21-40, from 61 on of a caller */
+    double accounts_max, accounts_mean;                        /* a relay */
     double tries_mean;
     uint64_t hash; /* of all that happened */
 };

@@ -32,6 +32,8 @@ static double two_hop_flow(struct econ *e, uint32_t from, uint32_t to)
     const struct pair *direct = econ_pair(e, to, from, false);
     double flow = direct != NULL ? direct->a.got_s : 0;
 
+    if (e->agents[from].gave_s == 0 && !is_region(&e->agents[from]))
+        return 0; /* nobody reports anything */
     for (uint32_t i = 0; i < near->n; i++) {
         const struct pair *p = &near->rows[i];
         double second;
@@ -44,16 +46,19 @@ static double two_hop_flow(struct econ *e, uint32_t from, uint32_t to)
     return flow;
 }
 
-static double net_flow(struct econ *e, uint32_t relay, uint32_t caller)
+/* A value of at most floor_s need not be exact: it is one of at most floor_s anyway. */
+static double net_flow(struct econ *e, uint32_t relay, uint32_t caller, double floor_s)
 {
     uint32_t alias = e->agents[caller].alias;
+    double in;
 
     if (alias >= e->n_agents) { /* a name nobody has heard of, but for what it took here */
         const struct pair *p = econ_pair(e, relay, alias, false);
 
         return p != NULL ? -p->gave_s : 0;
     }
-    return two_hop_flow(e, caller, relay) - two_hop_flow(e, relay, caller);
+    in = two_hop_flow(e, caller, relay);
+    return in <= floor_s ? in : in - two_hop_flow(e, relay, caller);
 }
 
 static bool bitswap(struct econ *e, uint32_t relay, uint32_t alias)
@@ -71,7 +76,7 @@ bool base_admits(struct econ *e, uint32_t relay, uint32_t caller)
     case ECON_BITSWAP:
         return bitswap(e, relay, e->agents[caller].alias);
     case ECON_BARTER_BAN:
-        return atan(net_flow(e, relay, caller) / 3600) / (M_PI / 2) >= -0.5;
+        return atan(net_flow(e, relay, caller, -INFINITY) / 3600) / (M_PI / 2) >= -0.5;
     default:
         return true;
     }
@@ -92,7 +97,7 @@ enum ledger_class base_class(struct econ *e, uint32_t relay, uint32_t caller)
         is_creditor = p != NULL && p->a.got_s > 0 && p->a.debt_s <= 0;
         break;
     case ECON_BARTER_STRICT:
-        is_creditor = net_flow(e, relay, caller) > 0;
+        is_creditor = net_flow(e, relay, caller, 0) > 0;
         break;
     case ECON_EIGENTRUST:
         is_creditor = c->trust > 0 && c->alias < e->n_agents;

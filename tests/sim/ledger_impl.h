@@ -20,16 +20,25 @@
 #define SERVICE_STOP_S 150.0 /* relay/service.h: an unsigned call is stopped after 90 + 30 + 30 s */
 #define GRACE_S        180.0
 
+/* What few pairs have, apart: a pair is one line of the cache. */
+struct pair_more {
+    double risk_s; /* cheques of the peer that the holder took uncertified and still waits for */
+    struct clearing_book book;
+    struct clearing_state state;
+    struct ledger_quality quality; /* kept by callers in runs with bad relays */
+    bool has_quality;
+};
+
 /* One side of a pair: the holder's account of `peer`. */
 struct pair {
     uint32_t peer;
     struct ledger_account a;
     double gave_s;    /* not aged, for baselines */
     double pending_s; /* drawn on the holder by the peer, not presented yet: an honest drawer counts it */
-    double risk_s;    /* cheques of the peer that the holder took uncertified and still waits for */
-    struct clearing_book book;
-    struct clearing_state *state;
+    struct pair_more *more;
 };
+#define PAIR_ALIGN 64
+_Static_assert(sizeof(struct pair) == PAIR_ALIGN, "a line of the cache");
 
 struct pair_at { /* where the row of a peer is: 1 and up; 0: nowhere */
     uint32_t peer, row;
@@ -42,11 +51,6 @@ struct pairs {
     uint32_t size; /* of the index, a power of two */
 };
 
-struct bad_seen { /* quality, kept by callers in runs with bad relays */
-    uint32_t relay;
-    struct ledger_quality q;
-};
-
 struct agent {
     enum econ_class class;
     bool is_relay, is_attacker, is_online, is_gone, is_defrauder, withholds, inflates, is_bad, lies;
@@ -57,7 +61,7 @@ struct agent {
     double kappa;
     ns_t kappa_at;
     struct ledger_load *load;
-    struct audit_plan audits;
+    struct audit_plan *audits; /* of relays */
     struct pairs pairs;
     double gave_s, demand_s, got_creditor_s, used_s, online_s;
     double unsigned_s;
@@ -70,8 +74,6 @@ struct agent {
     uint32_t contacts[CONTACTS];
     struct ledger_credence credence[CONTACTS];
     uint32_t guards[GUARDS], n_guards;
-    struct bad_seen *seen;
-    uint32_t n_seen;
     double trust; /* EigenTrust */
 };
 
@@ -137,13 +139,14 @@ struct econ {
     double off_s; /* mean time down */
     uint64_t tranches[4], at_risk, decisions, tried;
     double stranger_s, all_s, fraud_s, inflated_s, inflated_of_s;
-    uint64_t harmed[2], seen_calls[2];
+    uint64_t harmed[3], seen_calls[3];
     const struct receipt_crypto *crypto;
 };
 
 double econ_random(struct econ *e);
 uint32_t econ_below(struct econ *e, uint32_t n);
 struct pair *econ_pair(struct econ *e, uint32_t holder, uint32_t peer, bool make);
+struct pair_more *econ_more(struct econ *e, uint32_t holder, uint32_t peer);
 double econ_kappa(struct econ *e, uint32_t v);
 double econ_avail(void *arg, uint32_t v, uint32_t alias);
 

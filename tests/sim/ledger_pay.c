@@ -163,20 +163,11 @@ static void write_cheque(struct econ *e, uint32_t drawer, uint32_t drawee, uint3
     cheque_sign_by(e->crypto, c, seed);
 }
 
-static struct clearing_state *state_of(struct econ *e, uint32_t drawee, uint32_t drawer)
-{
-    struct pair *at = econ_pair(e, drawee, drawer, true);
-
-    if (at->state == NULL)
-        at->state = calloc(1, sizeof *at->state);
-    return at->state;
-}
-
 /* The drawee is asked; its two accounts and the payee's two move. */
 static enum clearing_verdict present(struct econ *e, uint32_t drawer, uint32_t drawee, uint32_t payee,
                                      const struct cheque *c)
 {
-    struct clearing_state *state = state_of(e, drawee, drawer);
+    struct clearing_state *state = &econ_more(e, drawee, drawer)->state;
     struct pair *of_drawer = econ_pair(e, drawee, drawer, true);
     double avail = econ_avail(e, drawee, drawer) + of_drawer->pending_s;
     enum clearing_verdict v;
@@ -224,7 +215,7 @@ static void keep_promise(struct econ *e, const struct promise *p)
     e->promises[at] = *p;
     e->promises[at].next = e->agents[p->drawee].promised;
     e->agents[p->drawee].promised = at;
-    econ_pair(e, p->payee, p->drawer, true)->risk_s += p->cheque.amount;
+    econ_more(e, p->payee, p->drawer)->risk_s += p->cheque.amount;
     if (p->drawer >= e->n_agents || !e->agents[p->drawer].is_defrauder)
         econ_pair(e, p->drawee, p->drawer, true)->pending_s += p->cheque.amount;
 }
@@ -238,8 +229,8 @@ static void convict(struct econ *e, uint32_t at, uint32_t culprit)
 static bool settle(struct econ *e, uint32_t payer, uint32_t drawer, uint32_t drawee, uint32_t payee)
 {
     struct agent *p = &e->agents[payer];
-    struct clearing_book *book = &econ_pair(e, payer, drawee, true)->book, again = *book;
-    double waits_drawee = 0, waits_drawer = econ_pair(e, payee, drawer, true)->risk_s;
+    struct clearing_book *book = &econ_more(e, payer, drawee)->book, again = *book;
+    double waits_drawee = 0, waits_drawer = econ_more(e, payee, drawer)->risk_s;
     struct promise promise = {.drawer = drawer, .drawee = drawee, .payee = payee};
 
     if (p->is_defrauder && !is_up(e, drawee)) /* the same range for everybody */
@@ -294,10 +285,11 @@ bool pay_use(struct econ *e, uint32_t relay, uint32_t payer, const struct flow_p
 static void honour(struct econ *e, const struct promise *p)
 {
     enum clearing_verdict v = present(e, p->drawer, p->drawee, p->payee, &p->cheque);
-    struct pair *at_drawee = econ_pair(e, p->drawee, p->drawer, true), *at_payee;
+    struct pair *at_drawee = econ_pair(e, p->drawee, p->drawer, true);
+    struct pair_more *at_payee;
 
     at_drawee->pending_s = fmax(at_drawee->pending_s - p->cheque.amount, 0);
-    at_payee = econ_pair(e, p->payee, p->drawer, true);
+    at_payee = econ_more(e, p->payee, p->drawer);
     at_payee->risk_s = fmax(at_payee->risk_s - p->cheque.amount, 0);
     if (v == CLEARING_OK)
         return;

@@ -119,6 +119,11 @@ static void frauds(struct econ *e)
     e->out->inflated_pct = e->inflated_of_s > 0 ? 100 * e->inflated_s / e->inflated_of_s : 0;
 }
 
+static double harmed_pct(const struct econ *e, size_t when)
+{
+    return e->seen_calls[when] > 0 ? 100 * (double)e->harmed[when] / (double)e->seen_calls[when] : 0;
+}
+
 void econ_report(struct econ *e)
 {
     double tranches = (double)(e->tranches[1] + e->tranches[2] + e->tranches[3]);
@@ -134,10 +139,9 @@ void econ_report(struct econ *e)
         e->out->pay_three = (double)e->tranches[FLOW_THREE_HOPS] / tranches;
         e->out->pay_at_risk = (double)e->at_risk / tranches;
     }
-    if (e->seen_calls[0] > 0)
-        e->out->harmed_early_pct = 100 * (double)e->harmed[0] / (double)e->seen_calls[0];
-    if (e->seen_calls[1] > 0)
-        e->out->harmed_late_pct = 100 * (double)e->harmed[1] / (double)e->seen_calls[1];
+    e->out->harmed_early_pct = harmed_pct(e, 0);
+    e->out->harmed_late_pct = harmed_pct(e, 1);
+    e->out->harmed_last_pct = harmed_pct(e, 2);
     e->out->tries_mean = e->out->started > 0 ? (double)e->tried / (double)e->out->started : 0;
 }
 

@@ -1,9 +1,10 @@
 /* sim-ledger - the ledger's figures from its simulator, as `name value unit`, and the table of policies.
  *
- *   sim-ledger [n=1000] [seed=1] [seeds=5] [days=10] [jobs=2] [what=all|headline|table] [json=0] [real=0]
+ *   sim-ledger [n=1000] [seed=1] [seeds=5] [days=10] [jobs=2] [what=all|headline|table|core] [json=0] [real=0]
  *
- * Each configuration runs with `seeds` seeds from `seed` on; a value is their mean, and +- the half width of its 95 %
- * interval (Student). The same arguments print the same bytes. */
+ * core: without attackers, ledger and oracle, for large n; headline: the ledger in all configurations; table: all
+ * policies in five of them. Each configuration runs with `seeds` seeds from `seed` on; a value is their mean, and +-
+ * the half width of its 95 % interval (Student). The same arguments print the same bytes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ enum extra {
     X_INFLATE,
     X_BAD,
     X_BAD_LIARS,
+    X_BAD_ALONE,
     X_MIXED,
     X_OFFLINE,
     X_DEPARTURE,
@@ -70,6 +72,7 @@ static const struct econ_params extras[EXTRAS] = {
     [X_INFLATE] = {.inflate_pct = 10},
     [X_BAD] = {.bad_pct = 15, .free_pct = 50, .rho = 3},
     [X_BAD_LIARS] = {.bad_pct = 15, .liars_pct = 50, .free_pct = 50, .rho = 3},
+    [X_BAD_ALONE] = {.bad_pct = 15, .no_hearsay = true, .free_pct = 50, .rho = 3},
     [X_MIXED] = {.heterogeneous = true, .diurnal = true},
     [X_OFFLINE] = {.offline_pct = 50},
     [X_DEPARTURE] = {.departure = true},
@@ -179,6 +182,7 @@ VALUE(withheld, r->withheld_s)
 VALUE(inflated, r->inflated_pct)
 VALUE(harmed_early, r->harmed_early_pct)
 VALUE(harmed_late, r->harmed_late_pct)
+VALUE(harmed_last, r->harmed_last_pct)
 VALUE(strangers_capacity, r->stranger_capacity_pct)
 VALUE(supply_low, econ_pct(&r->supply[1]))
 VALUE(pay_direct, 100 * r->pay_direct)
@@ -272,6 +276,7 @@ static void headline(struct plan *p)
     say(p, "fr90_rho25_oracle_contributors_pct", &p->table[ECON_ORACLE][1], contributors, "pct");
     say(p, "fr90_rho25_oracle_freeriders_pct", &p->table[ECON_ORACLE][1], free_riders, "pct");
     say(p, "audio_contributors_pct", audio, contributors, "pct");
+    say(p, "audio_solvent_pct", audio, solvent, "pct");
     say(p, "audio_freeriders_pct", audio, free_riders, "pct");
     say(p, "sybil_gain_0", &x[X_SYBIL0], gain, "x");
     say(p, "sybil_gain_70", sybil70, gain, "x");
@@ -279,6 +284,7 @@ static void headline(struct plan *p)
     say(p, "sybil_no_work_creditor_pct", &x[X_NO_WORK], sybil_creditor, "pct");
     say_difference(p, "sybil_280_contributors_loss_points", &x[X_SYBIL0], sybil280, contributors,
                    contributors);
+    say(p, "sybil_70_cut_calls_pct", sybil70, cut, "pct");
     say(p, "no_contention_all_pct", &x[X_NO_SHORTAGE], all_classes, "pct");
     say(p, "no_contention_freeriders_pct", &x[X_NO_SHORTAGE], free_riders, "pct");
     say(p, "no_contention_fr70_rho200_freeriders_pct", &x[X_NO_SHORTAGE_70], free_riders, "pct");
@@ -313,7 +319,13 @@ static void headline(struct plan *p)
     say(p, "inflated_pct", &x[X_INFLATE], inflated, "pct");
     say(p, "bad_relays_harmed_early_pct", &x[X_BAD], harmed_early, "pct");
     say(p, "bad_relays_harmed_late_pct", &x[X_BAD], harmed_late, "pct");
+    say(p, "bad_relays_harmed_last_pct", &x[X_BAD], harmed_last, "pct");
+    say(p, "bad_relays_liars50_harmed_early_pct", &x[X_BAD_LIARS], harmed_early, "pct");
     say(p, "bad_relays_liars50_harmed_late_pct", &x[X_BAD_LIARS], harmed_late, "pct");
+    say(p, "bad_relays_liars50_harmed_last_pct", &x[X_BAD_LIARS], harmed_last, "pct");
+    say(p, "bad_relays_own_only_harmed_early_pct", &x[X_BAD_ALONE], harmed_early, "pct");
+    say(p, "bad_relays_own_only_harmed_late_pct", &x[X_BAD_ALONE], harmed_late, "pct");
+    say(p, "bad_relays_own_only_harmed_last_pct", &x[X_BAD_ALONE], harmed_last, "pct");
     say(p, "diurnal_mixed_contributors_pct", &x[X_MIXED], contributors, "pct");
     say(p, "diurnal_mixed_freeriders_pct", &x[X_MIXED], free_riders, "pct");
     say(p, "drawees_offline_50_contributors_pct", &x[X_OFFLINE], contributors, "pct");
@@ -353,7 +365,7 @@ static void table(struct plan *p)
 
 static void configure(struct plan *p, const char *what)
 {
-    bool all = strcmp(what, "all") == 0;
+    bool all = strcmp(what, "all") == 0, core = strcmp(what, "core") == 0;
 
     for (int policy = 0; policy < ECON_POLICIES; policy++) {
         for (size_t c = 0; c < COLUMNS; c++) {
@@ -361,8 +373,8 @@ static void configure(struct plan *p, const char *what)
 
             j->p = columns[c].p;
             j->p.policy = (enum econ_policy)policy;
-            j->is_wanted = all || strcmp(what, "table") == 0 || policy == ECON_LEDGER ||
-                           (policy == ECON_ORACLE && c < 2);
+            j->is_wanted = all || strcmp(what, "table") == 0 ||
+                           ((policy == ECON_LEDGER || policy == ECON_ORACLE) && (c < 2 || !core));
         }
     }
     for (int i = 0; i < EXTRAS; i++) {
@@ -411,6 +423,7 @@ int main(int argc, char **argv)
 
         if (value == NULL) {
             fprintf(stderr, "sim-ledger: %s: not KEY=VALUE\n", argv[i]);
+            free(p);
             return 2;
         }
         if (strncmp(argv[i], "n", len) == 0)
@@ -431,13 +444,14 @@ int main(int argc, char **argv)
             what = value + 1;
         else {
             fprintf(stderr, "sim-ledger: %s: no such setting\n", argv[i]);
+            free(p);
             return 2;
         }
     }
     configure(p, what);
     run_all(jobs, wanted(p, &base, jobs), p->seeds, p->workers);
     headline(p);
-    if (strcmp(what, "headline") != 0 && !p->json)
+    if ((strcmp(what, "all") == 0 || strcmp(what, "table") == 0) && !p->json)
         table(p);
     free(p);
     return 0;
