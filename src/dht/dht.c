@@ -23,9 +23,8 @@ void dht_size(const struct dht *d, ns_t now, double *n, double *low, double *hig
     if (live < d->k)
         return;
     got = table_closest(&d->table, d->id, near, d->k);
-    size_read(&d->size, now, d->k,
-              size_sample((unsigned)got, id_distance(table_contact(&d->table, near[got - 1])->id, d->id)), n,
-              low, high);
+    size_read(&d->size, now, (unsigned)got, id_distance(table_contact(&d->table, near[got - 1])->id, d->id),
+              n, low, high);
 }
 
 bool dht_addr_ok(const struct dht *d, const struct addr *a)
@@ -94,7 +93,7 @@ static void spread_rates(struct dht *d, ns_t now)
 }
 
 /* Queries of one address; addresses that fall into one slot push each other out, and start with a full bucket. */
-static bool asker_rate_ok(struct dht *d, ns_t now, const struct addr *from)
+bool dht_asker_ok(struct dht *d, ns_t now, const struct addr *from)
 {
     uint64_t v = d->rate_secret ^ from->port;
     struct rate_slot *s;
@@ -244,7 +243,7 @@ bool dht_input(struct dht *d, ns_t now, const struct addr *from, struct slice by
     d->count.bytes_in += bytes.len;
     if (m.type != KRPC_QUERY)
         dht_answer(d, now, from, bytes, &m);
-    else if (asker_rate_ok(d, now, from))
+    else if (dht_asker_ok(d, now, from))
         dht_serve(d, now, from, bytes, &m);
     else
         d->count.rate_drops++;
@@ -345,6 +344,12 @@ static void refresh_next(struct dht *d, ns_t now)
     uint8_t target[ID_BYTES];
     unsigned bucket = table_room_bucket(&d->table, d->refresh_bucket);
 
+    if (d->n_self_lookups > 1 && d->n_far_lookups < DHT_FAR_LOOKUPS && d->table.n >= d->k) {
+        env_random(&d->env, target, sizeof target);
+        id_set_prefix(target, d->id, d->n_far_lookups++);
+        dht_op_start(d, now, OP_REFRESH, target);
+        return;
+    }
     /* Buckets near our own are filled by the lookups of ourselves. */
     if (d->n_self_lookups > 1 || d->config.is_client || bucket + 1 >= table_deepest(&d->table)) {
         d->refresh_at = now + (d->n_self_lookups < 2 ? 30 * NS_PER_S : DHT_REFRESH_NS);

@@ -146,6 +146,8 @@ static struct slice padding(struct dht *d, ns_t now, const struct op *op, const 
     double n, low, high;
 
     dht_size(d, now, &n, &low, &high);
+    if (op->kind != OP_GET)
+        return bytes_of(zeros, DHT_PAD_NODES);
     return bytes_of(zeros, id_distance(id, op->target) <= 2 * DHT_K_ZONE / n ? DHT_PAD_NEAR : DHT_PAD_FAR);
 }
 
@@ -186,6 +188,11 @@ static bool send_call(struct dht *d, ns_t now, struct rpc_call *call, struct sli
         m.method = KRPC_FIND_NODE;
         m.b.target = bytes_of(target, ID_BYTES);
         break;
+    case RPC_STORE:
+        if (op == NULL)
+            return false;
+        build_put(op, &m);
+        break;
     case RPC_WRITE:
         if (n == NULL)
             return false;
@@ -206,9 +213,17 @@ static bool send_call(struct dht *d, ns_t now, struct rpc_call *call, struct sli
         if (pair != NULL &&
             (!pair->knows_us || !addr_equal(&pair_contact(&d->key, pair)->addr, &call->to.addr)))
             pair = NULL;
-        if (pair == NULL && cookie.data == NULL && call->kind == RPC_WALK && op->kind == OP_GET)
+        if (pair == NULL && cookie.data == NULL && call->kind == RPC_WALK &&
+            (m.method == KRPC_GET || m.method == KRPC_FIND_NODE))
             m.b.pad = padding(d, now, op, call->to.id);
+        if (pair == NULL && cookie.data == NULL && n != NULL && n->is_vouched &&
+            (m.b.pad.data != NULL || call->kind == RPC_STORE))
+            m.voucher = slice_of(n->voucher, sizeof n->voucher);
         packet = node_seal(&d->key, &m, call->has_id ? call->to.id : NULL, pair, buf, sizeof buf);
+        if (packet.len == 0 && m.voucher.data != NULL) { /* a large value leaves no room for it */
+            m.voucher = (struct slice){0};
+            packet = node_seal(&d->key, &m, call->has_id ? call->to.id : NULL, pair, buf, sizeof buf);
+        }
     } else {
         packet = krpc_write(&m, buf, sizeof buf);
     }
@@ -295,12 +310,13 @@ static bool add_contact(struct dht *d, const struct contact *c, struct contact *
     return true;
 }
 
-static void read_zn(struct dht *d, struct slice zn, struct contact *out, size_t *n, size_t max)
+/* at: of each contact taken, its place in zn; or NULL. */
+static void read_zn(struct dht *d, struct slice zn, struct contact *out, size_t *n, size_t max, unsigned *at)
 {
     struct rd r;
 
     rd_init(&r, zn);
-    while (rd_left(&r) > 0 && *n < max) {
+    for (unsigned i = 0; rd_left(&r) > 0 && *n < max; i++) {
         struct contact c = {0};
 
         rd_copy(&r, c.key, sizeof c.key);
@@ -308,6 +324,8 @@ static void read_zn(struct dht *d, struct slice zn, struct contact *out, size_t 
         addr_read(&r, &c.addr);
         if (!rd_ok(&r))
             return;
+        if (at != NULL)
+            at[*n] = i;
         if (d->key.ops->id(d->key.zone, c.key, c.nonce, c.id) == ERR_OK)
             add_contact(d, &c, out, n, max);
     }
@@ -332,12 +350,31 @@ size_t dht_read_nodes(struct dht *d, const struct krpc_body *b, struct slice zn,
     size_t n = 0;
 
     if (d->is_zone) {
-        read_zn(d, b != NULL ? b->zn : zn, out, &n, max);
+        read_zn(d, b != NULL ? b->zn : zn, out, &n, max, NULL);
     } else {
         read_compact(d, b->nodes, 6, out, &n, max);
         read_compact(d, b->nodes6, 18, out, &n, max);
     }
     return n;
+}
+
+void dht_take_nodes(struct dht *d, struct op *op, const struct contact *by, const struct krpc_body *b,
+                    unsigned path)
+{
+    struct contact near[ANSWER_NODES_MAX];
+    unsigned at[ANSWER_NODES_MAX];
+    size_t n = 0;
+
+    if (d->is_zone)
+        read_zn(d, b->zn, near, &n, ANSWER_NODES_MAX, at);
+    else
+        n = dht_read_nodes(d, b, b->zn, near, ANSWER_NODES_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (lookup_add(op->l, &near[i], path))
+            lookup_name(op->l, near[i].id, by->id);
+        if (d->is_zone && b->zv.len / KRPC_ZV > at[i])
+            lookup_vouch(op->l, near[i].id, by->key, b->zv.data + (size_t)at[i] * KRPC_ZV);
+    }
 }
 
 /* Error 210: ask again, signed, with the cookie. What it hints at is taken for the lookup, as hearsay; a value that came
@@ -372,9 +409,11 @@ static void take_cookie(struct dht *d, ns_t now, const struct addr *from, const 
             dht_op_late(d, now, op, &was, true);
         return;
     }
-    if (op == NULL || op->l == NULL || call->kind != RPC_WALK)
+    if (op == NULL || op->l == NULL)
         return;
     op->result.queries++;
+    if (call->kind != RPC_WALK && call->kind != RPC_STORE)
+        return;
     n = dht_read_nodes(d, NULL, m->hint, near, HINT_NODES_MAX);
     for (size_t i = 0; i < n; i++) {
         struct lookup_node *by = lookup_find(op->l, call->to.id);

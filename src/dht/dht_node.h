@@ -30,10 +30,12 @@
 #define DHT_LAUNCH_RTTS    8  /* how long it may take each time */
 #define DHT_SEEDS_PATH     3  /* first contacts of each path then */
 #define DHT_REFRESH_WIDTH  8  /* nodes asked to fill a bucket */
+#define DHT_FAR_LOOKUPS    2  /* elsewhere, to know how many nodes there are */
 #define DHT_PAD_NEAR \
     900 /* bytes of padding towards strangers, so that a value, or contacts, may come with the cookie */
 #define DHT_PAD_FAR       260
-#define DHT_REPLY_NODES   16 /* contacts in an answer of a zone */
+#define DHT_PAD_NODES     700 /* towards those of whom no value is wanted */
+#define DHT_REPLY_NODES   16  /* contacts in an answer of a zone */
 #define DHT_REPLY_BYTES   1200
 #define DHT_SEEN_MAX      256               /* distinct blobs or adverts one operation hands out */
 #define DHT_FIRST_RTT_NS  (250 * NS_PER_MS) /* expected while nobody answered */
@@ -80,6 +82,7 @@ struct op {
     struct lookup *l;
     ns_t started_at, first_at, ends_at;
     ns_t finish_at;  /* enough was found: end then */
+    ns_t look_until; /* after that nobody is asked any more */
     ns_t walk_until; /* paths begun anew have so long; 0: as long as it takes */
     uint16_t n_open; /* writes and fetches neither answered nor late */
     uint16_t n_writes;
@@ -176,6 +179,7 @@ struct dht {
     struct hint *hints;
     uint16_t n_hints;
     uint8_t n_self_lookups; /* of our own neighbourhood since we joined */
+    uint8_t n_far_lookups;  /* and of others after that */
     unsigned refresh_bucket;
     ns_t probe_at, refresh_at;
     ns_t rtt_ns, rtt_at; /* median, kept for a second */
@@ -200,6 +204,8 @@ bool dht_addr_ok(const struct dht *d, const struct addr *a);
 void dht_size(const struct dht *d, ns_t now, double *n, double *low, double *high);
 /* True when a token of the bucket is left. */
 bool dht_rate_ok(struct rate_slot *s, ns_t now, uint32_t per_s, uint32_t burst);
+/* Queries from one address, or vouched for by it: are they few enough? */
+bool dht_asker_ok(struct dht *d, ns_t now, const struct addr *from);
 void dht_send(struct dht *d, const struct addr *to, struct slice packet);
 void dht_set_state(struct dht *d, enum dht_state state);
 /* A contact answered: it may be the first. */
@@ -226,6 +232,9 @@ void dht_ask_tick(struct dht *d, ns_t now);
 /* Contacts of zn, nodes or nodes6, each with its id checked; returns how many (at most max). */
 size_t dht_read_nodes(struct dht *d, const struct krpc_body *b, struct slice zn, struct contact *out,
                       size_t max);
+/* Contacts that an answer of `by` names, and its vouchers for them, become candidates of a lookup. */
+void dht_take_nodes(struct dht *d, struct op *op, const struct contact *by, const struct krpc_body *b,
+                    unsigned path);
 
 /* --- dht_op.c */
 struct op *dht_op(struct dht *d, uint32_t id);

@@ -8,6 +8,9 @@
 
 #define FETCH_TRIES 3
 #define SEED_NODES  20
+#define SEED_ROUNDS 5
+#define STORE_SURE  5  /* acks that make the neighbourhood known */
+#define STORE_MORE  20 /* puts that may fail, or go to nodes that others turn out to be nearer than */
 
 struct op *dht_op(struct dht *d, uint32_t id)
 {
@@ -71,7 +74,7 @@ static unsigned copies(const struct dht *d)
 /* How many nearest nodes a lookup wants. To fill a bucket, or to hear each hour who is new beside us, a few will do. */
 static unsigned width(const struct dht *d, const struct op *op)
 {
-    if (op->kind == OP_REFRESH && (d->n_self_lookups > 1 || !id_equal(op->target, d->id)))
+    if (op->kind == OP_REFRESH && (d->n_self_lookups > 1) == id_equal(op->target, d->id))
         return DHT_REFRESH_WIDTH;
     return !is_write(op) ? d->k : copies(d) + (d->is_zone ? 0 : DHT_SPARE_MAINLINE);
 }
@@ -84,6 +87,23 @@ static void seed(struct dht *d, struct op *op)
     for (size_t i = 0; i < n; i++)
         lookup_add(op->l, table_contact(&d->table, near[i]), (unsigned)i);
     op->is_waiting = n == 0;
+}
+
+/* Too few of those known live, where many have died: more of our own table. False: there are none. */
+static bool seed_more(struct dht *d, ns_t now, struct op *op)
+{
+    const struct table_entry *near[SEED_NODES * SEED_ROUNDS];
+    unsigned added = 0;
+    size_t n;
+
+    if (!is_write(op) || op->l->first_path > 0 || lookup_answers(op->l) >= op->l->k)
+        return false;
+    n = table_closest(&d->table, op->target, near, SEED_NODES * SEED_ROUNDS);
+    for (size_t i = SEED_NODES; i < n && added < SEED_NODES; i++)
+        added += lookup_add(op->l, table_contact(&d->table, near[i]), (unsigned)i);
+    if (added > 0)
+        dht_op_send(d, now, op);
+    return added > 0 && !lookup_is_done(op->l);
 }
 
 struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_t target[static ID_BYTES])
@@ -103,7 +123,7 @@ struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_
     op->kind = (uint8_t)kind;
     memcpy(op->target, target, ID_BYTES);
     op->l = lookup_create(target, d->id, width(d, op), d->config.n_paths,
-                          is_write(op) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
+                          is_write(op) && !(d->is_zone && kind == OP_PUT) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
     op->started_at = now;
     op->ends_at = now + DHT_OP_MAX_NS;
     op->seq = -1;
@@ -117,12 +137,39 @@ struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_
 
 /* --- the walk */
 
+/* How far from the target a node may lie that is put to unasked: where the last copy should be by the size of the zone;
+ * once some of those nearest have taken theirs, and named who is beside them, twice that. */
+static double store_reach(struct dht *d, ns_t now, const struct op *op)
+{
+    double n, low, high;
+
+    dht_size(d, now, &n, &low, &high);
+    return copies(d) / n * (op->result.n_acks >= STORE_SURE ? 2 : 1);
+}
+
+/* In a zone a put needs no token (krpc.h): those that should surely hold a copy are put to in the place of being asked. */
+static void send_stores(struct dht *d, ns_t now, struct op *op)
+{
+    double reach = store_reach(d, now, op);
+    struct lookup_node *n;
+
+    while (op->n_writes < copies(d) + STORE_MORE && (n = lookup_next_near(op->l, reach)) != NULL) {
+        if (!dht_ask(d, now, RPC_STORE, op, &n->c, true, NULL))
+            return;
+        lookup_asked(n);
+        n->is_written = true;
+        op->n_writes++;
+    }
+}
+
 void dht_op_send(struct dht *d, ns_t now, struct op *op)
 {
     struct lookup_node *n;
 
-    if (op->is_waiting || op->is_walked || op->finish_at > 0)
+    if (op->is_waiting || op->is_walked || (op->finish_at > 0 && now > op->look_until))
         return;
+    if (d->is_zone && op->kind == OP_PUT)
+        send_stores(d, now, op);
     while ((n = lookup_next(op->l)) != NULL) {
         if (!dht_ask(d, now, RPC_WALK, op, &n->c, true, NULL)) {
             d->kick_at = now + 50 * NS_PER_MS;
@@ -156,13 +203,13 @@ static bool is_inside_radius(const struct dht *d, ns_t now, const struct op *op,
 static void learn_size(struct dht *d, ns_t now, struct op *op)
 {
     struct lookup_node *near[DHT_K_ZONE];
-    size_t n = lookup_closest(op->l, near, d->k);
+    size_t n = lookup_closest(op->l, near, op->l->k < DHT_K_ZONE ? op->l->k : DHT_K_ZONE);
     double size, low, high;
 
     dht_size(d, now, &size, &low, &high);
     op->result.is_sparse = lookup_is_sparse(op->l, size);
-    if (n >= d->k && !id_equal(op->target, d->id))
-        size_add(&d->size, now, size_sample((unsigned)n, id_distance(near[n - 1]->c.id, op->target)));
+    if (n >= op->l->k && !op->result.is_sparse && !id_equal(op->target, d->id))
+        size_add(&d->size, now, (unsigned)n, id_distance(near[n - 1]->c.id, op->target));
 }
 
 /* Those that should hold what we write come first: all in a zone; on mainline the k nearest, and of the others those
@@ -359,9 +406,12 @@ bool dht_give_value(struct dht *d, ns_t now, struct op *op, const struct dht_val
         d->kick_at = now;
         return true;
     }
-    dht_op_send(d, now, op); /* one more round trip's worth of nodes, then no more */
-    if (op->finish_at == 0)
-        op->finish_at = now + dht_rtt(d, now) * 5 / 4;
+    if (op->finish_at == 0) { /* one more round trip's worth of nodes, then no more */
+        op->look_until = now + dht_rtt(d, now) * 3 / 8;
+        op->finish_at = op->look_until + dht_rtt(d, now) * 5 / 4;
+        lookup_check(op->l);
+    }
+    dht_op_send(d, now, op);
     return true;
 }
 
@@ -476,7 +526,8 @@ void dht_op_turn(struct dht *d, ns_t now, struct op *op)
         dht_widen(d, now, op, copies(d)); /* few are known: no need to wait for the end of the walk */
     if (!op->is_waiting && !op->is_walked && op->finish_at == 0 && op->n_wide_open == 0 &&
         (lookup_is_done(op->l) || walk_end(op) <= now) &&
-        !(is_write(op) && dht_widen(d, now, op, copies(d))) && !relaunch(d, now, op))
+        !(is_write(op) && dht_widen(d, now, op, copies(d))) && !seed_more(d, now, op) &&
+        !relaunch(d, now, op))
         walked(d, now, op);
     if (is_write(op) && op->finish_at == 0 && dht_has_enough(d, op, copies(d)))
         op->finish_at = now;
@@ -580,19 +631,13 @@ static bool take_walk(struct dht *d, ns_t now, struct op *op, const struct conta
                       const struct krpc_msg *m)
 {
     struct lookup_node *n = lookup_find(op->l, from->id);
-    struct contact near[64];
-    size_t count;
-    unsigned path;
 
     if (n == NULL)
         return true;
     lookup_answered(n, m->b.token);
     n->has_ours = op->kind == OP_PUT && m->b.seq.is_set && m->b.seq.v == op->seq &&
                   (m->b.sig.data == NULL || memcmp(m->b.sig.data, op->sig, sizeof op->sig) == 0);
-    path = n->path;
-    count = dht_read_nodes(d, &m->b, m->b.zn, near, 64);
-    for (size_t i = 0; i < count; i++)
-        lookup_add(op->l, &near[i], path);
+    dht_take_nodes(d, op, from, &m->b, n->path);
     if (is_write(op) && !op->is_walked && is_inside_radius(d, now, op, from->id))
         write_to(d, now, op, lookup_find(op->l, from->id));
     if (is_write(op) && !op->is_walked && dht_knows_few(d, op))
@@ -608,13 +653,9 @@ static bool take_walk(struct dht *d, ns_t now, struct op *op, const struct conta
 
 static void take_nodes(struct dht *d, struct op *op, const struct rpc_call *call, const struct krpc_msg *m)
 {
-    struct contact near[64];
-    size_t n = dht_read_nodes(d, &m->b, m->b.zn, near, 64);
     const struct lookup_node *from = lookup_find(op->l, call->to.id);
-    unsigned path = from != NULL ? from->path : 0; /* `from` moves when the list grows */
 
-    for (size_t i = 0; i < n; i++)
-        lookup_add(op->l, &near[i], path);
+    dht_take_nodes(d, op, &call->to, &m->b, from != NULL ? from->path : 0);
 }
 
 static void take_ack(struct op *op, const struct krpc_msg *m)
@@ -659,7 +700,9 @@ void dht_op_answer(struct dht *d, ns_t now, struct op *op, const struct rpc_call
     bool is_there = true;
 
     uncount(op, call);
-    if (call->kind == RPC_WALK)
+    if (call->kind == RPC_STORE)
+        take_ack(op, m);
+    if (call->kind == RPC_WALK || call->kind == RPC_STORE)
         is_there = take_walk(d, now, op, from, m);
     else if (call->kind == RPC_WIDEN)
         take_nodes(d, op, call, m);
@@ -676,12 +719,14 @@ void dht_op_error(struct dht *d, ns_t now, struct op *op, const struct rpc_call 
     struct lookup_node *n = lookup_find(op->l, call->to.id);
 
     uncount(op, call);
+    if (call->kind == RPC_STORE && n != NULL)
+        lookup_answered(n, (struct slice){0});
     if (call->kind == RPC_WALK && n != NULL) {
         lookup_failed(n);
     } else if (call->kind == RPC_WRITE && code == KRPC_E_SEQ && n != NULL && n->has_ours) {
         op->result.n_inferred++;
         op->result.n_acks++; /* bittorrent-dht refuses the same seq once more: it is there */
-    } else if (call->kind == RPC_WRITE) {
+    } else if (call->kind == RPC_WRITE || call->kind == RPC_STORE) {
         op->result.n_refused++;
         op->result.n_stale += code == KRPC_E_SEQ;
         op->result.n_cas += code == KRPC_E_CAS;
@@ -697,8 +742,8 @@ static bool is_asked_again(const struct dht *d, const struct op *op, const struc
 {
     const struct rpc_call *c;
 
-    rpc_each(&d->rpc,
-             c) if (c->op == op->id && c->kind == RPC_WALK && id_equal(c->to.id, call->to.id)) return true;
+    rpc_each(&d->rpc, c) if (c->op == op->id && (c->kind == RPC_WALK || c->kind == RPC_STORE) &&
+                             id_equal(c->to.id, call->to.id)) return true;
     return false;
 }
 
@@ -707,7 +752,7 @@ void dht_op_late(struct dht *d, ns_t now, struct op *op, const struct rpc_call *
     struct lookup_node *n = lookup_find(op->l, call->to.id);
 
     uncount(op, call);
-    if (call->kind == RPC_WALK && n != NULL) {
+    if ((call->kind == RPC_WALK || call->kind == RPC_STORE) && n != NULL) {
         if (!is_dead)
             lookup_late(n);
         else if (!is_asked_again(d, op, call))

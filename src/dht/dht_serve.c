@@ -2,18 +2,25 @@
 
 #include "crypto/secret.h"
 
+#define PROBE_BYTES 300 /* at most, of a ping or find_node to somebody that is not proven */
+#define ZN_KEYS     16  /* "2:zn" "752:" "2:zv" "128:" */
+#define REPLY_ROOM  (DHT_REPLY_NODES * (KRPC_ZN_V4 + KRPC_ZV))
+
 /* A query whose sender is proven (zones), or not (mainline). */
 struct asker {
     const struct addr *addr;
     const struct krpc_msg *q;
-    struct pair *pair; /* NULL on mainline */
+    const uint8_t *target; /* what the query is about, or NULL */
+    struct pair *pair;     /* NULL on mainline */
     struct contact c;
+    struct addr by; /* where who vouches for its address lives, if that is not proven */
+    size_t room;    /* then, bytes an answer may have; 0: any number */
 };
 
 /* Room for what an answer points to while it is written. */
 struct answer_room {
     uint8_t ip[18], token[STORE_TOKEN_BYTES];
-    uint8_t nodes[DHT_REPLY_BYTES];
+    uint8_t nodes[DHT_REPLY_BYTES], vouchers[DHT_REPLY_NODES][KRPC_ZV];
     uint8_t other[DHT_K_MAINLINE * (ID_BYTES + 18)];
     uint8_t values[PEERS_REPLY * 21 + 2];
     uint8_t hashes[DROP_PER_ID * DROP_HASH];
@@ -26,12 +33,14 @@ static bool may_tell(const struct addr *to, const struct contact *c)
     return addr_class(to) != ADDR_GLOBAL || addr_class(&c->addr) == ADDR_GLOBAL;
 }
 
-/* Write the contacts nearest to target that fit, in the form of the profile; returns their bytes. */
+/* Write the contacts nearest to target that fit, in the form of the profile; returns their bytes. A zone's askers get a
+ * voucher with each, if there is room for them. */
 static struct slice write_nodes(struct dht *d, const struct asker *a, const uint8_t target[static ID_BYTES],
-                                uint8_t *buf, size_t size)
+                                uint8_t *buf, size_t size, uint8_t (*vouchers)[KRPC_ZV], size_t *n_out)
 {
     const struct table_entry *near[DHT_REPLY_NODES];
-    size_t n = table_closest(&d->table, target, near, d->is_zone ? DHT_REPLY_NODES : DHT_K_MAINLINE);
+    size_t n = table_closest(&d->table, target, near, d->is_zone ? DHT_REPLY_NODES : DHT_K_MAINLINE), got = 0;
+    int64_t wall = vouchers != NULL ? dht_zone_time_ms(d, d->turned_at) : 0;
     struct wr w;
 
     wr_init(&w, buf, size);
@@ -40,7 +49,9 @@ static struct slice write_nodes(struct dht *d, const struct asker *a, const uint
         size_t need = d->is_zone ? KRPC_ZN_V4 + (c->addr.family == ADDR_V6 ? 12u : 0u) : ID_BYTES + 18;
         uint8_t compact[18];
 
-        if (!may_tell(a->addr, c) || wr_len(&w) + need > size || id_equal(c->id, a->c.id))
+        if (!may_tell(a->addr, c) ||
+            wr_len(&w) + need + (vouchers != NULL ? (got + 1) * KRPC_ZV : 0) > size ||
+            id_equal(c->id, a->c.id))
             continue;
         if (d->is_zone) {
             wr_bytes(&w, c->key, sizeof c->key);
@@ -50,9 +61,61 @@ static struct slice write_nodes(struct dht *d, const struct asker *a, const uint
             wr_bytes(&w, c->id, ID_BYTES);
             wr_bytes(&w, compact, krpc_write_compact(&c->addr, compact));
         }
+        if (vouchers != NULL) {
+            const struct pair *p = node_pair(&d->key, c->key);
+
+            memset(vouchers[got], 0, KRPC_ZV);
+            if (p != NULL && p->knows_us)
+                node_vouch(&d->key, p, wall, a->c.key, a->addr, vouchers[got]);
+        }
+        got++;
     }
+    if (n_out != NULL)
+        *n_out = got;
     return slice_of(buf, wr_len(&w));
 }
+
+/* As many contacts of a zone, and vouchers, as fit into size. */
+static void put_zone_nodes(struct dht *d, const struct asker *a, const uint8_t target[static ID_BYTES],
+                           struct krpc_msg *m, struct answer_room *room, size_t size)
+{
+    size_t n = 0;
+    bool is_vouching = a->q->method == KRPC_GET || a->q->method == KRPC_PUT || a->q->method == KRPC_FIND_NODE;
+
+    size = size < sizeof room->nodes ? size : sizeof room->nodes;
+    m->b.zn = write_nodes(d, a, target, room->nodes, size, is_vouching ? room->vouchers : NULL, &n);
+    if (is_vouching)
+        m->b.zv = slice_of(room->vouchers[0], n * KRPC_ZV);
+}
+
+static struct slice seal_reply(struct dht *d, const struct asker *a, struct krpc_msg *m, uint8_t *buf,
+                               size_t size)
+{
+    return node_seal(&d->key, m, a->c.id, a->q->mac.data != NULL ? a->pair : NULL, buf, size);
+}
+
+/* Fewer contacts, so that the answer is no longer than the query of somebody who has not proven where it lives. Empty:
+ * too long without any. */
+static struct slice seal_short(struct dht *d, const struct asker *a, struct krpc_msg *m,
+                               struct answer_room *room, uint8_t *buf, size_t size)
+{
+    struct slice packet;
+    size_t bare, had = m->b.zn.len + m->b.zv.len;
+
+    packet = seal_reply(d, a, m, buf, size);
+    if (packet.len > 0 && packet.len <= a->room)
+        return packet;
+    m->b.zn = m->b.zv = (struct slice){0};
+    packet = seal_reply(d, a, m, buf, size);
+    bare = packet.len + ZN_KEYS;
+    if (packet.len == 0 || packet.len > a->room || had == 0 || bare + KRPC_ZN_V4 + KRPC_ZV > a->room)
+        return packet.len <= a->room ? packet : (struct slice){0};
+    put_zone_nodes(d, a, a->target, m, room, a->room - bare < had ? a->room - bare : had);
+    return seal_reply(d, a, m, buf, size);
+}
+
+static void send_cookie(struct dht *d, ns_t now, const struct addr *from, size_t room,
+                        const struct krpc_msg *q);
 
 static void send_reply(struct dht *d, const struct asker *a, struct krpc_msg *m, struct answer_room *room)
 {
@@ -66,10 +129,16 @@ static void send_reply(struct dht *d, const struct asker *a, struct krpc_msg *m,
         d->count.paced++;
         return;
     }
-    if (d->is_zone)
-        packet = node_seal(&d->key, m, a->c.id, a->q->mac.data != NULL ? a->pair : NULL, buf, sizeof buf);
+    if (a->room > 0)
+        packet = seal_short(d, a, m, room, buf, sizeof buf);
+    else if (d->is_zone)
+        packet = seal_reply(d, a, m, buf, sizeof buf);
     else
         packet = krpc_write(m, buf, sizeof buf);
+    if (packet.len == 0 && a->room > 0) {
+        send_cookie(d, d->turned_at, a->addr, a->room, a->q);
+        return;
+    }
     dht_send(d, a->addr, packet);
     if (d->is_zone)
         a->pair->knows_us = true; /* our signature, or an answer it asked for, is on its way */
@@ -126,10 +195,10 @@ static void put_nodes(struct dht *d, const struct asker *a, struct krpc_msg *m, 
     struct slice own, other = {0};
 
     if (d->is_zone) {
-        m->b.zn = write_nodes(d, a, target, room->nodes, size);
+        put_zone_nodes(d, a, target, m, room, size);
         return;
     }
-    own = write_nodes(d, a, target, room->nodes, size);
+    own = write_nodes(d, a, target, room->nodes, size, NULL, NULL);
     if (d->other_family != NULL && is_wanted(a, is_v4 ? "n6" : "n4", false) &&
         size >= own.len + sizeof room->other)
         other = dht_compact_nodes(d->other_family, a->addr, target, room->other, sizeof room->other);
@@ -159,13 +228,13 @@ static void serve_get(struct dht *d, ns_t now, const struct asker *a, struct krp
 
     put_token(d, now, a, a->q->b.target.data, m, room);
     if (s == NULL) {
-        put_nodes(d, a, m, room, DHT_REPLY_NODES * KRPC_ZN_V4);
+        put_nodes(d, a, m, room, REPLY_ROOM);
         return;
     }
     if (s->is_mutable) {
         m->b.seq = (struct krpc_int){.v = s->seq, .is_set = true};
         if (a->q->b.seq.is_set && s->seq <= a->q->b.seq.v) {
-            put_nodes(d, a, m, room, DHT_REPLY_NODES * KRPC_ZN_V4);
+            put_nodes(d, a, m, room, REPLY_ROOM);
             return;
         }
         m->b.k = slice_of(s->k, sizeof s->k);
@@ -177,7 +246,7 @@ static void serve_get(struct dht *d, ns_t now, const struct asker *a, struct krp
         put_nodes(d, a, m, room,
                   (size_t)(KRPC_OUT_MAX - 420 - s->v_len) < sizeof room->nodes
                       ? (size_t)(KRPC_OUT_MAX - 420 - s->v_len)
-                      : DHT_REPLY_NODES * KRPC_ZN_V4);
+                      : REPLY_ROOM);
 }
 
 static void serve_drop_get(struct dht *d, ns_t now, const struct asker *a, struct krpc_msg *m,
@@ -256,10 +325,13 @@ static bool serve_announce(struct dht *d, ns_t now, const struct asker *a)
     return why == NULL;
 }
 
-static bool serve_put(struct dht *d, ns_t now, const struct asker *a)
+/* The share of a network in the store is that of who vouches, when nothing else tells where the asker is. */
+static bool serve_put(struct dht *d, ns_t now, const struct asker *a, struct krpc_msg *m,
+                      struct answer_room *room)
 {
     uint8_t target[ID_BYTES];
-    int code = store_put(&d->store, now, a->addr, d->is_zone ? a->c.key : NULL, a->q, target);
+    int code =
+        store_put(&d->store, now, a->room > 0 ? &a->by : a->addr, d->is_zone ? a->c.key : NULL, a->q, target);
 
     if (code != 0) {
         send_error(d, a, code, "put");
@@ -267,6 +339,8 @@ static bool serve_put(struct dht *d, ns_t now, const struct asker *a)
     }
     if (d->is_zone)
         dht_notify(d, now, target);
+    if (d->is_zone && a->q->b.token.data == NULL)
+        put_zone_nodes(d, a, target, m, room, REPLY_ROOM);
     return true;
 }
 
@@ -526,12 +600,60 @@ static void send_cookie(struct dht *d, ns_t now, const struct addr *from, size_t
     d->count.cookies_sent++;
     room -= bare.len;
     if (q->b.target.data != NULL && room >= KRPC_ZN_V4 + 9) { /* 9: "2:zn" and "1200:" */
-        m.hint =
-            write_nodes(d, &a, q->b.target.data, nodes, room - 9 < sizeof nodes ? room - 9 : sizeof nodes);
+        m.hint = write_nodes(d, &a, q->b.target.data, nodes,
+                             room - 9 < sizeof nodes ? room - 9 : sizeof nodes, NULL, NULL);
         if (m.hint.len > 0)
             bare = krpc_write(&m, buf, sizeof buf);
     }
     dht_send(d, from, bare);
+}
+
+/* Will consider() perhaps ask it, too? */
+static bool may_consider(const struct dht *d, const struct contact *c)
+{
+    return table_wants(&d->table, c->id) || table_find(&d->table, c->id) != NULL;
+}
+
+/* A stranger's signature, by a cookie that it got at its address, or for one who says that it lives there. */
+static bool open_signed(struct dht *d, ns_t now, const struct addr *from, struct slice packet,
+                        const struct krpc_msg *m, struct asker *a, struct pair **pair)
+{
+    bool has_cookie = node_cookie_ok(&d->key, now, from, m->cookie);
+    const struct pair *by =
+        has_cookie ? NULL : node_voucher(&d->key, dht_zone_time_ms(d, now), m->k.data, from, m->voucher);
+
+    if (by != NULL)
+        a->by = pair_contact(&d->key, by)->addr; /* the pair may move: its address is copied */
+    if (!has_cookie && (by == NULL || !dht_asker_ok(d, now, &a->by))) {
+        send_cookie(d, now, from, packet.len, m);
+        return false;
+    }
+    if (!dht_rate_ok(&d->verifies, now, DHT_VERIFIES_PER_S, DHT_VERIFIES_PER_S)) {
+        d->count.rate_drops++;
+        return false;
+    }
+    if (node_open_any(&d->key, now, packet, m, pair) != ERR_OK) {
+        d->count.bad_packets++;
+        return false;
+    }
+    if (has_cookie) {
+        pair_prove(&d->key, now, *pair, from);
+        return true;
+    }
+    pair_believe(&d->key, *pair, from);
+    if (!pair_is_proven(*pair, now, NODE_PROVEN_NS))
+        a->room = may_consider(d, pair_contact(&d->key, *pair)) && packet.len > PROBE_BYTES
+                      ? packet.len - PROBE_BYTES
+                      : packet.len;
+    return true;
+}
+
+/* Has it a token that was sent to its address? */
+static bool brings_token(struct dht *d, ns_t now, const struct addr *from, const struct krpc_msg *m,
+                         const uint8_t *target)
+{
+    return target != NULL && m->b.token.data != NULL &&
+           store_token_ok(&d->store, now, from, target, m->b.token);
 }
 
 /* Is the sender who it says, at an address that is its own? If not, all it gets is a cookie. */
@@ -551,25 +673,16 @@ static bool open_query(struct dht *d, ns_t now, const struct addr *from, struct 
             d->count.bad_packets++;
             return false;
         }
+        if (e == ERR_OK && addr_equal(&pair_contact(&d->key, pair)->addr, from) &&
+            !pair_is_proven(pair, now, NODE_PROVEN_NS) && brings_token(d, now, from, m, a->target))
+            pair_prove(&d->key, now, pair, from);
         if (e != ERR_OK || !addr_equal(&pair_contact(&d->key, pair)->addr, from) ||
             !pair_is_proven(pair, now, NODE_PROVEN_NS)) {
             send_cookie(d, now, from, packet.len, m);
             return false;
         }
-    } else {
-        if (!node_cookie_ok(&d->key, now, from, m->cookie)) {
-            send_cookie(d, now, from, packet.len, m);
-            return false;
-        }
-        if (!dht_rate_ok(&d->verifies, now, DHT_VERIFIES_PER_S, DHT_VERIFIES_PER_S)) {
-            d->count.rate_drops++;
-            return false;
-        }
-        if (node_open_any(&d->key, now, packet, m, &pair) != ERR_OK) {
-            d->count.bad_packets++;
-            return false;
-        }
-        pair_prove(&d->key, now, pair, from);
+    } else if (!open_signed(d, now, from, packet, m, a, &pair)) {
+        return false;
     }
     a->pair = pair;
     a->c = *pair_contact(&d->key, pair);
@@ -608,7 +721,7 @@ static bool serve_method(struct dht *d, ns_t now, const struct asker *a, struct 
         serve_get(d, now, a, m, room);
         return true;
     case KRPC_PUT:
-        return serve_put(d, now, a);
+        return serve_put(d, now, a, m, room);
     case KRPC_GET_PEERS:
         serve_get_peers(d, now, a, m, room);
         return true;
@@ -691,10 +804,16 @@ void dht_serve(struct dht *d, ns_t now, const struct addr *from, struct slice pa
     struct krpc_msg answer = {.type = KRPC_ANSWER};
     struct asker a = {.addr = from, .q = m, .c = {.addr = *from}};
     struct answer_room room;
+    uint8_t target[ID_BYTES];
     bool is_told = m->method == KRPC_NOTIFY || m->method == KRPC_ROUTE;
 
     if (d->config.is_client && (!d->is_zone || !is_told))
         return;
+    a.target = m->b.target.data;
+    if (d->is_zone && m->method == KRPC_PUT && m->b.k.data != NULL && m->b.salt.len <= STORE_SALT_MAX) {
+        store_target(m, target);
+        a.target = target;
+    }
     if (!open_query(d, now, from, packet, m, &a))
         return;
     if (d->is_zone && is_told && serve_told(d, now, &a))

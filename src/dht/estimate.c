@@ -126,45 +126,54 @@ int64_t clocks_time_ms(const struct clocks *c, ns_t now, int64_t own_ms)
     return bases[n / 2] + now_ms;
 }
 
-double size_sample(unsigned n, double distance)
+void size_add(struct size_estimate *s, ns_t now, unsigned n, double distance)
 {
-    return n >= 2 && distance > 0 ? (n - 1) / distance : 0;
-}
+    struct size_sample *oldest = s->samples;
 
-void size_add(struct size_estimate *s, ns_t now, double sample)
-{
-    unsigned oldest = 0;
-
-    if (sample <= 0)
+    if (n < 2 || distance <= 0)
         return;
     for (unsigned i = 1; i < ESTIMATE_SIZES; i++)
-        if (s->at[i] < s->at[oldest])
-            oldest = i;
-    s->n[oldest] = sample;
-    s->at[oldest] = now > 0 ? now : 1;
+        if (s->samples[i].at_s < oldest->at_s)
+            oldest = &s->samples[i];
+    *oldest = (struct size_sample){
+        .distance = (float)distance, .at_s = seconds(now), .n = (uint8_t)(n < UINT8_MAX ? n : UINT8_MAX)};
 }
 
-/* Within a factor of two of our own neighbourhood: the zone may have grown since. */
-static bool is_near(double sample, double own)
+/* The zone may have grown since. */
+static bool is_like(const struct size_sample *s, unsigned own_n, double own_distance)
 {
-    return own <= 0 || (sample < 2 * own && own < 2 * sample);
+    double here, own;
+
+    if (own_n < 2 || own_distance <= 0)
+        return true;
+    here = (s->n - 1) / (double)s->distance;
+    own = (own_n - 1) / own_distance;
+    return here < ESTIMATE_FACTOR * own && own < ESTIMATE_FACTOR * here;
 }
 
-void size_read(const struct size_estimate *s, ns_t now, unsigned k, double own, double *n, double *low,
-               double *high)
+void size_read(const struct size_estimate *s, ns_t now, unsigned own_n, double own_distance, double *n,
+               double *low, double *high)
 {
-    double sum = own, weight = own > 0, spread;
+    double sum = 0, distance = 0, spread;
 
     *n = *low = *high = 1;
-    for (unsigned i = 0; i < ESTIMATE_SIZES; i++)
-        if (s->at[i] > 0 && now - s->at[i] <= ESTIMATE_SIZE_NS && is_near(s->n[i], own)) {
-            sum += s->n[i];
-            weight += 1;
+    if (own_n >= 2 && own_distance > 0) {
+        sum = own_n;
+        distance = own_distance;
+    }
+    for (unsigned i = 0; i < ESTIMATE_SIZES; i++) {
+        const struct size_sample *p = &s->samples[i];
+
+        if (p->at_s > 0 && seconds(now) - p->at_s <= ESTIMATE_SIZE_NS / NS_PER_S &&
+            is_like(p, own_n, own_distance)) {
+            sum += p->n;
+            distance += (double)p->distance;
         }
-    if (weight <= 0)
+    }
+    if (sum <= 0)
         return;
-    *n = sum / weight;
-    spread = fmin(0.9, 2 / sqrt(k * weight)); /* each sample: k exponential gaps */
+    *n = (sum - 1) / distance; /* the sum of exponential gaps: a gamma distribution */
+    spread = fmin(0.9, 2 / sqrt(sum));
     *low = fmax(1, *n * (1 - spread));
     *high = *n * (1 + spread);
 }

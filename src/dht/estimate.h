@@ -14,10 +14,11 @@
 
 #define ESTIMATE_VOTES    16
 #define ESTIMATE_CLOCKS   15
-#define ESTIMATE_SIZES    8
+#define ESTIMATE_SIZES    16
 #define ESTIMATE_VOTE_NS  (3600 * NS_PER_S) /* older votes do not count */
 #define ESTIMATE_CLOCK_NS (6 * 3600 * NS_PER_S)
-#define ESTIMATE_SIZE_NS  (600 * NS_PER_S)
+#define ESTIMATE_SIZE_NS  (12 * 3600 * NS_PER_S)
+#define ESTIMATE_FACTOR   2.0 /* a sample that differs more from our own neighbourhood is of another time */
 
 struct voter {
     uint64_t who;  /* its network, or the first bytes of its id */
@@ -58,18 +59,22 @@ void clocks_add(struct clocks *c, ns_t now, const struct addr *from, const uint8
 /* Upper median over our own clock and the samples. */
 int64_t clocks_time_ms(const struct clocks *c, ns_t now, int64_t own_ms);
 
-/* Number of nodes, from how near the nearest are to some target. */
-struct size_estimate {
-    double n[ESTIMATE_SIZES];
-    ns_t at[ESTIMATE_SIZES]; /* 0: empty */
+/* n nodes reach to distance (share of the id space) from a target. */
+struct size_sample {
+    float distance;
+    uint32_t at_s; /* monotonic seconds + 1; 0: empty */
+    uint8_t n;
 };
 
-/* What n nodes say that reach to distance (share of the id space) from a target: n - 1 over distance. */
-double size_sample(unsigned n, double distance);
-void size_add(struct size_estimate *s, ns_t now, double sample);
-/* Mean of `own` (a sample of our own neighbourhood, the freshest there is; 0: none) and those not older than
- * ESTIMATE_SIZE_NS that do not differ from it by more than a factor of two, with a 95 % interval for samples of k nodes each; 1, 1, 1 when nothing is known. */
-void size_read(const struct size_estimate *s, ns_t now, unsigned k, double own, double *n, double *low,
-               double *high);
+/* Number of nodes, from how near the nearest are to some targets. */
+struct size_estimate {
+    struct size_sample samples[ESTIMATE_SIZES];
+};
+
+void size_add(struct size_estimate *s, ns_t now, unsigned n, double distance);
+/* From our own neighbourhood, the freshest there is (n 0: none), and the samples not older than ESTIMATE_SIZE_NS that do
+ * not differ from it by more than ESTIMATE_FACTOR, all together, with a 95 % interval; 1, 1, 1 when nothing is known. */
+void size_read(const struct size_estimate *s, ns_t now, unsigned own_n, double own_distance, double *n,
+               double *low, double *high);
 
 #endif

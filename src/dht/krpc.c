@@ -52,6 +52,7 @@ static const struct field body_fields[] = {
     RAW("want", want, 64),
     ZSTR("x", pad, 1, KRPC_PAD_MAX, 1),
     ZSTR("zn", zn, 0, KRPC_IN_MAX, 1),
+    ZSTR("zv", zv, 0, KRPC_IN_MAX, KRPC_ZV),
 };
 #undef FIELDS_OF
 
@@ -78,6 +79,7 @@ static const struct field top_fields[] = {
     STR("t", t, 1, KRPC_T_MAX, 1),
     ZINT("ts", ts),
     STR("v", version, 0, 64, 1),
+    ZSTR("w", voucher, KRPC_VOUCHER, KRPC_VOUCHER, 1),
     {"y", KIND_BODY, 0, 0, 0, 0, false},
     STR("z", z, 8, 8, 1),
     ZSTR("zn", hint, 0, KRPC_IN_MAX, 1),

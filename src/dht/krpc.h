@@ -18,6 +18,7 @@
  *   t    1..16    all         transaction id of the asker
  *   ts   int      all         clock of the sender, ms since 1970: information only (§4.2)
  *   v    text     mainline    client version
+ *   w    40       zone query  N of a node that vouches for the asker ‖ its voucher (zv), in place of `c`
  *   y    q, r, e  all
  *   z    8        all         zone id; absent on mainline
  *   zn   47·, 59· error 210   contacts nearer to the target, as many as fit into the size of the query
@@ -26,6 +27,11 @@
  * not proven, or whose mac we cannot check, gets it instead of an answer and asks again, signed, with `c`. It is
  * never longer than the query; when a `get` was padded (x) and the value is here, it comes along in `r` (k, seq, sig, v:
  * its own signature is its proof). What is signed: the packet without the pair `sig` (or `mac`).
+ *
+ * A voucher spares that round trip: the first 8 bytes of the pair's mac (THREATS.md §4.13) over
+ *   "itodenwa-krpc-vouch-v1" NUL || time slot 8 || N of the asker 32 || family 1 || ip 16 || port 2
+ * made by a node for a contact whose pair it holds. The slot is ms since 1970 over KRPC_SLOT_MS; the one before and the
+ * one after are good too. Who shows one gets an answer no longer than its query: only who vouched says where it lives.
  *
  * Arguments (a) and results (r):
  *
@@ -53,15 +59,17 @@
  *   seq           int      a put, get; r get
  *   sig           64       a put, r get              of the item
  *   target        20       a find_node, get, drop_*, advert_*, observe, notify, route
- *   token         1..64    r get, get_peers, drop_get, advert_get; a of every write
+ *   token         1..64    r get, get_peers, drop_get, advert_get; a of every write (but zones' put)
  *   v             any      a put, r get              one bencoded value, at most 1000 bytes of it
  *   values        list     r get_peers               strings: ip4 port2 or ip16 port2
  *   want          list     a                         BEP 32: "n4", "n6"
- *   x             1..1024  a get                     zeros: room for what may come with an error 210
+ *   x             1..1024  a get, find_node          zeros: room for the answer to somebody who is not proven
  *   zn            47·,59·  r                         zone contacts: N32 nonce8 family1 port2 ip4 or ip16. The id is
  *                                                    not sent: it follows from N and nonce, so it cannot be a lie
+ *   zv            8·n      r                         a voucher for the contact at the same place of zn, or zeros
  *
- *   put, drop_put, advert_put, observe, route: token first, from get, drop_get or advert_get at the same target.
+ *   drop_put, advert_put, observe, route: token first, from get, drop_get or advert_get at the same target. So has put
+ *   on mainline; in a zone it may do without, as its sender's address is proven: then the answer has `zn` and `zv`.
  *   announce_peer: token from get_peers. notify: from a node we sent observe to. Unknown keys are ignored and dropped,
  *   and so are, in messages without z, the keys that only zones have: libtorrent announces its name as `n`.
  *
@@ -80,6 +88,9 @@
 #define KRPC_TOKEN_MAX   64
 #define KRPC_V_MAX       1000 /* BEP 44: of the bencoded value */
 #define KRPC_COOKIE      8
+#define KRPC_ZV          8
+#define KRPC_VOUCHER     (32 + KRPC_ZV)
+#define KRPC_SLOT_MS     120000
 #define KRPC_ZN_V4       47
 #define KRPC_ZN_V6       59
 #define KRPC_BLOB_BYTES  960
@@ -131,7 +142,7 @@ struct krpc_int {
 /* A slice with data == NULL is absent. */
 struct krpc_body {
     struct slice ad, ads, blob, body, f, h, id, info_hash, k, nodes, nodes6, nonce, pad, salt, sig, target,
-        token, v, values, want, zn;
+        token, v, values, want, zn, zv;
     struct krpc_int bits, cas, implied_port, n, port, seq;
 };
 
@@ -139,7 +150,7 @@ struct krpc_msg {
     enum krpc_type type;
     enum krpc_method method; /* queries */
     struct slice t, version, ip;
-    struct slice z, k, p, sig, mac, cookie, hint; /* hint: top-level zn of an error 210 */
+    struct slice z, k, p, sig, mac, cookie, voucher, hint; /* hint: top-level zn of an error 210 */
     struct krpc_int ts, ro;
     struct krpc_body b;
     int32_t code; /* errors */

@@ -33,6 +33,7 @@ void lookup_relaunch(struct lookup *l, unsigned n_paths)
 {
     l->first_path = (uint8_t)(l->first_path + l->n_paths);
     l->n_paths = (uint8_t)sane_paths(n_paths);
+    l->alpha = (uint8_t)(LOOKUP_ALPHA_MORE * l->n_paths);
 }
 
 struct lookup_node *lookup_find(struct lookup *l, const uint8_t id[static ID_BYTES])
@@ -108,6 +109,34 @@ bool lookup_add(struct lookup *l, const struct contact *c, unsigned path)
     return true;
 }
 
+void lookup_name(struct lookup *l, const uint8_t id[static ID_BYTES], const uint8_t by[static ID_BYTES])
+{
+    struct lookup_node *n = lookup_find(l, id);
+
+    if (n != NULL && n->state == LOOKUP_NEW && n->namer == 0)
+        n->namer = (uint16_t)((by[ID_BYTES - 1] << 8 | by[ID_BYTES - 2]) | 1);
+}
+
+void lookup_check(struct lookup *l)
+{
+    l->is_checking = true;
+    if (l->alpha < LOOKUP_ALPHA_SURE)
+        l->alpha = LOOKUP_ALPHA_SURE;
+}
+
+void lookup_vouch(struct lookup *l, const uint8_t id[static ID_BYTES], const uint8_t by[static 32],
+                  const uint8_t voucher[static KRPC_ZV])
+{
+    static const uint8_t none[KRPC_ZV];
+    struct lookup_node *n = lookup_find(l, id);
+
+    if (n == NULL || n->state != LOOKUP_NEW || memcmp(voucher, none, sizeof none) == 0)
+        return;
+    n->is_vouched = true;
+    memcpy(n->voucher, by, 32);
+    memcpy(n->voucher + 32, voucher, KRPC_ZV);
+}
+
 /* Of those asked and not known to be dead, how many are in the network of a. */
 static unsigned count_net(const struct lookup *l, const struct addr *a)
 {
@@ -118,6 +147,16 @@ static unsigned count_net(const struct lookup *l, const struct addr *a)
             addr_same_net(&l->nodes[i].c.addr, a))
             n++;
     return n;
+}
+
+/* Others that this one's namer named have been asked instead. */
+static bool is_crowd(const struct lookup *l, const struct lookup_node *n)
+{
+    unsigned asked = 0;
+
+    for (unsigned i = 0; i < l->n && n->namer != 0; i++)
+        asked += l->nodes[i].namer == n->namer && l->nodes[i].state != LOOKUP_NEW;
+    return asked >= LOOKUP_PER_NAMER;
 }
 
 /* Where a path stands, seen over the k nearest that are not late, failed or skipped. */
@@ -131,29 +170,34 @@ struct path_view {
 static struct path_view view_path(struct lookup *l, unsigned path)
 {
     struct path_view v = {0};
-    unsigned in_play = 0;
+    unsigned in_play = 0, in_all = 0, k = l->first_path > 0 && l->k > LOOKUP_K_MORE ? LOOKUP_K_MORE : l->k;
 
     for (unsigned i = 0; i < l->n; i++) {
         struct lookup_node *n = &l->nodes[i];
 
+        bool is_in_play = n->state == LOOKUP_NEW || n->state == LOOKUP_ASKED || n->state == LOOKUP_ANSWERED;
+        bool is_near = in_all < l->k; /* of all paths */
+
+        in_all += is_in_play;
         if (n->path != path)
             continue;
-        v.n_asked += n->state == LOOKUP_ASKED && in_play < l->k;
+        v.n_asked += n->state == LOOKUP_ASKED && (is_near || in_play < k);
         v.n_answered += n->state == LOOKUP_ANSWERED;
         v.n_late += n->state == LOOKUP_LATE || n->state == LOOKUP_FAILED;
-        if (in_play >= l->k)
+        if (in_play >= k && !is_near)
             continue;
         if (n->state == LOOKUP_NEW && v.first_new == NULL) {
             if (addr_class(&n->c.addr) == ADDR_GLOBAL && count_net(l, &n->c.addr) >= LOOKUP_PER_NET) {
                 n->state = LOOKUP_SKIPPED;
+                in_all--;
                 continue;
             }
-            v.first_new = n;
+            if (!l->is_checking || !is_crowd(l, n))
+                v.first_new = n;
         }
         if (n->state == LOOKUP_LATE && n->tries < LOOKUP_TRIES && v.first_retry == NULL)
             v.first_retry = n;
-        if (n->state == LOOKUP_NEW || n->state == LOOKUP_ASKED || n->state == LOOKUP_ANSWERED)
-            in_play++;
+        in_play += is_in_play;
     }
     if (v.n_answered >= LOOKUP_FEW)
         v.first_retry = NULL;
@@ -174,6 +218,25 @@ struct lookup_node *lookup_next(struct lookup *l)
             return v.first_new;
         if (v.n_asked == 0 && v.first_retry != NULL)
             return v.first_retry;
+    }
+    return NULL;
+}
+
+struct lookup_node *lookup_next_near(struct lookup *l, double distance)
+{
+    unsigned in_play = 0;
+
+    for (unsigned i = 0; i < l->n && in_play < l->k; i++) {
+        struct lookup_node *n = &l->nodes[i];
+
+        if (n->state == LOOKUP_NEW && n->path >= l->first_path) {
+            if (id_distance(n->c.id, l->target) > distance)
+                return NULL;
+            if (addr_class(&n->c.addr) != ADDR_GLOBAL || count_net(l, &n->c.addr) < LOOKUP_PER_NET)
+                return n;
+            n->state = LOOKUP_SKIPPED;
+        }
+        in_play += n->state == LOOKUP_NEW || n->state == LOOKUP_ASKED || n->state == LOOKUP_ANSWERED;
     }
     return NULL;
 }

@@ -20,6 +20,7 @@
 #ifndef ITO_DHT_LOOKUP_H
 #define ITO_DHT_LOOKUP_H
 
+#include "dht/krpc.h"
 #include "dht/table.h"
 
 #define LOOKUP_CANDIDATES 64 /* contacts not asked yet of a lookup with one path */
@@ -27,26 +28,34 @@
 #define LOOKUP_PATHS_MAX  8  /* at one time */
 #define LOOKUP_NODES      640
 #define LOOKUP_ALPHA      5
+#define LOOKUP_ALPHA_MORE 3  /* of each path begun anew */
+#define LOOKUP_ALPHA_SURE 10 /* while a value was found, and may be an old one: see lookup_check() */
+#define LOOKUP_PER_NAMER  3  /* then, of those whom one node named first */
 #define LOOKUP_PER_NET    6
 #define LOOKUP_TOKEN_MAX  32
 #define LOOKUP_TRIES      3
-#define LOOKUP_FEW        8 /* while fewer have answered, those that were late are asked again */
+#define LOOKUP_K_MORE \
+    6 /* each path begun anew ends when so many nearest have answered: the k of all count together */
+#define LOOKUP_FEW 8 /* while fewer have answered, those that were late are asked again */
 
 enum lookup_state { LOOKUP_NEW, LOOKUP_ASKED, LOOKUP_LATE, LOOKUP_ANSWERED, LOOKUP_FAILED, LOOKUP_SKIPPED };
 
 struct lookup_node {
     struct contact c;
     uint8_t state, tries, path;
+    uint16_t namer; /* who named it first: 2 bytes of its id; 0: it was in our table */
     uint8_t token_len;
     bool is_written; /* the owner's: a write was sent to it */
     bool has_ours;   /* the owner's: it holds the value we put */
-    uint8_t token[LOOKUP_TOKEN_MAX];
+    bool is_vouched; /* by who named it: it need not prove our address with a cookie */
+    uint8_t token[LOOKUP_TOKEN_MAX], voucher[KRPC_VOUCHER];
 };
 
 struct lookup {
     uint8_t target[ID_BYTES], own[ID_BYTES];
     uint8_t k, n_paths, alpha;
     uint8_t first_path; /* paths before it have ended */
+    bool is_checking;
     uint16_t n, cap;
     struct lookup_node *nodes; /* by distance, nearest first */
 };
@@ -58,11 +67,22 @@ void lookup_destroy(struct lookup *l);
 /* One more contact. path: of the node that named it; a first contact: first_path + any number. Our own id, ids that
  * belong to another path, and what is farther than all of a full path are dropped: false. */
 bool lookup_add(struct lookup *l, const struct contact *c, unsigned path);
+/* The one who named it, if it is new. */
+void lookup_name(struct lookup *l, const uint8_t id[static ID_BYTES], const uint8_t by[static ID_BYTES]);
+/* Something was found, of which a newer one may exist that who gave it hides: from now on more are asked at a time, and
+ * few of those that any one of them names. */
+void lookup_check(struct lookup *l);
+/* What by (N) gave with the name of a contact (krpc.h, zv); zeros are nothing. */
+void lookup_vouch(struct lookup *l, const uint8_t id[static ID_BYTES], const uint8_t by[static 32],
+                  const uint8_t voucher[static KRPC_ZV]);
 /* All paths end; n_paths others begin, without first contacts: lookup_add() them. */
 void lookup_relaunch(struct lookup *l, unsigned n_paths);
 struct lookup_node *lookup_find(struct lookup *l, const uint8_t id[static ID_BYTES]);
 /* Whom to ask now (mark it with lookup_asked); NULL: nobody until something happens. */
 struct lookup_node *lookup_next(struct lookup *l);
+/* The same whatever is in flight, but only one of the k nearest in play, at most so far (a share of the id space) from
+ * the target. */
+struct lookup_node *lookup_next_near(struct lookup *l, double distance);
 void lookup_asked(struct lookup_node *n);
 void lookup_late(struct lookup_node *n);
 void lookup_failed(struct lookup_node *n);

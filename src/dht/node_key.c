@@ -206,6 +206,17 @@ void pair_prove(struct node_key *nk, ns_t now, struct pair *p, const struct addr
     p->proven_s = (uint32_t)(now / NS_PER_S) + 1;
 }
 
+void pair_believe(struct node_key *nk, struct pair *p, const struct addr *a)
+{
+    struct contact c = *pair_contact(nk, p);
+
+    if (addr_equal(&c.addr, a))
+        return;
+    c.addr = *a;
+    change_contact(nk, p, &c);
+    p->proven_s = 0;
+}
+
 bool pair_is_proven(const struct pair *p, ns_t now, ns_t age)
 {
     return p->proven_s > 0 && (uint32_t)(now / NS_PER_S) + 1 - p->proven_s < age / NS_PER_S;
@@ -364,4 +375,50 @@ bool node_cookie_ok(struct node_key *nk, ns_t now, const struct addr *a, struct 
             return true;
     }
     return false;
+}
+
+/* It starts unlike every packet, so neither can be taken for the other. */
+static void voucher_of(const struct node_key *nk, const struct pair *p, const uint8_t *receiver,
+                       uint64_t slot, const uint8_t N[static 32], const struct addr *a,
+                       uint8_t out[static KRPC_ZV])
+{
+    static const char text[] = "itodenwa-krpc-vouch-v1";
+    uint8_t message[sizeof text + 8 + 32 + 1 + 16 + 2], key[32], mac[PAIRMAC_BYTES];
+    struct wr w;
+
+    wr_init(&w, message, sizeof message);
+    wr_bytes(&w, text, sizeof text);
+    wr_u64(&w, slot);
+    wr_bytes(&w, N, 32);
+    wr_u8(&w, a->family);
+    wr_bytes(&w, a->ip, sizeof a->ip);
+    wr_u16(&w, a->port);
+    nk->ops->mac(pair_key(nk, p, key), nk->zone, receiver, wr_done(&w), mac);
+    memcpy(out, mac, KRPC_ZV);
+}
+
+static uint64_t slot_of(int64_t wall_ms)
+{
+    return wall_ms > 0 ? (uint64_t)wall_ms / KRPC_SLOT_MS : 0;
+}
+
+void node_vouch(const struct node_key *nk, const struct pair *p, int64_t wall_ms, const uint8_t N[static 32],
+                const struct addr *a, uint8_t out[static KRPC_ZV])
+{
+    voucher_of(nk, p, pair_contact(nk, p)->id, slot_of(wall_ms), N, a, out);
+}
+
+struct pair *node_voucher(const struct node_key *nk, int64_t wall_ms, const uint8_t N[static 32],
+                          const struct addr *a, struct slice voucher)
+{
+    static const uint64_t ages[] = {0, 1, UINT64_MAX};
+    struct pair *p = voucher.len == KRPC_VOUCHER ? node_pair(nk, voucher.data) : NULL;
+    uint8_t right[KRPC_ZV];
+
+    for (unsigned i = 0; p != NULL && i < sizeof ages / sizeof *ages; i++) {
+        voucher_of(nk, p, nk->id, slot_of(wall_ms) - ages[i], N, a, right);
+        if (secret_equal(right, voucher.data + 32, sizeof right))
+            return p;
+    }
+    return NULL;
 }

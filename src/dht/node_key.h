@@ -82,6 +82,8 @@ static inline const struct contact *pair_contact(const struct node_key *nk, cons
 }
 /* It has just proven to be at that address. */
 void pair_prove(struct node_key *nk, ns_t now, struct pair *p, const struct addr *a);
+/* Somebody vouches for that: no proof. */
+void pair_believe(struct node_key *nk, struct pair *p, const struct addr *a);
 /* Its proof is younger than that. */
 bool pair_is_proven(const struct pair *p, ns_t now, ns_t age);
 
@@ -99,5 +101,12 @@ enum err node_open_any(struct node_key *nk, ns_t now, struct slice packet, const
 
 void node_cookie(struct node_key *nk, ns_t now, const struct addr *a, uint8_t out[static KRPC_COOKIE]);
 bool node_cookie_ok(struct node_key *nk, ns_t now, const struct addr *a, struct slice cookie);
+
+/* What tells the node of pair p that N is at a: a voucher of ours (krpc.h). */
+void node_vouch(const struct node_key *nk, const struct pair *p, int64_t wall_ms, const uint8_t N[static 32],
+                const struct addr *a, uint8_t out[static KRPC_ZV]);
+/* Who vouches for N at a; NULL: nobody we know, or long ago. */
+struct pair *node_voucher(const struct node_key *nk, int64_t wall_ms, const uint8_t N[static 32],
+                          const struct addr *a, struct slice voucher);
 
 #endif

@@ -29,6 +29,7 @@ enum rpc_kind {
     RPC_HINT,   /* an address of which we do not know who is there */
     RPC_WALK,   /* a step of an operation's lookup */
     RPC_WIDEN,  /* mainline: who is beside the target, for a write that knows too few (extra: the bit) */
+    RPC_STORE,  /* zones: a put that is a step of the lookup too, its answer names nodes */
     RPC_WRITE,  /* put, drop_put, advert_put, observe, route */
     RPC_FETCH,  /* one blob of a drop, one more page of adverts */
     RPC_NOTIFY, /* notify, and route towards the end of a flow */

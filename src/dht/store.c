@@ -177,8 +177,7 @@ static bool is_ours(const struct krpc_msg *m)
     return is_mutable(m) && krpc_v_string(m, &v);
 }
 
-/* target = SHA-1(k salt), immutable: SHA-1(v). */
-static void target_of(const struct krpc_msg *m, uint8_t target[static ID_BYTES])
+void store_target(const struct krpc_msg *m, uint8_t target[static ID_BYTES])
 {
     uint8_t text[32 + STORE_SALT_MAX];
 
@@ -203,8 +202,8 @@ static int check_put(struct store *s, ns_t now, const struct addr *from, bool is
         (is_mutable(m) &&
          (m->b.k.data == NULL || m->b.sig.data == NULL || !m->b.seq.is_set || m->b.seq.v < 0)))
         return KRPC_E_PROTOCOL;
-    target_of(m, target);
-    if (!store_token_ok(s, now, from, target, m->b.token))
+    store_target(m, target);
+    if (!(is_zone && m->b.token.data == NULL) && !store_token_ok(s, now, from, target, m->b.token))
         return KRPC_E_PROTOCOL;
     if (is_mutable(m) && s->ops->item(m->b.k.data, m->b.salt, m->b.seq.v, m->b.v, m->b.sig.data) != ERR_OK)
         return KRPC_E_SIGNATURE;

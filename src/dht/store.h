@@ -63,9 +63,11 @@ void store_token(struct store *s, ns_t now, const struct addr *a, const uint8_t 
 bool store_token_ok(struct store *s, ns_t now, const struct addr *a, const uint8_t target[static ID_BYTES],
                     struct slice token);
 
-/* One put. 0 when it is stored, else the KRPC error code. target out: where it belongs (ID_BYTES). N may be NULL. */
+/* One put. N given: a node of a zone whose address is proven, so it may come without a token. 0 when it is stored, else the KRPC error code. target out: where it belongs (ID_BYTES). N may be NULL. */
 int store_put(struct store *s, ns_t now, const struct addr *from, const uint8_t *N, const struct krpc_msg *m,
               uint8_t target[static ID_BYTES]);
+/* Where an item belongs: SHA-1 of key and salt (at most STORE_SALT_MAX), immutable: of the value. */
+void store_target(const struct krpc_msg *m, uint8_t target[static ID_BYTES]);
 /* NULL: nothing there. */
 const struct stored *store_get(const struct store *s, ns_t now, const uint8_t target[static ID_BYTES]);
 /* Drop what expired. */

@@ -532,6 +532,25 @@ void ov_tables(const struct overlay *o, double *contacts, double *foes_pct)
     *foes_pct = n > 0 ? (double)n_foes * 100 / (double)n : 0;
 }
 
+void ov_sizes(const struct overlay *o, double *mean, double *deviation)
+{
+    double sum = 0, squares = 0, n = 0;
+    struct dht_stats stats;
+
+    for (uint32_t i = 0; i < o->config.n; i++)
+        if (o->nodes[i].dht != NULL) {
+            double share;
+
+            dht_stats(o->nodes[i].dht, &stats);
+            share = (double)stats.size / o->n_up;
+            sum += share;
+            squares += share * share;
+            n++;
+        }
+    *mean = n > 0 ? sum / n : 0;
+    *deviation = n > 0 ? sqrt(fmax(0, squares / n - *mean * *mean)) : 0;
+}
+
 void ov_idle(struct overlay *o, ns_t duration, struct ov_idle *out)
 {
     double sums[2][4] = {{0}};

@@ -25,6 +25,7 @@
 #define OV_WALL_MS   1790000000000ll /* wall clock at virtual 0 */
 #define OV_LATENCIES 4096
 #define OV_COLD_MAX  64
+#define OV_NEAREST   20
 
 /* What a node that is not honest does with queries. All of them answer pings, prove their keys, and take tokens' puts
  * without storing. */
@@ -72,8 +73,9 @@ struct ov_batch {
     uint32_t n_forged; /* a value was accepted that its owner never signed */
     uint32_t n_stale;  /* the newest value accepted was an older record */
     uint32_t rtt_median, rtt_p90, rtt_p99;
-    double queries, acks, first_queries; /* means */
-    uint64_t bytes;                      /* sent by everybody while they ran */
+    double queries, acks; /* means */
+    double nearest_pct; /* put: of the OV_NEAREST honest full nodes nearest to the target, how many hold it */
+    uint64_t bytes;     /* sent by everybody while they ran */
 };
 
 /* n records by n honest nodes; again: a higher seq for those there are. */
@@ -104,6 +106,8 @@ uint64_t ov_digest(const struct overlay *o);
 uint32_t ov_up(const struct overlay *o);
 /* Mean number of contacts, and how many of a hundred of them are adversaries. */
 void ov_tables(const struct overlay *o, double *contacts, double *foes_pct);
+/* What nodes think of the number of them: its mean and standard deviation, as shares of the right one. */
+void ov_sizes(const struct overlay *o, double *mean, double *deviation);
 /* The engine of node i; NULL: it is down, or an adversary. */
 struct dht *ov_dht(const struct overlay *o, uint32_t i);
 

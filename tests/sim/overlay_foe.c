@@ -161,7 +161,7 @@ static void put_value(struct krpc_msg *m, const struct item *item, uint8_t *room
 static void answer(struct foe *f, ns_t now, uint32_t from, const struct krpc_msg *q, struct slice bytes)
 {
     struct krpc_msg m = {.type = KRPC_ANSWER, .t = q->t};
-    uint8_t buf[KRPC_OUT_MAX], nodes[1200], v[1010], ip[18];
+    uint8_t buf[KRPC_OUT_MAX], nodes[1200], v[1010], ip[18], target[DHT_ID_BYTES];
     struct addr to = ov_addr(from);
     struct pair *pair;
     struct item item;
@@ -172,7 +172,10 @@ static void answer(struct foe *f, ns_t now, uint32_t from, const struct krpc_msg
         return;
     m.b.id = slice_of(f->key.id, DHT_ID_BYTES);
     m.ip = slice_of(ip, krpc_write_compact(&to, ip));
-    if (q->b.target.data != NULL) {
+    if (q->method == KRPC_PUT && q->b.k.data != NULL) {
+        dht_target(q->b.k.data, target);
+        m.b.zn = name_nodes(f, target, nodes, 752);
+    } else if (q->b.target.data != NULL) {
         m.b.token = slice_str(FOE_T);
         if (has_value && give_value(f, q->b.target.data, &item))
             put_value(&m, &item, v, sizeof v);

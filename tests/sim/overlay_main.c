@@ -8,7 +8,7 @@
  *           70 % die at once
  *   spread  round trips spread lognormally, sigma 0.7
  *   foes    20, 30 and 50 % colluders, which poison tables from the first join on
- *   liars   30 % each of nodes that lie, drop, or replay old records
+ *   liars   30 % of nodes that lie; droppers: that drop; replayers: that give old records
  *   eclipse 1 and 5 % of nodes with ids chosen beside whatever is asked for, on mainline, where nobody proves an id
  *   idle    1,000 nodes at rest for an hour, one of ten of them a client
  *   churn   1,000 nodes of which each leaves after ten hours on average (Weibull, shape 0.5) and another comes; records
@@ -113,7 +113,7 @@ static void kill_part(struct overlay *o, const struct options *opt, unsigned kil
 static void base_part(const struct options *opt)
 {
     struct overlay *o = grow(opt, opt->config.n, OV_HONEST, 0);
-    double contacts, foes;
+    double contacts, foes, mean, deviation;
     struct ov_totals t;
     struct ov_batch b;
 
@@ -124,11 +124,15 @@ static void base_part(const struct options *opt)
     print("bytes_per_node", ov_node_bytes(o), "B");
     ov_tables(o, &contacts, &foes);
     print("contacts_per_node", contacts, "contacts");
+    ov_sizes(o, &mean, &deviation);
+    print("size_estimate", mean * 100, "% of the right one");
+    print("size_estimate_deviation", deviation * 100, "%");
     ov_records(o, opt->n_records, &b);
     print("put_rtt_median", b.rtt_median / 100.0, "RTT");
     print("put_rtt_p99", b.rtt_p99 / 100.0, "RTT");
     print("put_queries", b.queries, "queries");
     print("put_acks", b.acks, "nodes");
+    print("put_nearest", b.nearest_pct, "%");
     ov_lookups(o, opt->n_lookups, &b);
     print_gets("lookup", &b);
     ov_cold(o, OV_COLD_MAX, &b);
@@ -267,11 +271,12 @@ int main(int argc, char **argv)
     if (has_part(&opt, "foes"))
         for (unsigned foes_pct = 20; foes_pct <= 50; foes_pct += foes_pct == 20 ? 10 : 20)
             foe_part(&opt, "colluders", OV_COLLUDER, foes_pct);
-    if (has_part(&opt, "liars")) {
+    if (has_part(&opt, "liars"))
         foe_part(&opt, "liars", OV_LIAR, 30);
+    if (has_part(&opt, "droppers"))
         foe_part(&opt, "droppers", OV_DROPPER, 30);
+    if (has_part(&opt, "replayers"))
         foe_part(&opt, "replayers", OV_REPLAYER, 30);
-    }
     if (has_part(&opt, "eclipse")) {
         struct options mainline = opt;
 

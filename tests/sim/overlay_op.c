@@ -45,6 +45,35 @@ static bool on_value(void *arg, const struct item *item)
     return true;
 }
 
+/* How many of the nodes nearest to its target hold a record. */
+static unsigned count_nearest(const struct overlay *o, const struct ov_record *record)
+{
+    uint8_t target[DHT_ID_BYTES];
+    struct dht *near[OV_NEAREST + 1];
+    unsigned n = 0, holding = 0;
+    struct item item;
+
+    ov_make_item(o, record->number, record->seq, &item);
+    dht_target(item.k, target);
+    for (uint32_t i = 0; i < o->config.n; i++) {
+        struct dht *d = o->nodes[i].dht;
+        unsigned at = n;
+
+        if (d == NULL || o->nodes[i].is_client)
+            continue;
+        for (; at > 0 && id_compare(target, d->id, near[at - 1]->id) < 0; at--)
+            near[at] = near[at - 1];
+        near[at] = d;
+        n += n < OV_NEAREST;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        const struct stored *s = store_get(&near[i]->store, o->now, target);
+
+        holding += s != NULL && s->seq == record->seq;
+    }
+    return holding;
+}
+
 static void on_done(void *arg, enum err e, const struct dht_result *r)
 {
     struct job *j = arg;
@@ -56,6 +85,7 @@ static void on_done(void *arg, enum err e, const struct dht_result *r)
     b->out.acks += r->n_acks;
     if (b->is_put) {
         b->out.n_ok += e == ERR_OK && r->n_acks >= 10;
+        b->out.nearest_pct += 100.0 / OV_NEAREST * count_nearest(b->o, record);
         b->rtts[b->out.n++] = in_rtts(b->o, r->took_ns);
         return;
     }
@@ -118,6 +148,7 @@ static void run(struct batch *b)
     if (b->out.n > 0) {
         b->out.queries /= b->out.n;
         b->out.acks /= b->out.n;
+        b->out.nearest_pct /= b->out.n;
     }
     b->out.bytes = o->bytes - bytes;
     mem_free(b->jobs);

@@ -380,14 +380,18 @@ static void size(void **state)
     double n, low, high;
     (void)state;
 
-    size_read(&s, NS_PER_S, 20, 0, &n, &low, &high);
+    size_read(&s, NS_PER_S, 0, 0, &n, &low, &high);
     assert_true(n == 1 && low == 1 && high == 1);
     for (unsigned i = 0; i < 8; i++)
-        size_add(&s, NS_PER_S, size_sample(20, 0.0019));
-    size_read(&s, NS_PER_S, 20, 0, &n, &low, &high);
-    assert_true(n > 9999 && n < 10001 && low > 8000 && high < 12000);
-    size_read(&s, NS_PER_S + ESTIMATE_SIZE_NS + 1, 20, 500, &n, &low, &high);
-    assert_true(n == 500);
+        size_add(&s, NS_PER_S, 20, 0.002);
+    size_read(&s, NS_PER_S, 0, 0, &n, &low, &high);
+    assert_true(n > 9900 && n < 10000 && low > 8000 && high < 12000);
+    size_read(&s, NS_PER_S, 20, 0.0025, &n, &low, &high); /* ours is one more sample */
+    assert_true(n > 9600 && n < 9800);
+    size_read(&s, NS_PER_S, 20, 0.0008, &n, &low, &high); /* those are of a time when the zone was smaller */
+    assert_true(n > 23000 && n < 25000);
+    size_read(&s, NS_PER_S + ESTIMATE_SIZE_NS + NS_PER_S, 20, 0.038, &n, &low, &high);
+    assert_true(n > 499 && n < 501);
 }
 
 int main(void)

@@ -43,7 +43,8 @@ static void half_dead(void **state)
     (void)state;
     ov_records(o, 60, &b);
     assert_int_equal(b.n_ok, 60);
-    assert_true(b.rtt_median <= 800);
+    assert_true(b.rtt_median <= 500 && b.rtt_p99 <= 1200);
+    assert_true(b.queries <= 40 && b.nearest_pct >= 90);
     ov_lookups(o, 200, &b);
     assert_int_equal(b.n_ok, 200);
     assert_true(b.rtt_median <= 200 && b.rtt_p99 <= 400);
@@ -51,6 +52,8 @@ static void half_dead(void **state)
     ov_kill(o, 50);
     ov_lookups(o, 200, &b);
     assert_int_equal(b.n_ok, 200);
+    ov_records(o, 60, &b);
+    assert_int_equal(b.n_ok, 60);
     ov_destroy(o);
 }
 
@@ -90,7 +93,7 @@ static void replayers(void **state)
     ov_records(o, 40, &b);
     ov_lookups(o, 100, &b);
     assert_int_equal(b.n_forged, 0);
-    assert_true(b.n_ok >= 98);
+    assert_true(b.n_ok >= 99);
     ov_destroy(o);
 }
 

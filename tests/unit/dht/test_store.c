@@ -208,7 +208,7 @@ static void tokens(void **state)
     struct store s;
     struct put p, q;
     struct addr port = somebody, other = somebody;
-    uint8_t target[20];
+    uint8_t target[20], N[32] = {1};
     ns_t now = 1000 * NS_PER_S;
     (void)state;
 
@@ -218,6 +218,13 @@ static void tokens(void **state)
     make_put(&s, now, 1, 1, 10, &p);
     assert_int_equal(store_put(&s, now, &other, NULL, &p.m, target), KRPC_E_PROTOCOL); /* another address */
     assert_int_equal(store_put(&s, now, &port, NULL, &p.m, target), 0); /* the port does not matter */
+    q = p;
+    q.m.b.token = (struct slice){0};
+    assert_int_equal(store_put(&s, now, &somebody, NULL, &q.m, target), KRPC_E_PROTOCOL);
+    assert_int_equal(store_put(&s, now, &somebody, N, &q.m, target),
+                     0); /* a zone's node has proven its address */
+    assert_int_equal(store_put(&s, now, &other, N, &p.m, target),
+                     KRPC_E_PROTOCOL); /* but a wrong one is wrong */
     make_put(&s, now, 2, 1, 10, &q);
     q.m.b.token = p.m.b.token;
     assert_int_equal(do_put(&s, now, &q), KRPC_E_PROTOCOL); /* another target */
