@@ -183,8 +183,10 @@ static void liar_send(void *world, const struct addr *to, struct slice bytes)
         bed_send(world, to, krpc_write(&bare, buf, sizeof buf));
         return;
     }
-    if (m.b.v.len > 700 && m.b.zn.len > KRPC_ZN_V4)
+    if (m.b.v.len > 400 && m.b.zn.len > KRPC_ZN_V4) {
         m.b.zn.len = KRPC_ZN_V4; /* so that it fits */
+        m.b.zv = (struct slice){0};
+    }
     bytes = node_seal(&n->dht->key, &m, reader->dht->id, has_mac ? pair : NULL, buf, sizeof buf);
     assert_true(bytes.len > 0);
     bed_send(world, to, bytes);
