@@ -5,6 +5,7 @@
 #define UNKNOWN_RTT_MS 150 /* what we believe of a relay nobody measured */
 #define NOISE_POINTS   4.0
 #define FAILURE_POINTS 15.0
+#define REFUSALS       2   /* in a row: it only pretends to relay */
 #define QUALITY_FLOOR  0.6 /* a relay that was more often bad than a new one is believed to be */
 #define GUARD_POINTS   3.0 /* eight stable guards see us, not everybody */
 
@@ -103,7 +104,7 @@ size_t select_rank(const struct select_candidate *candidates, size_t n, const st
 
         if (!may_be_used(&candidates[i], policy))
             continue;
-        if (candidates[i].quality < QUALITY_FLOOR)
+        if (candidates[i].quality < QUALITY_FLOOR || candidates[i].failures >= REFUSALS)
             key.pay += SELECT_REST + 1; /* that we could pay there is no reason to be heard badly */
         key.u = utility(&candidates[i], policy);
         for (; at > 0 && is_better(&key, &keys[at - 1]); at--)

@@ -1,6 +1,6 @@
 /* relay/select.h - which relays to ask, in which order: pure.
  *
- * Relays that were bad come last. Rank first by how we can pay, then by utility: estimated voice quality (E-model)
+ * Relays that were bad or refused twice come last. Rank first by how we can pay, then by utility: estimated voice quality (E-model)
  * over both legs, less what first-hand quality, load and a little noise take away (LEDGER.md §7). Candidates below
  * min_score or on the never-list are out; two of one /24, /48 do not stand next to each other among the first.
  *

@@ -136,8 +136,19 @@ static void tell(struct service *svc, struct client *c, enum wire_type type, enu
     }
 }
 
+static bool is_stranger(const struct client *c)
+{
+    const struct grant *g = any_grant(c);
+
+    return g == NULL || g->class == LEDGER_STRANGER;
+}
+
+/* A creditor owes us in our own rows what it would not sign: else it could come back for as much, again and again.
+ * Of a stranger, whose key is worth nothing, no row is kept. */
 static void stop_unsigned(struct service *svc, struct client *c)
 {
+    if (!is_stranger(c))
+        ledger_db_owe(svc->db, svc->node.pub, c->account, c->unbilled_s, service_today(svc));
     svc->unsigned_stops++;
     svc->failed++;
     list_each_safe(node, &c->grants)
@@ -149,13 +160,6 @@ static void stop_unsigned(struct service *svc, struct client *c)
     c->unsigned_since = 0;
     c->was_told_to_move = false;
     c->next_propose_at = NS_NEVER;
-}
-
-static bool is_stranger(const struct client *c)
-{
-    const struct grant *g = any_grant(c);
-
-    return g == NULL || g->class == LEDGER_STRANGER;
 }
 
 /* Since when we wait for a signature: contributors from the first second that is in no statement, strangers, whose

@@ -45,7 +45,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("four audits when coming up, then one in half an hour", rhythm),
-        sentence("farming audits gives 10 minutes an auditor and what was really carried", farming),
+        sentence("attack, audit farming: it gives 10 minutes an auditor and what was really carried",
+                 farming),
     };
     return run_sentences("audit", tests);
 }

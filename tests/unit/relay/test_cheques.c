@@ -421,6 +421,31 @@ static void flood(void **state)
     town_free(t);
 }
 
+/* A digest that nobody asked for, naming the drawee: nothing is drawn, nothing is kept. The same in answer to a
+ * question draws. */
+static void unasked_digest(void **state)
+{
+    struct town *t = town_with();
+    struct relay_client *rc = t->payer_at_relay.rc;
+    static const uint8_t nonce[8] = {1};
+    uint8_t net[4], buf[WIRE_MESSAGE_MAX];
+    struct digest d;
+    struct wire_msg m = {.type = WIRE_DIGEST};
+
+    (void)state;
+    memcpy(net, zone, sizeof net);
+    digest_begin(&d, net, TODAY, nonce);
+    digest_add(&d, t->drawee.key.pub, 14400);
+    m.digest_len = (uint16_t)digest_write(&d, m.digest).len;
+    for (m.req = 0; m.req < 1000; m.req++)
+        relay_client_message(rc, t->w.now, WIRE_CHAN_LEDGER, wire_write(buf, sizeof buf, &m));
+    assert_int_equal(t->payer_at_relay.n_paid, 0);
+    assert_int_equal(relay_client_stats(rc)->malformed, 0);
+    relay_client_fund(rc, t->w.now);
+    assert_int_equal(t->payer_at_relay.n_paid, 1);
+    town_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +458,7 @@ int main(void)
         sentence("attack, a claim spent twice: paid once, proven, the name is dead", drawn_twice),
         sentence("a cheque that bounces is owed again, and the drawee's room stays taken", bounced),
         sentence("sixteen cheques a minute are looked at, crumbs are refused", flood),
+        sentence("attack, poisoning by gossip: a digest that nobody asked for draws nothing", unasked_digest),
         sentence("cheques of others and forged ones are counted and dropped", nobody_elses),
     };
     return run_sentences("cheques", tests);

@@ -209,13 +209,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("cheques clear in any order, each once", in_any_order),
-        sentence("a claim spent twice clears once and is a proof that anyone can check", double_spending),
+        sentence("attack, a claim spent twice: it clears once and is a proof that anyone can check",
+                 double_spending),
         sentence("cheques of an honest drawer prove nothing", honest_are_no_culprits),
         sentence("a cheque that is not covered, or of a void account, is refused and takes no range",
                  not_covered),
         sentence("eight ranges may wait, then the oldest is given up", gaps_are_capped),
-        sentence("a cheque lives seven days, give or take a calendar", days),
-        sentence("uncertified: one tranche a drawer, four a drawee, never more than we can collect", at_risk),
+        sentence("attack, clock skew: a cheque lives seven days, give or take a calendar", days),
+        sentence("attack, a claim spent twice offline: one tranche a drawer, four a drawee, never more than "
+                 "we can collect",
+                 at_risk),
         sentence("clearing moves three accounts and creates nothing", sum_is_kept),
     };
     return run_sentences("clearing", tests);

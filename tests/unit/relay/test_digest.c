@@ -73,7 +73,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("what was told is found again, in powers of two", round_trip),
-        sentence("64 entries, the largest ones", caps),
+        sentence("attack, poisoning by gossip: 64 entries, the largest ones", caps),
         sentence("another nonce, another name", hidden),
     };
     return run_sentences("digest", tests);

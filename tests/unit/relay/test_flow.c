@@ -144,6 +144,33 @@ static void sybil_gain(void **state)
     assert_true(many <= (1 + LEDGER_KAPPA_HI) * 3600 + LEDGER_L0_S);
 }
 
+/* Two real relays, one of them never seen by R, who sign each other anything: the cut is what they worked for R. */
+static void collusion(void **state)
+{
+    struct net n = {0};
+    struct flow_edges e = edges_of(&n, true);
+    struct ledger_account one = {.day = 1}, two = {.day = 1};
+    uint32_t payable[] = {B1, B2};
+    struct flow_path path;
+    double taken = 0;
+    enum flow_kind kind;
+
+    (void)state;
+    ledger_got(&one, 3600, 1);
+    ledger_got(&two, 1200, 1);
+    n.avail[B1][B2] = n.avail[B2][B1] = n.avail[B1][P] = n.avail[B2][P] = 1e9;
+    for (;; taken += 300) {
+        n.avail[R][B1] = ledger_avail(&one, LEDGER_KAPPA_HI);
+        n.avail[R][B2] = ledger_avail(&two, LEDGER_KAPPA_HI);
+        kind = flow_find(&e, R, P, payable, 2, 300, &path);
+        if (kind == FLOW_NONE)
+            break;
+        ledger_owe(path.via[kind == FLOW_THREE_HOPS] == B1 ? &one : &two, 300, 1);
+    }
+    assert_true(taken <= (1 + LEDGER_KAPPA_HI) * (3600 + 1200) + 2 * LEDGER_L0_S);
+    assert_true(taken > 3600 + 1200); /* what they worked for they do get */
+}
+
 static void caps(void **state)
 {
     struct net n = {0};
@@ -167,8 +194,11 @@ int main(void)
         sentence("who has credit at the relay itself pays directly", direct),
         sentence("two hops take the widest common neighbour that is there to clear", two),
         sentence("three hops are found only where they are asked for", three),
-        sentence("a sybil region without work has no credit anywhere", region_without_work),
-        sentence("a sybil region behind real work W takes at most (1 + kappa) W, whatever k is", sybil_gain),
+        sentence("attack, sybils: a region without work has no credit anywhere", region_without_work),
+        sentence("attack, sybils: a region behind real work W takes at most (1 + kappa) W, whatever k is",
+                 sybil_gain),
+        sentence("attack, collusion of real peers: (1 + kappa) of the group's work and audit lines",
+                 collusion),
         sentence("eight common neighbours are weighed, no more", caps),
     };
     return run_sentences("flow", tests);

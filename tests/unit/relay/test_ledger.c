@@ -141,6 +141,8 @@ static void strangers_share_the_pool(void **state)
     assert_in_range(served, 60, 115);
 }
 
+/* One network is counted once a minute. A shortage has to be asked for by 32 times the calls it is the size of, from
+ * as many networks, and then only strangers feel it. */
 static void flood_of_requests(void **state)
 {
     struct ledger_load l;
@@ -149,9 +151,84 @@ static void flood_of_requests(void **state)
 
     (void)state;
     ledger_load_init(&l, now, 10, 10);
-    for (int i = 0; i < 100000; i++) /* one network asks and asks: counted once a minute */
+    for (int i = 0; i < 100000; i++)
         ledger_admit(&l, now, LEDGER_STRANGER, 1, 7, &retry);
     assert_true(ledger_load_share(&l, now) < 0.01);
+    for (uint64_t net = 0; net < 3000; net++) /* 96 calls of 10 min would fill 80 % for two hours */
+        ledger_admit(&l, now, LEDGER_STRANGER, 1, 1000 + net, &retry);
+    assert_true(ledger_load_share(&l, now) < LEDGER_CONTENDED);
+    for (uint64_t net = 0; net < 3000; net++)
+        ledger_admit(&l, now, LEDGER_STRANGER, 1, 9000 + net, &retry);
+    assert_true(ledger_load_share(&l, now) > LEDGER_CONTENDED);
+    l.pool_s = 0;
+    assert_int_equal(ledger_admit(&l, now, LEDGER_STRANGER, 1, 7, &retry), LEDGER_POOL_EMPTY);
+    assert_int_equal(ledger_admit(&l, now, LEDGER_CREDITOR, 1, 7, &retry), LEDGER_ADMIT);
+    now += 7200 * NS_PER_S;
+    assert_true(ledger_load_share(&l, now) < LEDGER_CONTENDED); /* and it is forgotten */
+}
+
+/* Each stranger asks one relay only, so requests show nothing: what was admitted does. */
+static void few_tries(void **state)
+{
+    struct ledger_load l;
+    uint32_t retry, admitted = 0, late = 0;
+    ns_t now = NS_PER_S;
+
+    (void)state;
+    ledger_load_init(&l, now, 10, 10);
+    for (uint64_t minute = 0; minute < 1440; minute++, now += 60 * NS_PER_S) {
+        for (uint64_t i = 0; i < 2; i++) {
+            uint64_t net = 2 * minute + i + 1;
+
+            if (ledger_admit(&l, now, LEDGER_STRANGER, 1, net, &retry) != LEDGER_ADMIT)
+                continue;
+            ledger_began(&l, now, LEDGER_STRANGER, 1, net);
+            ledger_ended(&l, now, LEDGER_STRANGER, 1, 600);
+            admitted++;
+            late += minute >= 720;
+        }
+    }
+    /* 80 % of 10 slots are 48 calls an hour, and the pool's 6: not the 120 that were asked for. */
+    assert_in_range(late, 12 * 40, 12 * 56);
+    assert_true(admitted > late);
+}
+
+/* Two days of a wrong clock change what anybody owes by less than 5 %, and back nothing comes. */
+static void clock_skew(void **state)
+{
+    struct ledger_account a = {.got_s = 1000, .debt_s = 400, .day = 100};
+    double before = ledger_avail(&a, LEDGER_KAPPA_HI);
+
+    (void)state;
+    ledger_age(&a, 102);
+    assert_true(ledger_avail(&a, LEDGER_KAPPA_HI) > 0.95 * before);
+    assert_true(ledger_avail(&a, LEDGER_KAPPA_HI) < 1.05 * before);
+    before = ledger_avail(&a, LEDGER_KAPPA_HI);
+    ledger_age(&a, 98);
+    NEAR(ledger_avail(&a, LEDGER_KAPPA_HI), before);
+    ledger_age(&a, 102);
+    NEAR(ledger_avail(&a, LEDGER_KAPPA_HI), before);
+}
+
+/* A sponsored phone that takes whatever it can: the line, and what refills of it, and nothing once it is taken back. */
+static void sponsor_abuse(void **state)
+{
+    struct ledger_account a = {.sponsor_s = 1800, .day = 100};
+    double taken = 0;
+
+    (void)state;
+    for (int32_t day = 100; day < 128; day++) {
+        ledger_forgive(&a, 1800, 7, day);
+        ledger_age(&a, day);
+        for (; ledger_avail(&a, LEDGER_KAPPA_HI) >= LEDGER_TRANCHE_S; taken += LEDGER_TRANCHE_S)
+            ledger_owe(&a, LEDGER_TRANCHE_S, day);
+        if (day == 100)
+            NEAR(taken, 1800);
+    }
+    assert_true(taken <= 1800 + 27 * (1800.0 / 7 + 1800 * (1 - exp2(-1.0 / LEDGER_HALF_LIFE_DAYS))));
+    a.sponsor_s = 0;
+    a.debt_s = 0;
+    assert_true(ledger_avail(&a, LEDGER_KAPPA_HI) < LEDGER_TRANCHE_S);
 }
 
 static void kappa(void **state)
@@ -249,11 +326,17 @@ int main(void)
         sentence("two hops carry what the narrower one can, in whole tranches", hops),
         sentence("a score starts above the threshold and follows what happened", scores),
         sentence("a sponsor's line refills by its days and forgives no more than is owed", forgiveness),
-        sentence("hearsay: half weight, one observation a contact, two in all", hearsay_is_capped),
+        sentence("attack, defamation: half weight, one observation a contact, two in all", hearsay_is_capped),
         sentence("attack, defamation: lying contacts weigh nothing", hearsay_must_be_earned),
         sentence("an idle relay serves everybody, the last slot is for guests", idle_serves_all),
-        sentence("under contention all strangers together get their share", strangers_share_the_pool),
-        sentence("a flood of requests makes no shortage", flood_of_requests),
+        sentence(
+            "attack, free-riders and whitewashers: under contention all strangers together get their share",
+            strangers_share_the_pool),
+        sentence("attack, request flood: a shortage costs 32 times the calls, and hits strangers only",
+                 flood_of_requests),
+        sentence("attack, few tries: what was admitted counts, not what was asked", few_tries),
+        sentence("attack, clock skew: two days change under 5 %, set back nothing", clock_skew),
+        sentence("attack, sponsor abuse: no more than the line and what refills", sponsor_abuse),
         sentence("credit is tight when creditors fill the relay", kappa),
         sentence("with 0 % strangers get nothing under contention", no_strangers),
     };

@@ -127,13 +127,28 @@ static void proofs(void **state)
     assert_true(ledger_db_has_proof(db, b.pub));
     ledger_db_get(db, a.pub, b.pub, &row);
     assert_true(row.account.is_void);
+    for (int i = 0; i < 100; i++) /* more of the same culprit take no room: the cap is for others */
+        ledger_db_put_proof(db, b.pub, i % 3, slice_str("again"));
     for (uint32_t i = 0; i < LEDGER_DB_PROOFS + 10; i++) {
         uint8_t key[32] = {(uint8_t)i, (uint8_t)(i >> 8), 1};
 
         ledger_db_put_proof(db, key, 1, slice_str("x"));
     }
+    assert_true(ledger_db_has_proof(db, (uint8_t[32]){(uint8_t)(LEDGER_DB_PROOFS - 2), 3, 1}));
     assert_false(ledger_db_has_proof(db, (uint8_t[32]){(uint8_t)(LEDGER_DB_PROOFS + 9), 4, 1}));
     ledger_db_close(db);
+}
+
+/* Losing the database again and again gives no new incarnation on the same day. */
+static void one_incarnation_a_day(void **state)
+{
+    struct ledger_db *first = open_db(":memory:"), *second = open_db(":memory:");
+    int apart = ledger_db_inc(second) - ledger_db_inc(first);
+
+    (void)state;
+    assert_in_range(apart, 0, 1); /* 1: the test ran over midnight */
+    ledger_db_close(first);
+    ledger_db_close(second);
 }
 
 static void settings(void **state)
@@ -285,9 +300,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("a statement moves both sides' rows by what is new in it", rows),
-        sentence("an older or repeated statement is refused and changes nothing", replays),
+        sentence("attack, replay: an older or repeated statement is refused and changes nothing", replays),
         sentence("a half is kept until its statement is whole", halves),
-        sentence("a proof voids the account, and at most 1024 are kept", proofs),
+        sentence("attack, poisoning by gossip: one proof voids an account, and at most 1024 are kept",
+                 proofs),
+        sentence("attack, fork of an account: one incarnation a day", one_incarnation_a_day),
         sentence("settings and quality are read back as written", settings),
         sentence("the smallest accounts go over the cap, empty ones with age", eviction),
         sentence("a closed ledger is opened with everything in it, readable by its owner only", reopened),

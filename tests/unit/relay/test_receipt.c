@@ -223,7 +223,7 @@ int main(void)
         sentence("a statement with any byte changed is refused", changed_bits),
         sentence("only the two parties can sign, and both must", only_parties_sign),
         sentence("a successor continues seq and prev, and no total falls", chain),
-        sentence("two bodies of one seq under one signature prove a fork", fork),
+        sentence("attack, fork of an account: two bodies of one seq under one signature prove a fork", fork),
         sentence("what one side is owed the other owes", debt),
         sentence("keys of small order sign nothing", weak_keys),
         sentence("overlapping cheques for two payees prove an overdraw", cheques),

@@ -57,6 +57,21 @@ static void bad_ones_last(void **state)
     assert_int_equal(order[0], 0);
 }
 
+/* It advertises, owes us, and says no: after two refusals in a row it is asked last. */
+static void pretends(void **state)
+{
+    struct select_candidate c[2] = {relay(1, 30), relay(2, 200)};
+    struct select_policy p = {.min_score = 50};
+    uint8_t order[SELECT_MAX];
+
+    (void)state;
+    c[0].pay = SELECT_DIRECT;
+    for (c[0].failures = 0; c[0].failures < 4; c[0].failures++) {
+        select_rank(c, 2, &p, order);
+        assert_int_equal(order[0], c[0].failures >= 2);
+    }
+}
+
 static void excluded(void **state)
 {
     struct select_candidate c[4] = {relay(1, 30), relay(2, 30), relay(3, 30), relay(4, 30)};
@@ -131,7 +146,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         sentence("the relay with the shorter way is asked first", nearer_is_better),
         sentence("a relay that owes us is asked before a nearer one", payable_first),
-        sentence("a relay that was bad is asked last, whatever it owes us", bad_ones_last),
+        sentence("attack, dropping relay: one that was bad is asked last, whatever it owes us",
+                 bad_ones_last),
+        sentence("attack, pretend relay: dropped after two refusals, whatever it owes us", pretends),
         sentence("relays below the score, on the never-list or of the other side are out", excluded),
         sentence("the first choices are of different networks", apart),
         sentence("equals are chosen equally often", no_herd),

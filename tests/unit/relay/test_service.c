@@ -547,6 +547,58 @@ static void does_not_sign(void **state)
     rig_free(r);
 }
 
+/* It served the relay's owner for so long. */
+static void make_creditor(struct rig *r, struct phone *p, uint32_t served_s)
+{
+    struct statement s, next;
+
+    statement_init(&s, zone, r->node.pub, p->key.pub);
+    s.inc = ledger_db_inc(r->db);
+    statement_next(&s, (uint16_t)(WORLD_WALL_S / 86400), &next);
+    next.served[statement_side(&next, p->key.pub)] = served_s;
+    assert_int_equal(statement_sign(&next, p->seed), ERR_OK);
+    assert_int_equal(statement_sign(&next, r->node_seed), ERR_OK);
+    assert_int_equal(ledger_db_put_statement(r->db, r->node.pub, &next, WORLD_WALL_S / 86400), ERR_OK);
+    assert_int_equal(ledger_db_put_statement(p->db, p->key.pub, &next, WORLD_WALL_S / 86400), ERR_OK);
+    service_session_closed(r->svc, r->w.now, p->session);
+    connect_phone(r, p);
+}
+
+/* Each stop costs at most 150 slot-s, and is owed: so a creditor's credit is all that it can take this way. */
+static void creditor_does_not_sign(void **state)
+{
+    struct service_config config = calls(20);
+    struct rig *r = rig_with(&config);
+    struct phone *p = &r->phones[0];
+    uint32_t stops = 0, taken = 0, credit;
+
+    (void)state;
+    make_creditor(r, p, 60);
+    relay_client_allocate(p->rc, r->w.now, 1, 600, NULL);
+    credit = p->funded_s;
+    relay_client_release(p->rc, r->w.now, p->alloc_id);
+    assert_int_equal(p->admission, LEDGER_CREDITOR);
+    p->does_not_sign = true;
+    for (; p->admission == LEDGER_CREDITOR && stops < 10; stops++) {
+        uint32_t seconds = 0;
+
+        begin_call(r);
+        if (p->admission != LEDGER_CREDITOR)
+            break;
+        while (service_turn_stats(r->svc)->allocations == 2 && seconds < 300) {
+            talk(r, 1);
+            seconds++;
+        }
+        assert_in_range(seconds, 140, 152);
+        taken += seconds;
+        turn_refresh(r, &r->phones[1], 0);
+        pass(r, NS_PER_S);
+    }
+    assert_int_equal(p->admission, LEDGER_STRANGER);
+    assert_in_range(taken, 140, credit);
+    rig_free(r);
+}
+
 static void leaves_with_the_ticket(void **state)
 {
     struct service_config config = calls(20);
@@ -646,19 +698,9 @@ static void creditors(void **state)
     struct service_config config = calls(20);
     struct rig *r = rig_with(&config);
     struct phone *p = &r->phones[0];
-    struct statement s, next;
 
     (void)state;
-    statement_init(&s, zone, r->node.pub, p->key.pub);
-    s.inc = ledger_db_inc(r->db);
-    statement_next(&s, (uint16_t)(WORLD_WALL_S / 86400), &next);
-    next.served[statement_side(&next, p->key.pub)] = 600; /* it served the relay's owner for ten minutes */
-    assert_int_equal(statement_sign(&next, p->seed), ERR_OK);
-    assert_int_equal(statement_sign(&next, r->node_seed), ERR_OK);
-    assert_int_equal(ledger_db_put_statement(r->db, r->node.pub, &next, WORLD_WALL_S / 86400), ERR_OK);
-    assert_int_equal(ledger_db_put_statement(p->db, p->key.pub, &next, WORLD_WALL_S / 86400), ERR_OK);
-    service_session_closed(r->svc, r->w.now, p->session);
-    connect_phone(r, p);
+    make_creditor(r, p, 600);
     relay_client_allocate(p->rc, r->w.now, 1, 600, NULL);
     assert_int_equal(p->admission, LEDGER_CREDITOR);
     assert_in_range(p->funded_s, 600, 3000);
@@ -1011,12 +1053,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("after a call both databases hold the same statement, signed by both", whole_call),
-        sentence("bad intervals are not signed", short_counts),
-        sentence("a relay that claims too much is not paid and not used", overcharged),
+        sentence("attack, dropping relay: bad intervals are not signed", short_counts),
+        sentence("attack, inflated seconds: a relay that claims too much is not paid and not used",
+                 overcharged),
         sentence("lost answers change nothing in the end", lost_answers),
         sentence("a client that crashed signs the same half again", crashed_client),
         sentence("a lost database comes back from the other side", lost_database),
-        sentence("who does not sign is told, told to move, and stopped", does_not_sign),
+        sentence("attack, withheld signatures: a stranger is told, told to move, and stopped", does_not_sign),
+        sentence("attack, withheld signatures: 150 slot-s a stop, then the creditor is a stranger",
+                 creditor_does_not_sign),
         sentence("who leaves the session with the ticket is not carried for nothing", leaves_with_the_ticket),
         sentence("calls are capped, silent allocations are not calls", caps),
         sentence("the month's bytes cap new calls and let running ones finish", monthly_budget),
