@@ -109,7 +109,8 @@ enum err favour_db_forget(struct ledger_db *db, const uint8_t contact[static 32]
 {
     static const char *const sql[] = {
         "DELETE FROM sponsor WHERE peer IN (SELECT relay FROM pass WHERE contact=?1)",
-        "DELETE FROM pass WHERE contact=?1", "DELETE FROM hearsay WHERE contact=?1"};
+        "DELETE FROM pass WHERE contact=?1", "DELETE FROM hearsay WHERE contact=?1",
+        "DELETE FROM credence WHERE contact=?1"};
     enum err e = ERR_OK;
 
     for (size_t i = 0; i < sizeof sql / sizeof sql[0] && e == ERR_OK; i++) {
@@ -297,19 +298,62 @@ enum err favour_db_put_heard(struct ledger_db *db, const uint8_t contact[static 
     return e == ERR_OK && sqlite3_changes(ledger_db_sql(db)) == 0 ? ERR_FULL : e;
 }
 
-size_t favour_db_heard(struct ledger_db *db, const uint8_t relay[static 32],
-                       struct ledger_hearsay out[static LEDGER_HEARSAY_ROWS])
+/* contacts: who said it; NULL when nobody asks. */
+static size_t heard_of(struct ledger_db *db, const uint8_t relay[static 32], struct ledger_hearsay *out,
+                       uint8_t (*contacts)[32])
 {
-    sqlite3_stmt *q = query(db, "SELECT good, bad, day FROM hearsay WHERE relay=?1 ORDER BY day DESC");
+    sqlite3_stmt *q = query(db, "SELECT good, bad, day, n_right, n_wrong, contact FROM hearsay"
+                                " LEFT JOIN credence USING(contact) WHERE relay=?1 ORDER BY day DESC");
     size_t n = 0;
 
     put_blob(q, 1, relay, 32);
-    for (; n < LEDGER_HEARSAY_ROWS && sqlite3_step(q) == SQLITE_ROW; n++)
-        out[n] = (struct ledger_hearsay){.good = sqlite3_column_double(q, 0),
-                                         .bad = sqlite3_column_double(q, 1),
-                                         .day = sqlite3_column_int(q, 2)};
+    while (n < LEDGER_HEARSAY_ROWS && sqlite3_step(q) == SQLITE_ROW) {
+        out[n] = (struct ledger_hearsay){
+            .good = sqlite3_column_double(q, 0),
+            .bad = sqlite3_column_double(q, 1),
+            .day = sqlite3_column_int(q, 2),
+            .credence = {(uint32_t)sqlite3_column_int64(q, 3), (uint32_t)sqlite3_column_int64(q, 4)}};
+        n += contacts == NULL || get_blob(q, 5, contacts[n], 32);
+    }
     sqlite3_finalize(q);
     return n;
+}
+
+size_t favour_db_heard(struct ledger_db *db, const uint8_t relay[static 32],
+                       struct ledger_hearsay out[static LEDGER_HEARSAY_ROWS])
+{
+    return heard_of(db, relay, out, NULL);
+}
+
+static enum err put_credence(struct ledger_db *db, const uint8_t contact[static 32],
+                             const struct ledger_credence *c)
+{
+    sqlite3_stmt *q =
+        query(db, "INSERT OR REPLACE INTO credence(contact, n_right, n_wrong) VALUES(?1,?2,?3)");
+
+    put_blob(q, 1, contact, 32);
+    sqlite3_bind_int64(q, 2, c->right);
+    sqlite3_bind_int64(q, 3, c->wrong);
+    return finish(q);
+}
+
+enum err favour_db_judge(struct ledger_db *db, const uint8_t relay[static 32], bool was_good)
+{
+    struct ledger_hearsay said[LEDGER_HEARSAY_ROWS];
+    uint8_t contacts[LEDGER_HEARSAY_ROWS][32];
+    size_t n = heard_of(db, relay, said, contacts);
+    enum err e = n > 0 ? ledger_db_begin(db) : ERR_OK;
+
+    if (n == 0 || e != ERR_OK)
+        return e;
+    for (size_t i = 0; i < n && e == ERR_OK; i++) {
+        ledger_credence_note(&said[i].credence, &said[i], was_good);
+        e = put_credence(db, contacts[i], &said[i].credence);
+    }
+    if (e == ERR_OK)
+        return ledger_db_commit(db);
+    ledger_db_abort(db);
+    return e;
 }
 
 size_t favour_db_met(struct ledger_db *db, uint8_t (*relays)[32], struct ledger_quality *out, size_t max)
@@ -358,6 +402,7 @@ enum err favour_db_get_audit(struct ledger_db *db, const uint8_t relay[static 32
 void favour_db_evict(struct ledger_db *db, int32_t today)
 {
     delete_by(db, "DELETE FROM hearsay WHERE day < ?1", today - FAVOUR_HEARD_DAYS);
+    (void)finish(query(db, "DELETE FROM credence WHERE contact NOT IN (SELECT contact FROM hearsay)"));
     delete_by(db, "DELETE FROM pass WHERE day < ?1", today - FAVOUR_PASS_DAYS);
     delete_by(db, "DELETE FROM sponsor WHERE expiry < ?1", today);
     delete_by(db, "DELETE FROM payer WHERE day < ?1", today - CLEARING_TTL_DAYS - 2 * CLEARING_SKEW_DAYS);

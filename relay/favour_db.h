@@ -64,8 +64,11 @@ enum err favour_db_get_payer(struct ledger_db *db, const uint8_t hash[static 16]
 /* What a contact says of a relay. ERR_FULL: it said enough. */
 enum err favour_db_put_heard(struct ledger_db *db, const uint8_t contact[static 32],
                              const uint8_t relay[static 32], const struct ledger_hearsay *h);
+/* With our credence in each contact. */
 size_t favour_db_heard(struct ledger_db *db, const uint8_t relay[static 32],
                        struct ledger_hearsay out[static LEDGER_HEARSAY_ROWS]);
+/* We used a relay: those who had spoken of it were right or wrong. */
+enum err favour_db_judge(struct ledger_db *db, const uint8_t relay[static 32], bool was_good);
 /* The relays we know best, to be told to contacts: the most observed first. */
 size_t favour_db_met(struct ledger_db *db, uint8_t (*relays)[32], struct ledger_quality *out, size_t max);
 

@@ -41,6 +41,9 @@ static const char schema[] =
     " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS hearsay(relay BLOB NOT NULL, contact BLOB NOT NULL, good REAL NOT NULL,"
     " bad REAL NOT NULL, day INT NOT NULL, PRIMARY KEY(relay, contact)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS credence(contact BLOB PRIMARY KEY, n_right INT NOT NULL, n_wrong INT NOT "
+    "NULL)"
+    " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS audit(relay BLOB PRIMARY KEY, day INT NOT NULL, ok INT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS cfg(k TEXT PRIMARY KEY, v INT NOT NULL) WITHOUT ROWID;";

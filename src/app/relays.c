@@ -263,6 +263,7 @@ static void note_quality(struct relays *r, const uint8_t node[static 32], bool i
     if (is_good)
         q.answered++;
     ledger_db_put_quality(r->config.db, node, &q);
+    favour_db_judge(r->config.db, node, is_good);
 }
 
 /* What a relay owes us, on the whole. */

@@ -103,6 +103,41 @@ static void passes_are_capped(void **state)
     ledger_db_close(db);
 }
 
+/* A contact is heard once it was right more often than wrong, and no longer when it is removed. */
+static void hearsay_is_earned(void **state)
+{
+    struct ledger_db *db = open_db();
+    struct ledger_hearsay good = {.good = 5, .day = 20000}, heard[LEDGER_HEARSAY_ROWS];
+    struct ledger_quality none = {.day = 20000};
+    uint8_t contact[32], liar[32], relay[32];
+
+    (void)state;
+    key(contact, 1);
+    key(liar, 2);
+    key(relay, 3);
+    assert_int_equal(favour_db_judge(db, relay, true), ERR_OK); /* nobody had said anything */
+    assert_int_equal(favour_db_put_heard(db, contact, relay, &good), ERR_OK);
+    assert_int_equal(favour_db_put_heard(db, liar, relay, &(struct ledger_hearsay){.bad = 5, .day = 19999}),
+                     ERR_OK);
+    assert_int_equal(favour_db_heard(db, relay, heard), 2);
+    assert_true(ledger_quality_heard(&none, heard, 2, 20000) == ledger_quality_mean(&none));
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(favour_db_judge(db, relay, true), ERR_OK);
+    key(relay, 4); /* what they say of another one now weighs, or does not */
+    assert_int_equal(favour_db_put_heard(db, contact, relay, &good), ERR_OK);
+    assert_int_equal(favour_db_put_heard(db, liar, relay, &(struct ledger_hearsay){.bad = 5, .day = 19999}),
+                     ERR_OK);
+    assert_int_equal(favour_db_heard(db, relay, heard), 2);
+    assert_int_equal(heard[0].credence.right, 5);
+    assert_int_equal(heard[1].credence.wrong, 5);
+    assert_true(ledger_quality_heard(&none, heard, 2, 20000) > ledger_quality_mean(&none));
+    assert_int_equal(favour_db_forget(db, contact), ERR_OK);
+    assert_int_equal(favour_db_put_heard(db, contact, relay, &good), ERR_OK);
+    favour_db_heard(db, relay, heard);
+    assert_int_equal(heard[0].credence.right, 0);
+    ledger_db_close(db);
+}
+
 /* Sixteen rows a contact, however much it says; and the word of sixteen weighs as two observations. */
 static void hearsay_is_capped(void **state)
 {
@@ -125,7 +160,10 @@ static void hearsay_is_capped(void **state)
         key(contact, i);
         assert_int_equal(favour_db_put_heard(db, contact, relay, &bad), ERR_OK);
     }
+    for (int i = 0; i < 100; i++) /* all of them were right so far */
+        assert_int_equal(favour_db_judge(db, relay, false), ERR_OK);
     assert_int_equal(favour_db_heard(db, relay, heard), LEDGER_HEARSAY_ROWS);
+    assert_true(ledger_quality_heard(&own, heard, LEDGER_HEARSAY_ROWS, 20000) < ledger_quality_mean(&own));
     assert_true(ledger_quality_heard(&own, heard, LEDGER_HEARSAY_ROWS, 20000) >
                 0.8 * ledger_quality_mean(&own));
     favour_db_evict(db, 20000 + FAVOUR_HEARD_DAYS + 1);
@@ -188,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         sentence("each message is read as it was written, and no part of it is", round_trip),
         sentence("passes are capped, and go with the contact who gave them", passes_are_capped),
+        sentence("attack, defamation: a contact is heard when it was right", hearsay_is_earned),
         sentence("hearsay is capped for each contact, and weighs little", hearsay_is_capped),
         sentence("a line gives way to a newer one only, and ends", lines_only_grow_newer),
         sentence("audits are kept, the oldest makes room", audits_are_kept),
