@@ -26,7 +26,8 @@ struct held {
 
 struct keeper {
     struct relays_link link; /* .is_up false: nobody */
-    bool is_caretaker;
+    bool is_caretaker, is_watching;
+    uint8_t watched[DHT_ID_BYTES]; /* the drop it observes for us */
     struct held held[CARE_SLOTS];
 };
 
@@ -428,6 +429,9 @@ static void hear_done(struct keepers *k, uint16_t link, const struct care_msg *m
     struct look *l = look_of(k, m->req, link);
 
     if (l != NULL) {
+        k->keepers[link].is_watching |= l->is_observing;
+        if (l->is_observing)
+            memcpy(k->keepers[link].watched, l->drop, sizeof l->drop);
         end_look(k, l, m->why == CARE_WHY_NONE ? ERR_OK : ERR_TIMEOUT);
         return;
     }
@@ -578,9 +582,11 @@ static bool is_same_link(const struct relays_link *a, const struct relays_link *
 
 static void link_changed(struct keepers *k, int i, const struct relays_link *link)
 {
-    struct keeper *q = &k->keepers[i];
+    struct keeper *q = &k->keepers[i], was = *q;
 
     *q = (struct keeper){.link = *link};
+    if (was.is_watching)
+        k->config.unwatched(k->config.arg, k->now, was.watched);
     for (int n = 0; n < KEEPERS_ONCE; n++)
         if (k->onces[n].link == i)
             k->onces[n].at = k->now;

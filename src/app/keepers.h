@@ -36,6 +36,8 @@ struct keepers_config {
     bool puts_itself; /* policy `direct`: our address is in the record anyway */
     /* Something was put at a drop that a guard observes for us. */
     void (*news)(void *arg, ns_t now, const uint8_t drop[static DHT_ID_BYTES]);
+    /* The guard that observed a drop for us is gone: nobody does now. */
+    void (*unwatched)(void *arg, ns_t now, const uint8_t drop[static DHT_ID_BYTES]);
     void *arg;
 };
 

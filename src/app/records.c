@@ -81,6 +81,13 @@ static void on_news(void *arg, ns_t now, const uint8_t drop[static DHT_ID_BYTES]
     stranger_notified(a->zones[0].stranger, now, drop);
 }
 
+static void on_unwatched(void *arg, ns_t now, const uint8_t drop[static DHT_ID_BYTES])
+{
+    struct app *a = arg;
+
+    stranger_unwatched(a->zones[0].stranger, now, drop);
+}
+
 void records_notified(struct app *a, const uint8_t target[static DHT_ID_BYTES])
 {
     if (a->care != NULL)
@@ -98,6 +105,7 @@ void records_create(struct app *a, ns_t now)
                                     .relays = a->relays,
                                     .puts_itself = records_is_direct(a),
                                     .news = on_news,
+                                    .unwatched = on_unwatched,
                                     .arg = a};
     struct items_ops items;
     struct drops_ops drops;

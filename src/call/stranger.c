@@ -263,6 +263,12 @@ void stranger_set_listening(struct stranger *x, ns_t now, bool is_listening)
     }
 }
 
+void stranger_unwatched(struct stranger *x, ns_t now, const uint8_t target[static DROP_ID_BYTES])
+{
+    if (x->is_listening && memcmp(x->weeks[0].drop, target, DROP_ID_BYTES) == 0)
+        x->weeks[0].observe_at = ns_min(x->weeks[0].observe_at, now + FIRST_TRY_NS);
+}
+
 void stranger_notified(struct stranger *x, ns_t now, const uint8_t target[static DROP_ID_BYTES])
 {
     if (x->is_listening && memcmp(x->weeks[0].drop, target, DROP_ID_BYTES) == 0)

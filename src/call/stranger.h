@@ -48,6 +48,8 @@ void stranger_set_drops(struct stranger *x, const struct drops_ops *drops);
 void stranger_set_listening(struct stranger *x, ns_t now, bool is_listening);
 /* Something was put at an observed target (dht_events.notify). */
 void stranger_notified(struct stranger *x, ns_t now, const uint8_t target[static DROP_ID_BYTES]);
+/* Who observed it for us is gone. */
+void stranger_unwatched(struct stranger *x, ns_t now, const uint8_t target[static DROP_ID_BYTES]);
 void stranger_tick(struct stranger *x, ns_t now);
 ns_t stranger_deadline(const struct stranger *x);
 

@@ -525,6 +525,8 @@ void dht_answer(struct dht *d, ns_t now, const struct addr *from, struct slice p
     }
     was = *call;
     rpc_close(&d->rpc, call);
+    if (was.kind == RPC_NOTIFY)
+        return; /* a client hears these too: it is no node for others to ask */
     learn(d, now, &c, m, now - was.sent_at);
     if (was.kind == RPC_HINT) {
         if (m->type == KRPC_ANSWER)
