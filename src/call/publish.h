@@ -24,7 +24,7 @@
 #define PUBLISH_EMPTY_NS    (10 * NS_PER_S) /* so long without a way in, before the record says so */
 #define PUBLISH_CARDS_MAX   64
 #define PUBLISH_AT_ONCE     8
-#define PUBLISH_CARD_EPOCHS 8 /* e .. e+7 */
+#define PUBLISH_CARD_EPOCHS 8          /* e .. e+7 */
 #define PUBLISH_SPREAD_S    (8 * 3600) /* so much earlier or later than it must a key of a day comes or goes */
 
 struct publish;

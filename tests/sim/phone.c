@@ -165,19 +165,48 @@ static void phone_tick(void *arg, ns_t now)
     app_tick(((struct sim_phone *)arg)->app, now);
 }
 
+static void start(struct sim_phone *p)
+{
+    static const struct clock_ops ops = {.deadline = phone_deadline, .tick = phone_tick};
+    struct app_config config = {.mode = p->mode, .drive = MEDIA_INLINE, .is_silent = true};
+    struct err_detail detail = {{0}};
+
+    config.settings = p->settings;
+    config.keys = &p->keys;
+    config.port = vnet_addr(p->host)->port;
+    config.audio = &p->audio;
+    config.ops = (struct app_ops){.arg = p,
+                                  .event = on_event,
+                                  .local_addrs = on_local_addrs,
+                                  .open_port = on_open_port,
+                                  .port_send = on_port_send,
+                                  .close_port = on_close_port};
+    if (app_create(&config, vnet_env(p->host), vnet_now(p->net), &p->app, &detail) != ERR_OK) {
+        fprintf(stderr, "%s: %s\n", vnet_name(p->host), detail.text);
+        abort();
+    }
+    vnet_on_recv(p->host, on_recv, p);
+    p->driver = vnet_drive(p->host, &ops, p);
+}
+
+static void stop(struct sim_phone *p)
+{
+    vnet_undrive(p->host, p->driver);
+    vnet_on_recv(p->host, NULL, NULL);
+    app_destroy(p->app, vnet_now(p->net));
+}
+
 struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode,
                                    const char *settings)
 {
-    static const struct clock_ops ops = {.deadline = phone_deadline, .tick = phone_tick};
     struct sim_phone *p = mem_alloc(sizeof *p);
     struct config_errors errors = {0};
-    struct app_config config = {.mode = mode, .drive = MEDIA_INLINE, .is_silent = true};
-    struct err_detail detail = {{0}};
     uint8_t phrase[KEY_BYTES];
 
     crypto_init();
     p->net = net;
     p->host = host;
+    p->mode = mode;
     p->pitch_hz = 440;
     p->wanted_hz = 440;
     p->started_at = vnet_now(net);
@@ -191,32 +220,21 @@ struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enu
         fprintf(stderr, "%s\n", errors.lines[0]);
         abort();
     }
-    config.settings = p->settings;
-    config.keys = &p->keys;
-    config.port = vnet_addr(host)->port;
-    config.audio = &p->audio;
-    config.ops = (struct app_ops){.arg = p,
-                                  .event = on_event,
-                                  .local_addrs = on_local_addrs,
-                                  .open_port = on_open_port,
-                                  .port_send = on_port_send,
-                                  .close_port = on_close_port};
-    if (app_create(&config, vnet_env(host), vnet_now(net), &p->app, &detail) != ERR_OK) {
-        fprintf(stderr, "%s: %s\n", vnet_name(host), detail.text);
-        abort();
-    }
-    vnet_on_recv(host, on_recv, p);
-    p->driver = vnet_drive(host, &ops, p);
+    start(p);
     return p;
+}
+
+void sim_phone_restart(struct sim_phone *p)
+{
+    stop(p);
+    start(p);
 }
 
 void sim_phone_destroy(struct sim_phone *p)
 {
     if (p == NULL)
         return;
-    vnet_undrive(p->host, p->driver);
-    vnet_on_recv(p->host, NULL, NULL);
-    app_destroy(p->app, vnet_now(p->net));
+    stop(p);
     config_destroy(p->settings);
     keyring_wipe(&p->keys);
     mem_free(p->answer);

@@ -18,6 +18,7 @@ struct sim_phone {
     struct vnet *net;
     struct vnet_host *host;
     struct clock_driver *driver;
+    enum app_mode mode;
     struct keyring keys;
     struct config *settings;
     struct app *app;
@@ -48,6 +49,8 @@ struct sim_phone {
 struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode,
                                    const char *settings);
 void sim_phone_destroy(struct sim_phone *p);
+/* The program ends and starts again with the same keys and settings; what was in memory only is lost, lists too. */
+void sim_phone_restart(struct sim_phone *p);
 /* A request as text with printf-like arguments; its answer is in p->answer. True when it was ok. */
 bool sim_ask(struct sim_phone *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Each knows the other's address in the overlay. */
