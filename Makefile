@@ -201,6 +201,15 @@ bench: all ## numbers as `name value unit`
 bench-relay: all $(B)/bench/relay_load $(B)/bench/relay_floor ## the relay beside coturn: CPU a packet, memory, set-up
 	$(Q)tests/bench/relay.py $(B)/bench/relay_load $(B)/bench/relay_floor build/ito
 
+bench-ledger: $(B)/bench/ledger_admit ## an admission with 4096 accounts, the ledger's bytes in a call
+	$(Q)t=$$(mktemp -d) && $< $$t/ledger.db; rc=$$?; rm -rf "$$t"; exit $$rc
+.PHONY: bench-ledger
+
+$(B)/bench/ledger_admit: tests/bench/ledger_admit.c $(call libs,$(CLOSURE_relay))
+	@echo "  BENCH $<"
+	$(Q)mkdir -p $(dir $@) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< \
+	    -Wl,--start-group $(call libs,$(CLOSURE_relay)) -Wl,--end-group $(LDLIBS)
+
 $(B)/bench/%: tests/bench/%.c $(call libs,nat crypto base)
 	@echo "  BENCH $<"
 	$(Q)mkdir -p $(dir $@) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< \

@@ -256,7 +256,8 @@ static void a_month_fits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        sentence("kill -9 at any moment: every doubly signed statement is there, every start is clean",
+        sentence("attack, power loss: after kill -9 at any moment every doubly signed statement is there, "
+                 "every start is clean",
                  killed),
         sentence("a full disk refuses, and what was acknowledged before is there", disk_full),
         sentence("a month of receipts of 4096 peers fits 2 MiB", a_month_fits),

@@ -308,8 +308,9 @@ int main(void)
         sentence("settings and quality are read back as written", settings),
         sentence("the smallest accounts go over the cap, empty ones with age", eviction),
         sentence("a closed ledger is opened with everything in it, readable by its owner only", reopened),
-        sentence("a ledger killed in the middle of writing keeps all that was promised", killed),
-        sentence("a damaged file is kept aside and named", corrupt),
+        sentence("attack, power loss: a ledger killed in the middle of writing keeps all that was promised",
+                 killed),
+        sentence("attack, corruption: a damaged file is kept aside and named", corrupt),
         sentence("a path that is no file is refused with a reason", not_a_file),
     };
     return cmocka_run_group_tests_name("ledger_db", tests, set_up, tear_down);
