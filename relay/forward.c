@@ -126,6 +126,8 @@ static void wrap_for_client(struct forwarder *f, ns_t now, struct allocation *a,
 void forward_to_client(struct forwarder *f, ns_t now, struct allocation *a, const struct addr *peer,
                        uint8_t *payload, size_t len, struct forward *out)
 {
+    uint32_t seconds = a->seconds;
+
     if (!allocation_permits(a, peer, now)) {
         drop(out, &f->stats.no_permission);
         return;
@@ -139,6 +141,12 @@ void forward_to_client(struct forwarder *f, ns_t now, struct allocation *a, cons
     wrap_for_client(f, now, a, peer, payload, len, out);
     count(f, len);
     f->stats.wire_bytes += wire_bytes(peer, len) + wire_bytes(&a->client, out->bytes.len);
+    if (f->offload.ops != NULL && a->seconds != seconds) {
+        const struct channel *ch = allocation_channel_to(a, peer, now);
+
+        if (ch != NULL)
+            offload_consider(f, now, a, ch);
+    }
 }
 
 /* The peer is one of our own relayed addresses: no socket, no second trip through the kernel. */
@@ -232,7 +240,8 @@ void forward_on_channel(struct forwarder *f, ns_t now, struct allocation *a, con
         return;
     }
     send_up(f, now, a, &ch->peer, bytes + STUN_CHANNEL_HEADER, n, out);
-    if (f->offload.ops != NULL && out->how == FORWARD_MAIN && a->seconds != seconds)
+    if (f->offload.ops != NULL && a->seconds != seconds &&
+        (out->how == FORWARD_MAIN || out->how == FORWARD_PORT))
         offload_consider(f, now, a, ch);
 }
 

@@ -6,6 +6,7 @@
 
 /* One end, and the flow that begins there. */
 struct side {
+    bool is_peer;        /* outside: no allocation, no channel */
     uint64_t allocation; /* allocation_id() */
     uint16_t channel;
     uint64_t packets, bytes; /* booked */
@@ -16,6 +17,7 @@ struct side {
 struct offload_pair {
     uint32_t number; /* of ops */
     ns_t heard_at;
+    struct addr peer; /* of the first side's channel */
     struct side sides[2];
 };
 
@@ -54,53 +56,84 @@ static ns_t permitted_until(const struct allocation *a, const struct addr *peer,
     return 0;
 }
 
-/* The channel of b that leads back to a, whose own one is ch; NULL when one of what a packet needs on its way in
- * either direction is missing (forward_on_channel()). until: when the first of it ends. */
-static const struct channel *way_back(const struct forwarder *f, const struct allocation *a,
-                                      const struct channel *ch, const struct allocation *b, ns_t now,
-                                      ns_t *until)
-{
-    struct addr from = forward_relayed(f, a, family_index(&ch->peer));
-    const struct channel *back = from.family == ADDR_NONE ? NULL : allocation_channel_to(b, &from, now);
-    ns_t t;
+/* Where a channel of a leads, and until when a packet has all that it needs on its way there and back, as
+ * forward_on_channel() and forward_to_client() have it: 0, not so. */
+struct way {
+    struct allocation *b; /* NULL: a peer outside */
+    const struct channel *back;
+    ns_t until;
+};
 
-    if (back == NULL || a == b || inside(f, &ch->peer) != b)
-        return NULL;
-    t = ns_min(ch->expires_at, back->expires_at);
-    t = ns_min(t, ns_min(permitted_until(a, &ch->peer, now), permitted_until(b, &from, now)));
-    *until = ns_min(t, ns_min(a->timer.at, b->timer.at));
-    return now < *until ? back : NULL;
+static struct way find_way(const struct forwarder *f, const struct allocation *a, const struct channel *ch,
+                           ns_t now)
+{
+    int family = family_index(&ch->peer);
+    struct addr from = forward_relayed(f, a, family);
+    struct way w = {.b = inside(f, &ch->peer)};
+    ns_t until = ns_min(ch->expires_at, ns_min(permitted_until(a, &ch->peer, now), a->timer.at));
+
+    if (from.family == ADDR_NONE || w.b == a)
+        return w;
+    if (w.b == NULL) {
+        w.until = a->is_open[family] && forward_peer_kind(f, &ch->peer, false) == PEER_OUTSIDE ? until : 0;
+        return w;
+    }
+    w.back = allocation_channel_to(w.b, &from, now);
+    if (w.back != NULL)
+        w.until = ns_min(ns_min(until, w.back->expires_at),
+                         ns_min(permitted_until(w.b, &from, now), w.b->timer.at));
+    return w;
 }
 
 /* --- rate caps --- */
 
-/* Charge `bytes` to all three caps on the way of what comes from a and goes to b: only while there is room for what
- * comes by ourselves. */
-static bool prepay(struct forwarder *f, ns_t now, struct allocation *a, struct allocation *b, uint64_t bytes)
+/* The caps on the way of what comes from a and goes to b; either is NULL for a peer outside. */
+static size_t caps_of(struct forwarder *f, struct allocation *a, struct allocation *b,
+                      struct bucket *out[static 3])
 {
-    if (!bucket_has_room(&a->rate[0], now) || !bucket_has_room(&b->rate[1], now) ||
-        !bucket_has_room(&f->rate, now))
-        return false;
-    return bucket_take(&a->rate[0], now, bytes) && bucket_take(&b->rate[1], now, bytes) &&
-           bucket_take(&f->rate, now, bytes);
+    size_t n = 0;
+
+    out[n++] = &f->rate;
+    if (a != NULL)
+        out[n++] = &a->rate[0];
+    if (b != NULL)
+        out[n++] = &b->rate[1];
+    return n;
+}
+
+/* Charge `bytes` to all of them: only while there is room for what comes by ourselves. */
+static bool prepay(struct bucket *const caps[], size_t n, ns_t now, uint64_t bytes)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!bucket_has_room(caps[i], now))
+            return false;
+    }
+    for (size_t i = 0; i < n; i++)
+        (void)bucket_take(caps[i], now, bytes); /* there is room */
+    return true;
 }
 
 static void pay_back(struct forwarder *f, struct allocation *a, struct allocation *b, const struct side *s)
 {
     uint64_t bytes = s->allowed > s->bytes && s->allowed != NO_CAP ? s->allowed - s->bytes : 0;
+    struct bucket *caps[3];
 
-    bucket_give(&a->rate[0], bytes);
-    bucket_give(&b->rate[1], bytes);
-    bucket_give(&f->rate, bytes);
+    for (size_t n = caps_of(f, a, b, caps); n > 0; n--)
+        bucket_give(caps[n - 1], bytes);
 }
 
 /* `carried` bytes went by since the last time: charge for twice as many to come. */
 static void allow(struct forwarder *f, ns_t now, struct allocation *a, struct allocation *b, struct side *s,
                   uint64_t carried)
 {
+    struct bucket *caps[3];
+    size_t n = caps_of(f, a, b, caps);
+    bool is_free = true;
     uint64_t ahead;
 
-    if (a->rate[0].ns_per_kib == 0 && b->rate[1].ns_per_kib == 0 && f->rate.ns_per_kib == 0) {
+    for (size_t i = 0; i < n; i++)
+        is_free = is_free && caps[i]->ns_per_kib == 0;
+    if (is_free) {
         s->allowed = NO_CAP;
         return;
     }
@@ -108,7 +141,7 @@ static void allow(struct forwarder *f, ns_t now, struct allocation *a, struct al
         s->allowed = s->bytes;
     s->credit = 2 * carried > OFFLOAD_CREDIT_MIN ? 2 * carried : OFFLOAD_CREDIT_MIN;
     ahead = s->allowed > s->bytes ? s->allowed - s->bytes : 0;
-    if (ahead < s->credit && prepay(f, now, a, b, s->credit - ahead))
+    if (ahead < s->credit && prepay(caps, n, now, s->credit - ahead))
         s->allowed = s->bytes + s->credit;
 }
 
@@ -125,7 +158,7 @@ static void note(struct allocation *a, ns_t now, uint64_t packets)
         allocation_note(a, now);
 }
 
-/* What a's flow to b carried since it was booked, as forward_on_channel() would have counted it. Bytes. */
+/* What the flow from a to b carried since it was booked, as relay/forward would have counted it. Bytes. */
 static uint64_t book(struct forwarder *f, ns_t now, struct allocation *a, struct allocation *b,
                      struct side *s, struct offload_count c)
 {
@@ -135,24 +168,40 @@ static uint64_t book(struct forwarder *f, ns_t now, struct allocation *a, struct
     s->bytes = c.bytes;
     if (packets == 0)
         return 0;
-    a->up_packets += packets;
-    a->up_bytes += bytes;
-    b->down_packets += packets;
-    b->down_bytes += bytes;
-    note(a, now, packets);
-    note(b, now, packets);
+    if (a != NULL) {
+        a->up_packets += packets;
+        a->up_bytes += bytes;
+        note(a, now, packets);
+    }
+    if (b != NULL) {
+        b->down_packets += packets;
+        b->down_bytes += bytes;
+        note(b, now, packets);
+    }
     f->stats.bytes_in += bytes;
     f->stats.bytes += bytes;
     f->stats.packets += packets;
-    f->stats.hairpins += packets;
+    f->stats.hairpins += a != NULL && b != NULL ? packets : 0;
     f->stats.offloaded += packets;
-    f->stats.wire_bytes += 2 * bytes + packets * (STUN_CHANNEL_HEADER + wire_head(a) + wire_head(b));
+    f->stats.wire_bytes += /* both ends are of one family */
+        2 * bytes + packets * (2 * wire_head(a != NULL ? a : b) + (b != NULL ? STUN_CHANNEL_HEADER : 0));
     return bytes;
 }
 
 static struct allocation *end_of(const struct forwarder *f, const struct offload_pair *p, int i)
 {
-    return alloc_table_at(&f->table, p->sides[i].allocation);
+    return p->sides[i].is_peer ? NULL : alloc_table_at(&f->table, p->sides[i].allocation);
+}
+
+/* The pair at this place is its allocations'. */
+static void set_place(struct forwarder *f, struct offload_pair *p, uint32_t place)
+{
+    for (int i = 0; i < 2; i++) {
+        struct allocation *a = end_of(f, p, i);
+
+        if (a != NULL)
+            a->pair = place;
+    }
 }
 
 static void take_back(struct forwarder *f, ns_t now, uint32_t index)
@@ -166,13 +215,12 @@ static void take_back(struct forwarder *f, ns_t now, uint32_t index)
     for (int i = 0; i < 2; i++) {
         book(f, now, ends[i], ends[1 - i], &p->sides[i], c[i]);
         pay_back(f, ends[i], ends[1 - i], &p->sides[i]);
-        ends[i]->pair = 0;
     }
+    set_place(f, p, 0);
     o->n_pairs--;
     if (index != o->n_pairs) { /* the last one takes its place */
         *p = o->pairs[o->n_pairs];
-        for (int i = 0; i < 2; i++)
-            end_of(f, p, i)->pair = index + 1;
+        set_place(f, p, index + 1);
     }
     f->stats.offload_pairs = o->n_pairs;
     if (o->n_pairs == 0)
@@ -198,9 +246,9 @@ static bool go_on(struct forwarder *f, ns_t now, struct offload_pair *p)
 {
     struct offload *o = &f->offload;
     struct allocation *ends[2] = {end_of(f, p, 0), end_of(f, p, 1)};
-    const struct channel *ch = allocation_channel(ends[0], p->sides[0].channel, now), *back;
+    const struct channel *ch = allocation_channel(ends[0], p->sides[0].channel, now);
+    struct way w = {.until = 0};
     uint64_t carried[2];
-    ns_t until;
 
     for (int i = 0; i < 2; i++) {
         uint64_t packets = p->sides[i].packets;
@@ -209,13 +257,15 @@ static bool go_on(struct forwarder *f, ns_t now, struct offload_pair *p)
         if (p->sides[i].packets != packets)
             p->heard_at = now;
     }
-    back = ch == NULL ? NULL : way_back(f, ends[0], ch, ends[1], now, &until);
-    if (back == NULL || back->number != p->sides[1].channel || now - p->heard_at >= OFFLOAD_IDLE_NS)
+    if (ch != NULL && addr_equal(&ch->peer, &p->peer))
+        w = find_way(f, ends[0], ch, now);
+    if (now >= w.until || w.b != ends[1] || (w.back != NULL && w.back->number != p->sides[1].channel) ||
+        now - p->heard_at >= OFFLOAD_IDLE_NS)
         return false;
-    until = ns_min(until, now + OFFLOAD_LEASE_NS);
+    w.until = ns_min(w.until, now + OFFLOAD_LEASE_NS);
     for (int i = 0; i < 2; i++) {
         allow(f, now, ends[i], ends[1 - i], &p->sides[i], carried[i]);
-        o->ops->renew(o->arg, p->number, i, until, p->sides[i].allowed);
+        o->ops->renew(o->arg, p->number, i, w.until, p->sides[i].allowed);
     }
     return true;
 }
@@ -237,21 +287,20 @@ void offload_step(struct forwarder *f, ns_t now)
 void offload_consider(struct forwarder *f, ns_t now, struct allocation *a, const struct channel *ch)
 {
     struct offload *o = &f->offload;
-    struct allocation *b = inside(f, &ch->peer);
-    const struct channel *back;
+    struct way w = find_way(f, a, ch, now);
+    struct offload_end ends[2] = {{.client = a->client, .channel = ch->number},
+                                  {.client = ch->peer, .port = a->port[family_index(&ch->peer)]}};
     struct offload_pair *p;
-    struct offload_end ends[2];
     uint32_t number;
-    ns_t until;
 
-    if (b == NULL || a->pair != 0 || b->pair != 0 || addr_is_stream(&a->client) || addr_is_stream(&b->client))
+    if (now >= w.until || a->pair != 0 || addr_is_stream(&a->client))
         return;
-    back = way_back(f, a, ch, b, now, &until);
-    if (back == NULL)
-        return;
+    if (w.b != NULL) {
+        if (w.b->pair != 0 || addr_is_stream(&w.b->client))
+            return;
+        ends[1] = (struct offload_end){.client = w.b->client, .channel = w.back->number};
+    }
     o->now = now;
-    ends[0] = (struct offload_end){a->client, ch->number};
-    ends[1] = (struct offload_end){b->client, back->number};
     number = o->ops->add(o->arg, now, ends);
     if (number == 0)
         return;
@@ -260,11 +309,11 @@ void offload_consider(struct forwarder *f, ns_t now, struct allocation *a, const
         o->pairs = mem_resize(o->pairs, o->cap_pairs, sizeof *o->pairs);
     }
     p = &o->pairs[o->n_pairs++];
-    *p = (struct offload_pair){.number = number,
-                               .heard_at = now,
-                               .sides = {{.allocation = allocation_id(a), .channel = ch->number},
-                                         {.allocation = allocation_id(b), .channel = back->number}}};
-    a->pair = b->pair = o->n_pairs;
+    *p = (struct offload_pair){.number = number, .heard_at = now, .peer = ch->peer};
+    p->sides[0] = (struct side){.allocation = allocation_id(a), .channel = ch->number};
+    p->sides[1] = w.b == NULL ? (struct side){.is_peer = true}
+                              : (struct side){.allocation = allocation_id(w.b), .channel = w.back->number};
+    set_place(f, p, o->n_pairs);
     f->stats.offload_pairs = o->n_pairs;
     if (o->step_at == NS_NEVER)
         o->step_at = now + OFFLOAD_STEP_NS;

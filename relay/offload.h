@@ -1,7 +1,7 @@
 /* relay/offload.h - which calls the kernel may carry past us, on what terms, and what it did (io/xdp.h), sans I/O.
  *
- * A pair is two allocations of this relay that have bound channels to each other's relayed addresses. It is handed
- * over at a packet that makes a second count (relay/second.h), so that checks and silence stay with us, and taken
+ * A pair is two allocations of this relay that have bound channels to each other's relayed addresses, or one and a
+ * peer outside that it has bound a channel to. It is handed over at a packet that makes a second count (relay/second.h), so that checks and silence stay with us, and taken
  * back when nothing has come for OFFLOAD_IDLE_NS, when a channel, a permission or an allocation ends, and when our
  * address changes. Each side of it is lent for OFFLOAD_LEASE_NS at a time, never beyond what would end it, and for as
  * many bytes as all three rate caps on its way have been charged for beforehand; what is over that comes to us, who
@@ -21,10 +21,10 @@
 #define OFFLOAD_IDLE_NS    (5 * NS_PER_S)
 #define OFFLOAD_CREDIT_MIN 1024 /* bytes charged for beforehand */
 
-/* A client, and the channel it uses for the other. */
+/* A client, and the channel it uses for the other; or a peer outside (channel 0), and the relayed port it uses. */
 struct offload_end {
     struct addr client;
-    uint16_t channel;
+    uint16_t channel, port;
 };
 
 struct offload_count {

@@ -4,7 +4,8 @@
 
 static uint32_t add(void *arg, ns_t now, const struct offload_end ends[static 2])
 {
-    const struct xdp_end e[2] = {{ends[0].client, ends[0].channel}, {ends[1].client, ends[1].channel}};
+    const struct xdp_end e[2] = {{ends[0].client, ends[0].channel, ends[0].port},
+                                 {ends[1].client, ends[1].channel, ends[1].port}};
 
     return xdp_add(arg, now, e);
 }
@@ -36,7 +37,7 @@ struct xdp *core_xdp_create(const struct config *settings, uint16_t port,
                             void (*say)(void *arg, enum log_level level, const char *line), void *arg)
 {
     struct xdp_config config = {.port = port,
-                                .max_pairs = (size_t)config_int(settings, CFG_RELAY_MAX_CALLS),
+                                .max_pairs = 2 * (size_t)config_int(settings, CFG_RELAY_MAX_CALLS),
                                 .with_loopback = config_bool(settings, CFG_RELAY_ALLOW_LOCAL)};
     struct xdp_link links[XDP_INTERFACES];
     struct err_detail detail;

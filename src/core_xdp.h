@@ -1,7 +1,7 @@
 /* core_xdp.h - `relay.xdp`: the kernel carries the relay's calls where it can (io/xdp.h, relay/offload.h).
  *
  *   owner  core.c; it outlives the app, whose TURN server uses it
- *   caps   relay.max_calls pairs */
+ *   caps   2 * relay.max_calls pairs */
 #ifndef ITO_CORE_XDP_H
 #define ITO_CORE_XDP_H
 

@@ -20,9 +20,10 @@
 #include "base/mem.h"
 #include "io/xdp_program.h"
 
-#define BITS_MIN 6
-#define BITS_MAX 16             /* 8 MB of slots */
-#define REST_NS  (2 * NS_PER_S) /* before a slot is used again: nobody is about to read it any more */
+#define BITS_MIN  6
+#define BITS_MAX  16             /* 8 MB of slots */
+#define PLAIN_MIN 0xc000         /* relayed ports: the program tells them from channels by their first bits */
+#define REST_NS   (2 * NS_PER_S) /* before a slot is used again: nobody is about to read it any more */
 
 /* What the program need not know of a slot. */
 struct note {
@@ -79,9 +80,9 @@ static bool find_local(const struct addr *client, struct addr *out)
     return ok;
 }
 
-static uint32_t port_channel(const struct xdp_end *e)
+static uint32_t port_place(const struct xdp_end *e)
 {
-    return (uint32_t)htons(e->channel) << 16 | htons(e->client.port);
+    return (uint32_t)htons(e->channel != 0 ? e->channel : e->port) << 16 | htons(e->client.port);
 }
 
 static void set_key(const struct xdp_end *e, struct xdp_slot *s)
@@ -96,19 +97,18 @@ static void set_key(const struct xdp_end *e, struct xdp_slot *s)
         memcpy(&s->ip_high, e->client.ip, 8);
         memcpy(&s->ip_low, e->client.ip + 8, 8);
     }
-    s->port_channel = port_channel(e);
+    s->port_place = port_place(e);
 }
 
 /* A slot for the key in s; SIZE_MAX: all that it may lie in are taken. taken: given out a moment ago. */
 static size_t find_place(const struct xdp *x, ns_t now, const struct xdp_slot *s, size_t taken)
 {
-    size_t at = xdp_place(&x->shape, s->ip_high, s->ip_low, s->port_channel), found = SIZE_MAX;
+    size_t at = xdp_place(&x->shape, s->ip_high, s->ip_low, s->port_place), found = SIZE_MAX;
 
     for (size_t i = at; i < at + XDP_WAYS; i++) {
         const struct xdp_slot *other = slot_at(x, i);
 
-        if (other->port_channel == s->port_channel && other->ip_high == s->ip_high &&
-            other->ip_low == s->ip_low)
+        if (other->port_place == s->port_place && other->ip_high == s->ip_high && other->ip_low == s->ip_low)
             return SIZE_MAX;
         if (found == SIZE_MAX && i != taken && !x->notes[i].is_used && now >= x->notes[i].free_at)
             found = i;
@@ -119,11 +119,11 @@ static size_t find_place(const struct xdp *x, ns_t now, const struct xdp_slot *s
 static void fill(struct xdp *x, size_t at, const struct xdp_slot *values)
 {
     struct xdp_slot *s = slot_at(x, at);
-    uint32_t key = values->port_channel;
+    uint32_t key = values->port_place;
 
     *s = *values;
-    s->port_channel = 0;
-    __atomic_store_n(&s->port_channel, key, __ATOMIC_RELEASE);
+    s->port_place = 0;
+    __atomic_store_n(&s->port_place, key, __ATOMIC_RELEASE);
     x->notes[at].is_used = true;
 }
 
@@ -138,13 +138,15 @@ uint32_t xdp_add(struct xdp *x, ns_t now, const struct xdp_end ends[static 2])
         const struct xdp_end *e = &ends[i], *other = &ends[1 - i];
         struct addr local;
 
-        if (e->client.family == ADDR_NONE || e->client.scope != 0 || e->channel == 0 ||
-            !find_local(&e->client, &local))
+        if (e->client.family == ADDR_NONE || e->client.scope != 0 ||
+            (e->channel == 0 && e->port < PLAIN_MIN) || !find_local(&e->client, &local))
             return 0;
         set_key(e, &s[i]);
         memcpy(s[i].local, local.ip, sizeof s[i].local);
         memcpy(s[i].to, other->client.ip, sizeof s[i].to);
-        s[i].to_port_channel = port_channel(other);
+        s[i].to_port = htons(other->client.port);
+        s[i].to_channel = htons(other->channel);
+        s[i].from_port = htons(other->channel != 0 ? x->shape.port : other->port);
         at[i] = find_place(x, now, &s[i], at[0]);
         if (at[i] == SIZE_MAX)
             return 0;
@@ -179,7 +181,7 @@ void xdp_remove(struct xdp *x, ns_t now, uint32_t pair, struct xdp_count out[sta
 
     for (int i = 0; i < 2; i++) {
         __atomic_store_n(&slot_at(x, at[i])->until, 0, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&slot_at(x, at[i])->port_channel, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&slot_at(x, at[i])->port_place, 0, __ATOMIC_SEQ_CST);
     }
     for (int i = 0; i < 2; i++) {
         out[i] = xdp_count(x, pair, i);

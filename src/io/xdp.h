@@ -25,10 +25,11 @@ struct xdp_config {
     bool with_loopback; /* laboratories */
 };
 
-/* One end of a call: a client, and the channel it uses for the other. */
+/* One end of a call: a client with the channel it uses for the other, which sends to our main port; or somebody
+ * without an allocation here, who sends to this relayed port of the other (channel 0). */
 struct xdp_end {
     struct addr client;
-    uint16_t channel;
+    uint16_t channel, port;
 };
 
 struct xdp_count {

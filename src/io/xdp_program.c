@@ -83,6 +83,11 @@ static void put_jump(struct assembler *a, uint8_t code, int dst, int src, int32_
 #define W  BPF_W
 #define DW BPF_DW
 
+/* On the stack. */
+#define KEPT_NOW  (-8)
+#define KEPT_SUM  (-16) /* of the payload */
+#define KEPT_SIZE (-24) /* of the payload */
+
 #define IN_SLOT(field) ((int)offsetof(struct xdp_slot, field))
 
 /* Where things lie in a frame, by family of IP. */
@@ -119,18 +124,6 @@ static void add(struct assembler *a, int sum, int size, int base, int off, int s
     OP(BPF_ADD, sum, scratch);
 }
 
-/* sum += the one's complement of that 32 or 16 bit word */
-static void take_away(struct assembler *a, int sum, int size, int base, int off, int scratch)
-{
-    LOAD(size, scratch, base, off);
-    OP_K(BPF_XOR, scratch, -1); /* ~m */
-    if (size == W)
-        OP32_K(BPF_AND, scratch, -1); /* of 32 bits */
-    else
-        OP_K(BPF_AND, scratch, 0xffff); /* of 16 */
-    OP(BPF_ADD, sum, scratch);
-}
-
 /* One IP header, valid and plain: else the packet is not ours. Leaves the length of the UDP datagram in R5. */
 static void check_ip(struct assembler *a, const struct layout *l)
 {
@@ -161,9 +154,32 @@ static void check_ip(struct assembler *a, const struct layout *l)
     OP_K(BPF_SUB, R5, 20);
 }
 
-/* The datagram ends where the frame does, and has one ChannelData message that ends there, too. */
+/* R4 = what of ours the packet is for, in memory order: the channel at the main port, else the relayed port. Channels
+ * begin with 0x40 to 0x7f, relayed ports with 0xc0 to 0xff. */
+static void find_place(struct assembler *a, const struct layout *l, const struct xdp_shape *s)
+{
+    struct label is_main = {.n = 0}, known = {.n = 0};
+
+    LOAD(H, R4, DATA, l->udp + 2);
+    IF_K(BPF_JEQ, R4, htons(s->port), &is_main);
+    MOVE(R0, R4); /* the first byte of what lies in the packet is the low one */
+    OP_K(BPF_AND, R0, 0xc0);
+    PASS_K(BPF_JNE, R0, 0xc0);
+    IF_K(BPF_JA, 0, 0, &known);
+    land(a, &is_main);
+    LOAD(H, R4, DATA, l->channel);
+    MOVE(R0, R4);
+    OP_K(BPF_AND, R0, 0xc0);
+    PASS_K(BPF_JNE, R0, 0x40);
+    land(a, &known);
+}
+
+/* The datagram ends where the frame does; ChannelData ends there, too. At least 4 bytes of payload, so that there is a
+ * place for each field whichever way the headers move. */
 static void check_lengths(struct assembler *a, const struct layout *l)
 {
+    struct label is_plain = {.n = 0};
+
     PASS_K(BPF_JGT, R5, XDP_DATAGRAM_MAX); /* also what was less than 20 */
     MOVE(R1, DATA);                        /* end of the datagram */
     OP_K(BPF_ADD, R1, l->udp);
@@ -173,11 +189,16 @@ static void check_lengths(struct assembler *a, const struct layout *l)
     LOAD(H, R0, DATA, l->udp + 4); /* length in the UDP header */
     HOST16(R0);
     PASS(BPF_JNE, R0, R5);
+    MOVE(R0, R4);
+    OP_K(BPF_AND, R0, 0x80);
+    IF_K(BPF_JNE, R0, 0, &is_plain);
     LOAD(H, R0, DATA, l->channel + 2); /* length in the ChannelData header */
     HOST16(R0);
     MOVE(R1, R5); /* without 8 of UDP and 4 of ChannelData */
     OP_K(BPF_SUB, R1, 12);
     PASS(BPF_JNE, R0, R1);
+    PASS_K(BPF_JLT, R0, 4);
+    land(a, &is_plain);
 }
 
 /* SLOT = the flow of this packet. */
@@ -192,8 +213,7 @@ static void find_slot(struct assembler *a, const struct layout *l, const struct 
         MOVE_K(R2, 1); /* no IPv6 client begins so (RFC 6666) */
         LOAD(W, R3, DATA, l->source);
     }
-    LOAD(H, R4, DATA, l->channel); /* R4: port, then channel, as 32 bits in memory order */
-    OP_K(BPF_LSH, R4, 16);
+    OP_K(BPF_LSH, R4, 16); /* R4: port, then place, as 32 bits in memory order */
     LOAD(H, R0, DATA, l->udp);
     OP(BPF_OR, R4, R0);
     put_wide(a, R0, 0, s->mix[0]); /* the place: xdp_place() */
@@ -211,7 +231,7 @@ static void find_slot(struct assembler *a, const struct layout *l, const struct 
     for (int way = 0; way < XDP_WAYS; way++) {
         struct label next = {.n = 0};
 
-        LOAD(W, R0, SLOT, IN_SLOT(port_channel));
+        LOAD(W, R0, SLOT, IN_SLOT(port_place));
         IF(BPF_JNE, R0, R4, &next);
         LOAD(DW, R0, SLOT, IN_SLOT(ip_low));
         IF(BPF_JNE, R0, R3, &next);
@@ -225,17 +245,14 @@ static void find_slot(struct assembler *a, const struct layout *l, const struct 
     land(a, &found);
 }
 
-/* R0 = sum of the UDP pseudo header, header and data; no more than XDP_DATAGRAM_MAX bytes. */
-static void sum_datagram(struct assembler *a, const struct layout *l)
+/* R0 = sum of the data of the UDP datagram, which is no longer than XDP_DATAGRAM_MAX. */
+static void sum_data(struct assembler *a, const struct layout *l)
 {
     struct label tail = {.n = 0};
     size_t again;
 
-    MOVE_K(R0, htons(IPPROTO_UDP));      /* pseudo header: protocol, */
-    add(a, R0, H, DATA, l->udp + 4, R1); /* length, */
-    for (int at = 0; at < 2 * l->ip_bytes; at += 4)
-        add(a, R0, W, DATA, l->source + at, R1); /* both addresses, which are neighbours */
-    /* R2 goes through the datagram. It is made by adding a 0 that the verifier does not know to be one: what it
+    MOVE_K(R0, 0);
+    /* R2 goes through it. It is made by adding a 0 that the verifier does not know to be one: what it
      * learns of R2 is then not of DATA as well, and what comes behind the loop is verified once, not for each way
      * out of it. */
     LOAD(H, R1, DATA, l->udp + 4);
@@ -243,7 +260,7 @@ static void sum_datagram(struct assembler *a, const struct layout *l)
     OP(BPF_SUB, R1, R4);
     OP_K(BPF_AND, R1, 4);
     MOVE(R2, DATA);
-    OP_K(BPF_ADD, R2, l->udp);
+    OP_K(BPF_ADD, R2, l->channel);
     OP(BPF_ADD, R2, R1);
     MOVE_K(R4, XDP_DATAGRAM_MAX / 16 + 1); /* R4: rounds, for the verifier */
     again = a->n;
@@ -272,35 +289,75 @@ static void sum_datagram(struct assembler *a, const struct layout *l)
         MOVE_K(r, 0); /* forgotten, so that all ways here look the same */
 }
 
-/* The flow may go on, and what it was when the packet came is checked: leaves R0 the UDP checksum's complement to
- * go on from, and the offset of the flow the other way in R3. */
+/* R1 = 0 when the sender uses a channel, else something else. */
+static void is_plain_sender(struct assembler *a)
+{
+    LOAD(B, R1, SLOT, IN_SLOT(port_place) + 2);
+    OP_K(BPF_AND, R1, 0x80);
+}
+
+/* The UDP checksum is right, or there is none; keeps the sum and the size of the payload. */
+static void check_sum(struct assembler *a, const struct layout *l)
+{
+    struct label zero = {.n = 0}, checked = {.n = 0}, is_plain = {.n = 0};
+
+    sum_data(a, l);
+    MOVE(R3, R0); /* R3: with all that is summed up besides */
+    OP_K(BPF_ADD, R3, htons(IPPROTO_UDP));
+    add(a, R3, H, DATA, l->udp + 4, R1); /* pseudo header: protocol, length, */
+    for (int at = 0; at < 2 * l->ip_bytes; at += 4)
+        add(a, R3, W, DATA, l->source + at, R1); /* both addresses, which are neighbours; */
+    add(a, R3, W, DATA, l->udp, R1);             /* the header: ports, */
+    add(a, R3, W, DATA, l->udp + 4, R1);         /* length and checksum */
+    LOAD(H, R2, DATA, l->udp + 6);
+    IF_K(BPF_JEQ, R2, 0, &zero);
+    fold(a, R3, R1);
+    PASS_K(BPF_JNE, R3, 0xffff); /* wrong, or left to a network card: the stack knows */
+    IF_K(BPF_JA, 0, 0, &checked);
+    land(a, &zero); /* it gets one, as from the stack */
+    if (l->is_v6)
+        PASS_K(BPF_JA, 0, 0); /* not allowed (RFC 8200 §8.1) */
+    land(a, &checked);
+    LOAD(H, R2, DATA, l->udp + 4); /* R2: size */
+    HOST16(R2);
+    OP_K(BPF_SUB, R2, 8);
+    is_plain_sender(a);
+    IF_K(BPF_JNE, R1, 0, &is_plain);
+    OP_K(BPF_SUB, R2, 4); /* without the ChannelData header, which leaves the sum, too */
+    LOAD(W, R1, DATA, l->channel);
+    OP_K(BPF_XOR, R1, -1);
+    OP32_K(BPF_AND, R1, -1);
+    OP(BPF_ADD, R0, R1);
+    land(a, &is_plain);
+    STORE(DW, FRAME, KEPT_SUM, R0);
+    STORE(DW, FRAME, KEPT_SIZE, R2);
+}
+
+/* R3 = the slot of the flow the other way. */
+static void find_back(struct assembler *a, const struct xdp_shape *s, struct label *none)
+{
+    LOAD(W, R1, SLOT, IN_SLOT(back));
+    OP_K(BPF_AND, R1, -XDP_SLOT_BYTES);
+    IF_K(BPF_JGT, R1, (int32_t)(xdp_table_bytes(s->bits) - XDP_SLOT_BYTES), none);
+    put_wide(a, R3, BPF_PSEUDO_MAP_VALUE, (uint32_t)s->map_fd);
+    OP(BPF_ADD, R3, R1);
+}
+
+/* The flow may go on, this packet is as it should be, and it is known where to send it. */
 static void admit(struct assembler *a, const struct layout *l, const struct xdp_shape *s)
 {
-    struct label zero = {.n = 0}, checked = {.n = 0};
-
     CALL(BPF_FUNC_ktime_get_coarse_ns); /* R0: CLOCK_MONOTONIC, to some ms */
     LOAD(DW, R1, SLOT, IN_SLOT(until));
-    PASS(BPF_JGE, R0, R1);    /* it has ended */
-    STORE(DW, FRAME, -8, R0); /* kept: now */
+    PASS(BPF_JGE, R0, R1); /* it has ended */
+    STORE(DW, FRAME, KEPT_NOW, R0);
     for (int at = 0; at < l->ip_bytes; at += 4) {
-        LOAD(W, R0, DATA, l->dest + at); /* to the address of ours that this client is answered from */
+        LOAD(W, R0, DATA, l->dest + at); /* to the address of ours that this sender is answered from */
         LOAD(W, R1, SLOT, IN_SLOT(local) + at);
         PASS(BPF_JNE, R0, R1);
     }
-    sum_datagram(a, l);
-    LOAD(H, R2, DATA, l->udp + 6); /* the checksum that came */
-    IF_K(BPF_JEQ, R2, 0, &zero);
-    fold(a, R0, R1);
-    PASS_K(BPF_JNE, R0, 0xffff); /* wrong, or left to a network card: the stack knows */
-    MOVE(R0, R2);                /* go on from what it was without the complement */
-    OP_K(BPF_XOR, R0, 0xffff);
-    IF_K(BPF_JA, 0, 0, &checked);
-    land(a, &zero);
-    if (l->is_v6)
-        PASS_K(BPF_JA, 0, 0); /* not allowed (RFC 8200 §8.1) */
-    land(a, &checked);        /* IPv4 without one: R0 is the sum, and it gets one as from the stack */
-    LOAD(DW, R2, FRAME, -8);  /* now */
-    LOAD(H, R1, DATA, 6);     /* heard of this client: the MAC, in memory order */
+    check_sum(a, l);
+    LOAD(DW, R2, FRAME, KEPT_NOW);
+    LOAD(H, R1, DATA, 6); /* heard of this sender: the MAC, in memory order */
     LOAD(H, R3, DATA, 8);
     OP_K(BPF_LSH, R3, 16);
     OP(BPF_OR, R1, R3);
@@ -310,62 +367,118 @@ static void admit(struct assembler *a, const struct layout *l, const struct xdp_
     STORE(DW, SLOT, IN_SLOT(mac), R1); /* in one piece, as another core may read it */
     STORE(DW, SLOT, IN_SLOT(heard_at), R2);
     STORE_K(W, SLOT, IN_SLOT(heard_on), (int32_t)s->interface);
-    LOAD(W, R1, SLOT, IN_SLOT(back)); /* the other way */
-    OP_K(BPF_AND, R1, -XDP_SLOT_BYTES);
-    PASS_K(BPF_JGT, R1, (int32_t)(xdp_table_bytes(s->bits) - XDP_SLOT_BYTES));
-    put_wide(a, R3, BPF_PSEUDO_MAP_VALUE, (uint32_t)s->map_fd);
-    OP(BPF_ADD, R3, R1);                /* R3: its slot */
-    LOAD(W, R1, R3, IN_SLOT(heard_on)); /* the other client is behind this interface, too */
+    find_back(a, s, &a->pass);
+    LOAD(W, R1, R3, IN_SLOT(heard_on)); /* the receiver is behind this interface, too */
     PASS_K(BPF_JNE, R1, (int32_t)s->interface);
     LOAD(DW, R1, R3, IN_SLOT(heard_at)); /* and was heard of late */
     put_wide(a, R4, 0, XDP_HEARD_NS);
     OP(BPF_ADD, R1, R4);
     PASS(BPF_JGT, R2, R1);
-    LOAD(H, R2, DATA, l->channel + 2); /* its length */
-    HOST16(R2);
+    LOAD(DW, R2, FRAME, KEPT_SIZE);
     LOAD(DW, R1, SLOT, IN_SLOT(bytes)); /* within what user space has paid for */
     OP(BPF_ADD, R1, R2);
     LOAD(DW, R4, SLOT, IN_SLOT(allowed_bytes));
     PASS(BPF_JGT, R1, R4);
-    ATOMIC_ADD(SLOT, IN_SLOT(bytes), R2); /* counted: from here on it leaves */
+}
+
+static void load_bounds(struct assembler *a)
+{
+    LOAD(W, DATA, CTX, (int)offsetof(struct xdp_md, data));    /* first byte of the frame */
+    LOAD(W, END, CTX, (int)offsetof(struct xdp_md, data_end)); /* behind its last */
+}
+
+/* The frame begins later when the ChannelData header goes, earlier when one comes. From here on it leaves: counted. */
+static void move_head(struct assembler *a, const struct layout *l, struct label *drop)
+{
+    struct label from_plain = {.n = 0}, to_plain = {.n = 0}, fits = {.n = 0};
+
+    MOVE_K(R2, 0); /* R2: by how much */
+    is_plain_sender(a);
+    IF_K(BPF_JNE, R1, 0, &from_plain);
+    OP_K(BPF_ADD, R2, 4);
+    land(a, &from_plain);
+    LOAD(H, R1, SLOT, IN_SLOT(to_channel));
+    IF_K(BPF_JEQ, R1, 0, &to_plain);
+    OP_K(BPF_SUB, R2, 4);
+    land(a, &to_plain);
+    IF_K(BPF_JEQ, R2, 0, &fits);
+    MOVE(R1, CTX);
+    CALL(BPF_FUNC_xdp_adjust_head);
+    PASS_K(BPF_JNE, R0, 0); /* no room before it: it is as it was */
+    load_bounds(a);
+    land(a, &fits);
+    MOVE(R1, DATA); /* never false, but the verifier wants to be told */
+    OP_K(BPF_ADD, R1, l->end);
+    IF(BPF_JGT, R1, END, drop);
+    LOAD(DW, R2, FRAME, KEPT_SIZE);
+    ATOMIC_ADD(SLOT, IN_SLOT(bytes), R2);
     MOVE_K(R2, 1);
     ATOMIC_ADD(SLOT, IN_SLOT(packets), R2);
 }
 
-/* Bytes of an address from slot to packet; their place in the old sum is taken by the new ones. */
-static void rewrite_address(struct assembler *a, const struct layout *l, int packet_at, int slot, int slot_at)
+/* An address from slot to packet, and into the sum. */
+static void write_address(struct assembler *a, const struct layout *l, int packet_at, int slot, int slot_at)
 {
     for (int at = 0; at < l->ip_bytes; at += 4) {
-        take_away(a, R0, W, DATA, packet_at + at, R1);
         LOAD(W, R1, slot, slot_at + at);
         STORE(W, DATA, packet_at + at, R1);
         OP(BPF_ADD, R0, R1);
     }
 }
 
-static void rewrite(struct assembler *a, const struct layout *l, const struct xdp_shape *s)
+static void write_port(struct assembler *a, int packet_at, int slot_at)
 {
-    uint16_t mac[3];
-    struct label done = {.n = 0};
+    LOAD(H, R1, SLOT, slot_at);
+    STORE(H, DATA, packet_at, R1);
+    OP(BPF_ADD, R0, R1);
+}
 
-    memcpy(mac, s->mac, sizeof mac);
-    rewrite_address(a, l, l->source, R3, IN_SLOT(local)); /* from our address for the receiver */
-    rewrite_address(a, l, l->dest, SLOT, IN_SLOT(to));    /* to the receiver */
-    take_away(a, R0, H, DATA, l->udp, R1);                /* ports: the sender's goes, */
-    take_away(a, R0, H, DATA, l->channel, R1);            /* and its channel; */
-    LOAD(H, R2, DATA, l->udp + 2);                        /* our port */
-    STORE(H, DATA, l->udp, R2);                           /* is the source now, in the sum as before; */
-    LOAD(W, R1, SLOT, IN_SLOT(to_port_channel));          /* the receiver's */
-    OP(BPF_ADD, R0, R1);                                  /* both halves at once */
-    STORE(H, DATA, l->udp + 2, R1);                       /* port */
-    OP_K(BPF_RSH, R1, 16);
-    STORE(H, DATA, l->channel, R1); /* and channel */
+/* ChannelData header, if there is one, and UDP header. R3 is the slot of the other way. */
+static void write_udp(struct assembler *a, const struct layout *l)
+{
+    struct label is_plain = {.n = 0}, done = {.n = 0};
+
+    LOAD(DW, R0, FRAME, KEPT_SUM);  /* R0: the sum, of all that the checksum covers in the end */
+    LOAD(DW, R4, FRAME, KEPT_SIZE); /* R4: payload, R5: datagram */
+    MOVE(R5, R4);
+    OP_K(BPF_ADD, R5, 8);
+    LOAD(H, R1, SLOT, IN_SLOT(to_channel));
+    IF_K(BPF_JEQ, R1, 0, &is_plain);
+    OP_K(BPF_ADD, R5, 4);
+    STORE(H, DATA, l->channel, R1);
+    OP(BPF_ADD, R0, R1);
+    HOST16(R4);
+    STORE(H, DATA, l->channel + 2, R4);
+    OP(BPF_ADD, R0, R4);
+    land(a, &is_plain);
+    MOVE(R1, R5); /* length of the IP packet, or of its payload */
+    if (!l->is_v6)
+        OP_K(BPF_ADD, R1, 20);
+    HOST16(R1);
+    STORE(H, DATA, ETH + (l->is_v6 ? 4 : 2), R1);
+    HOST16(R5);
+    STORE(H, DATA, l->udp + 4, R5);
+    OP(BPF_ADD, R0, R5); /* once in the header, */
+    OP(BPF_ADD, R0, R5); /* once in the pseudo header, */
+    OP_K(BPF_ADD, R0, htons(IPPROTO_UDP));
+    write_address(a, l, l->source, R3, IN_SLOT(local)); /* from our address for the receiver */
+    write_address(a, l, l->dest, SLOT, IN_SLOT(to));
+    write_port(a, l->udp, IN_SLOT(from_port));
+    write_port(a, l->udp + 2, IN_SLOT(to_port));
     fold(a, R0, R1);
-    OP_K(BPF_XOR, R0, 0xffff);   /* the UDP checksum */
+    OP_K(BPF_XOR, R0, 0xffff);
     IF_K(BPF_JNE, R0, 0, &done); /* 0 would mean: none */
     MOVE_K(R0, 0xffff);
     land(a, &done);
     STORE(H, DATA, l->udp + 6, R0);
+}
+
+/* The rest of the headers. */
+static void write_head(struct assembler *a, const struct layout *l, const struct xdp_shape *s)
+{
+    uint16_t mac[3];
+
+    memcpy(mac, s->mac, sizeof mac);
     LOAD(DW, R1, R3, IN_SLOT(mac)); /* Ethernet: to where the receiver was heard */
     STORE(H, DATA, 0, R1);
     OP_K(BPF_RSH, R1, 16);
@@ -374,17 +487,20 @@ static void rewrite(struct assembler *a, const struct layout *l, const struct xd
     STORE(H, DATA, 4, R1);
     for (int i = 0; i < 3; i++)
         STORE_K(H, DATA, 6 + 2 * i, mac[i]); /* from us */
+    STORE_K(H, DATA, 12, htons(l->is_v6 ? 0x86dd : 0x0800));
     if (l->is_v6) {
         STORE_K(H, DATA, ETH, htons(0x6000)); /* version; traffic class and flow label 0 */
         STORE_K(H, DATA, ETH + 2, 0);
+        STORE_K(B, DATA, ETH + 6, IPPROTO_UDP);
         STORE_K(B, DATA, ETH + 7, s->hops);
         return;
     }
-    STORE_K(B, DATA, ETH + 1, 0);             /* TOS */
+    STORE_K(H, DATA, ETH, htons(0x4500));     /* version, length of the header, TOS */
     STORE_K(H, DATA, ETH + 4, 0);             /* identification */
     STORE_K(H, DATA, ETH + 6, htons(0x4000)); /* DF */
     STORE_K(B, DATA, ETH + 8, s->ttl);
-    STORE_K(H, DATA, ETH + 10, 0); /* the header's checksum, from the start */
+    STORE_K(B, DATA, ETH + 9, IPPROTO_UDP);
+    STORE_K(H, DATA, ETH + 10, 0); /* the header's checksum, of all of it */
     MOVE_K(R0, 0);
     for (int at = 0; at < 20; at += 4)
         add(a, R0, W, DATA, ETH + at, R1);
@@ -393,23 +509,31 @@ static void rewrite(struct assembler *a, const struct layout *l, const struct xd
     STORE(H, DATA, ETH + 10, R0);
 }
 
+static void leave(struct assembler *a, int with)
+{
+    MOVE_K(R0, with);
+    put(a, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
+
 static void one_family(struct assembler *a, const struct layout *l, const struct xdp_shape *s)
 {
+    struct label drop = {.n = 0};
+
     MOVE(R1, DATA); /* all headers are there */
     OP_K(BPF_ADD, R1, l->end);
     PASS(BPF_JGT, R1, END);
-    LOAD(H, R0, DATA, l->udp + 2); /* to our main port */
-    PASS_K(BPF_JNE, R0, htons(s->port));
-    LOAD(B, R0, DATA, l->channel); /* ChannelData: 64 to 127 */
-    OP_K(BPF_AND, R0, 0xc0);
-    PASS_K(BPF_JNE, R0, 0x40);
+    find_place(a, l, s);
     check_ip(a, l);
     check_lengths(a, l);
     find_slot(a, l, s);
     admit(a, l, s);
-    rewrite(a, l, s);
-    MOVE_K(R0, XDP_TX); /* out again where it came in */
-    put(a, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+    move_head(a, l, &drop);
+    find_back(a, s, &drop); /* once more: calls lose R3 */
+    write_udp(a, l);
+    write_head(a, l, s);
+    leave(a, XDP_TX); /* out again where it came in */
+    land(a, &drop);
+    leave(a, XDP_DROP);
 }
 
 size_t xdp_program(const struct xdp_shape *s, struct bpf_insn *out)
@@ -419,10 +543,9 @@ size_t xdp_program(const struct xdp_shape *s, struct bpf_insn *out)
     uint16_t mac[3];
 
     memcpy(mac, s->mac, sizeof mac);
-    MOVE(CTX, R1);                                             /* R1: struct xdp_md */
-    LOAD(W, DATA, CTX, (int)offsetof(struct xdp_md, data));    /* first byte of the frame */
-    LOAD(W, END, CTX, (int)offsetof(struct xdp_md, data_end)); /* behind its last */
-    MOVE(R1, DATA);                                            /* an Ethernet header is there */
+    MOVE(CTX, R1); /* R1: struct xdp_md */
+    load_bounds(a);
+    MOVE(R1, DATA); /* an Ethernet header is there */
     OP_K(BPF_ADD, R1, ETH);
     PASS(BPF_JGT, R1, END);
     for (int i = 0; i < 3; i++) { /* to our own MAC: */
@@ -436,7 +559,6 @@ size_t xdp_program(const struct xdp_shape *s, struct bpf_insn *out)
     land(a, &is_v6);
     one_family(a, &v6, s);
     land(a, &a->pass);
-    MOVE_K(R0, XDP_PASS); /* as if we were not here */
-    put(a, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+    leave(a, XDP_PASS); /* as if we were not here */
     return a->n;
 }

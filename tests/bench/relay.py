@@ -51,6 +51,7 @@ XDP_RATIOS = [
     ("xdp_flat_out_100_calls", ["-m", "flood", "-c", "100"], 0.15, 0.5),
     ("xdp_flat_out_1000_calls", ["-m", "flood", "-c", "1000"], 0.15, 0.5),
     ("xdp_at_50_pps_100_calls", ["-m", "rate", "-c", "100"], None, None),
+    ("xdp_plain_peer_100_calls", ["-m", "flood", "-c", "100", "-P"], None, None),
 ]
 CHECKSUMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "net", "checksums.py")
 
@@ -171,7 +172,7 @@ def kernel_packets(cable, metrics):
                           f"sys.stdout.write(urllib.request.urlopen('http://{metrics}/metrics').read().decode())"],
                           check=True, capture_output=True, text=True).stdout
     values = dict(line.split() for line in page.splitlines() if not line.startswith("#"))
-    return 100 * float(values["ito_relay_kernel_packets_total"]) / float(values["ito_relay_inner_packets_total"])
+    return 100 * float(values["ito_relay_kernel_packets_total"]) / float(values["ito_relay_packets_total"])
 
 
 def xdp_lines(folder, relay):
@@ -191,19 +192,19 @@ def xdp_lines(folder, relay):
         for name, args, most, most_floor in XDP_RATIOS:
             if not ONLY.search(name):
                 continue
-            rounds = []
+            rounds, who = [], [n for n in relays if n != "floor" or "-P" not in args]  # the floor knows channels only
             for _ in range(ROUNDS):
-                r = {n: relays[n].load(args) for n in relays}
+                r = {n: relays[n].load(args) for n in who}
                 alone = r["nobody"]["cpu_ns_per_packet"]
                 rounds.append({"loss": r["xdp"]["loss_pct"],
                                **{n: r[n]["cpu_ns_per_packet"] - alone for n in r if n != "nobody"}})
             mid = lambda f: statistics.median(f(r) for r in rounds)
             for n, called in (("xdp", "_cpu"), ("ito", "_user_space_cpu"), ("coturn", "_coturn_cpu"), ("floor", "_floor_cpu")):
-                if n in relays:
+                if n in who:
                     say(name + called, mid(lambda r: r[n]), "ns/packet")
             say(name + "_loss", mid(lambda r: r["loss"]), "%")
             for other, limit in (("coturn", most), ("floor", most_floor), ("ito", None)):
-                if other in relays:
+                if other in who:
                     x = mid(lambda r: r["xdp"] / r[other])
                     say(f"{name}_to_{'user_space' if other == 'ito' else other}", x, "x", limit and f"<= {limit}", not limit or x <= limit)
                     missed += bool(limit) and x > limit

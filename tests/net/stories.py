@@ -510,6 +510,19 @@ def xdp():
         everybody_joined(people, ("third", "relay", "alice", "bob"))
         call(people["alice"], "Bob", 2, os.path.join(lab.folder, "out.wav"))  # they have found the relay then
         xdp_call(lab, people, "p1")
+
+        relay.ito("config", "set", "relay.hairpin_only", "false")  # then one of them has no use for an allocation of its own
+        before, out = metrics(relay), os.path.join(lab.folder, "out.wav")
+        check_call(call(people["alice"], "Bob", 12, out))
+        after = metrics(relay)
+        inner, kernel, packets = (after[k] - before[k] for k in ("ito_relay_inner_packets_total", "ito_relay_kernel_packets_total",
+                                                                 "ito_relay_packets_total"))
+        check(inner < 0.2 * packets and kernel > 0.7 * packets, "the kernel carries a call to a peer outside, too",
+              f"{kernel:.0f} of {packets:.0f}")
+        heard(out, "alice hears what bob says")
+        heard(os.path.join(lab.folder, "bob-heard.wav"), "bob hears what alice says")
+        totals_agree(people, "after that one")
+
         lab.public("load", "203.0.113.70")
         lab.run_in("load", CHECKSUMS, "eth0")
         lab.run_in("load", "ip", "route", "add", "local", "203.0.113.192/26", "dev", "lo")

@@ -96,8 +96,8 @@ static void begin(struct cable *c)
     assert_int_equal(xdp_links(c->x, links), 1);
     assert_string_equal(links[0].name, "tap0");
     assert_true(links[0].is_native);
-    c->ends[0] = (struct xdp_end){at("10.9.0.5:1111"), 0x4001};
-    c->ends[1] = (struct xdp_end){at("10.9.0.6:2222"), 0x4abc};
+    c->ends[0] = (struct xdp_end){at("10.9.0.5:1111"), 0x4001, 0};
+    c->ends[1] = (struct xdp_end){at("10.9.0.6:2222"), 0x4abc, 0};
 }
 
 static void end(struct cable *c)
@@ -122,11 +122,23 @@ static void put16(uint8_t *p, uint32_t v)
     p[1] = (uint8_t)v;
 }
 
+/* A peer outside has no ChannelData header, and goes by a port of its own. */
+static size_t frame_len(const struct xdp_end *e)
+{
+    return e->channel != 0 ? FRAME : FRAME - 4;
+}
+
+static uint16_t port_for(const struct xdp_end *e)
+{
+    return e->channel != 0 ? PORT : e->port;
+}
+
 /* ChannelData of ends[who], from a MAC that tells who. */
 static void send_from(struct cable *c, int who)
 {
     const struct xdp_end *e = &c->ends[who];
     const struct addr us = at("10.9.0.1:3478");
+    size_t len = frame_len(e), udp = len - 34;
     uint8_t f[FRAME] = {0};
 
     memcpy(f, c->mac, 6);
@@ -134,20 +146,20 @@ static void send_from(struct cable *c, int who)
     f[11] = (uint8_t)(0x50 + who);
     put16(f + 12, 0x0800);
     f[14] = 0x45;
-    put16(f + 16, FRAME - 14);
+    put16(f + 16, (uint32_t)len - 14);
     f[22] = 50;
     f[23] = 17;
     memcpy(f + 26, e->client.ip, 4);
     memcpy(f + 30, us.ip, 4);
     put16(f + 24, ~sum16(0, f + 14, 20));
     put16(f + 34, e->client.port);
-    put16(f + 36, PORT);
-    put16(f + 38, FRAME - 34);
+    put16(f + 36, port_for(e));
+    put16(f + 38, (uint32_t)udp);
     put16(f + 42, e->channel);
     put16(f + 44, DATA);
-    memset(f + 46, 0x80 + who, DATA);
-    put16(f + 40, ~sum16(sum16(17 + FRAME - 34, f + 26, 8), f + 34, FRAME - 34));
-    assert_int_equal(write(c->tap, f, sizeof f), sizeof f);
+    memset(f + len - DATA, 0x80 + who, DATA);
+    put16(f + 40, ~sum16(sum16(17 + (uint32_t)udp, f + 26, 8), f + 34, udp));
+    assert_int_equal(write(c->tap, f, len), len);
 }
 
 static bool is_readable(int fd, int ms)
@@ -161,23 +173,28 @@ static bool is_readable(int fd, int ms)
 static void expect_frame(struct cable *c, int to)
 {
     const struct xdp_end *e = &c->ends[to];
+    size_t len = frame_len(e), udp = len - 34;
     uint8_t f[2048];
     ssize_t n = 0;
 
     while (is_readable(c->tap, PATIENT_MS)) {
         n = read(c->tap, f, sizeof f);
-        if (n == FRAME && f[23] == 17)
+        if (n == (ssize_t)len && f[23] == 17)
             break;
     }
-    assert_int_equal(n, FRAME);
+    assert_int_equal(n, len);
     assert_int_equal(f[5], 0x50 + to); /* to the MAC it was heard from */
     assert_memory_equal(f + 6, c->mac, 6);
     assert_memory_equal(f + 30, e->client.ip, 4);
     assert_int_equal(f[36] << 8 | f[37], e->client.port);
-    assert_int_equal(f[42] << 8 | f[43], e->channel);
-    assert_int_equal(f[46], 0x80 + (1 - to));
+    assert_int_equal(f[34] << 8 | f[35], port_for(e));
+    assert_int_equal(f[38] << 8 | f[39], udp);
+    if (e->channel != 0)
+        assert_int_equal((f[42] << 24 | f[43] << 16 | f[44] << 8 | f[45]), e->channel << 16 | DATA);
+    for (size_t i = len - DATA; i < len; i++)
+        assert_int_equal(f[i], 0x80 + (1 - to));
     assert_int_equal(sum16(0, f + 14, 20), 0xffff);
-    assert_int_equal(sum16(sum16(17 + FRAME - 34, f + 26, 8), f + 34, FRAME - 34), 0xffff);
+    assert_int_equal(sum16(sum16(17 + (uint32_t)udp, f + 26, 8), f + 34, udp), 0xffff);
 }
 
 static void expect_at_socket(struct cable *c)
@@ -232,6 +249,35 @@ static void carried(void **state)
     assert_int_equal(count[1].bytes, 102 * DATA);
     send_from(&c, 1);
     expect_at_socket(&c);
+    end(&c);
+}
+
+static void peer_outside(void **state)
+{
+    struct cable c;
+    struct xdp_count count[2];
+    ns_t now = now_ns();
+    uint32_t pair;
+
+    (void)state;
+    begin(&c);
+    c.ends[1].channel = 0;
+    c.ends[1].port = 40000; /* no relayed port is so low */
+    assert_int_equal(xdp_add(c.x, now, c.ends), 0);
+    c.ends[1].port = 50000;
+    pair = xdp_add(c.x, now, c.ends);
+    assert_true(pair != 0);
+    for (int i = 0; i < 2; i++)
+        xdp_renew(c.x, pair, i, now + 60 * NS_PER_S, UINT64_MAX);
+    send_from(&c, 0);
+    expect_at_socket(&c);
+    send_from(&c, 1);
+    expect_frame(&c, 0);
+    for (int i = 0; i < 100; i++)
+        round_trip(&c);
+    xdp_remove(c.x, now, pair, count);
+    assert_int_equal(count[0].bytes, 100 * DATA);
+    assert_int_equal(count[1].bytes, 101 * DATA);
     end(&c);
 }
 
@@ -318,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("a call that was lent turns round in the driver, and is counted", carried),
+        sentence("a peer outside gets and sends no ChannelData header", peer_outside),
         sentence("a call comes back at once, and leaves with the program", again),
         sentence("pairs have a cap, a key is there once, and both ends are of one family", caps),
         sentence("without an interface there is no program, and a reason", refused),

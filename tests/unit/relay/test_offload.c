@@ -16,6 +16,7 @@ struct carrier {
 struct desk {
     struct rig *r;
     struct carrier c;
+    bool is_outside; /* b has no allocation: it is a peer at its own address */
 };
 
 static uint32_t on_add(void *arg, ns_t now, const struct offload_end ends[static 2])
@@ -69,20 +70,29 @@ static const struct offload_ops carrier_ops = {on_add, on_renew, on_count, on_re
 
 /* ---- desk ---- */
 
-static void open_desk(struct desk *d, uint32_t max_kbps, uint32_t grant_kbps)
+static void open_desk_with(struct desk *d, bool is_outside, uint32_t max_kbps, uint32_t grant_kbps)
 {
     struct turn_server_config config = default_config();
 
-    *d = (struct desk){.r = NULL};
+    *d = (struct desk){.is_outside = is_outside};
     config.offload = &carrier_ops;
     config.offload_arg = &d->c;
     config.max_kbps = max_kbps;
     d->r = rig_with(&config);
     d->r->grant_kbps = grant_kbps;
     set_up(d->r, &d->r->a);
+    if (is_outside) {
+        bind_channel(d->r, &d->r->a, 0x4001, &d->r->b.from);
+        return;
+    }
     set_up(d->r, &d->r->b);
     bind_channel(d->r, &d->r->a, 0x4001, &d->r->b.relayed);
     bind_channel(d->r, &d->r->b, 0x6402, &d->r->a.relayed);
+}
+
+static void open_desk(struct desk *d, uint32_t max_kbps, uint32_t grant_kbps)
+{
+    open_desk_with(d, false, max_kbps, grant_kbps);
 }
 
 static void close_desk(struct desk *d)
@@ -103,6 +113,11 @@ static bool send_one(struct desk *d, const struct turner *t)
     uint8_t buf[FORWARD_HEAD + 4 + DATA + FORWARD_TAIL] = {0};
     size_t before = d->r->w.n_packets;
 
+    if (d->is_outside && !is_a(d, t)) {
+        turn_server_port_fast(d->r->ts, d->r->w.now, forward_handle(IP4, d->r->a.relayed.port), &t->from,
+                              buf + FORWARD_HEAD, DATA);
+        return d->r->w.n_packets > before;
+    }
     stun_channel_header(buf + FORWARD_HEAD, is_a(d, t) ? 0x4001 : 0x6402, DATA);
     assert_true(turn_server_fast(d->r->ts, d->r->w.now, &t->from, buf + FORWARD_HEAD, 4 + DATA));
     return d->r->w.n_packets > before;
@@ -195,16 +210,15 @@ static void quiet_paths(void **state)
     close_desk(&d);
 }
 
-static void same_books(void **state)
+static void compare_books(bool is_outside)
 {
     struct desk with, without;
     struct desk *d[2] = {&with, &without};
     const struct turn_server_stats *s[2];
     struct turn_usage u[2][2];
 
-    (void)state;
     for (int k = 0; k < 2; k++) {
-        open_desk(d[k], 0, 0);
+        open_desk_with(d[k], is_outside, 0, 0);
         d[k]->c.is_full = k == 1;
         for (int n = 0; n < 50 * 30; n++) { /* 30 s at 50 a second from a, 20 s of these from b as well */
             assert_true(carry_one(d[k], &d[k]->r->a));
@@ -214,7 +228,7 @@ static void same_books(void **state)
         }
         pass(d[k], OFFLOAD_IDLE_NS + NS_PER_S);
         s[k] = turn_server_stats(d[k]->r->ts);
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < (is_outside ? 1 : 2); i++)
             assert_int_equal(turn_server_usage(d[k]->r->ts, (uint64_t)(i + 1) << 32 | (uint64_t)i, &u[k][i]),
                              ERR_OK);
     }
@@ -225,7 +239,7 @@ static void same_books(void **state)
     assert_int_equal(s[0]->bytes_in, s[1]->bytes_in);
     assert_int_equal(s[0]->wire_bytes, s[1]->wire_bytes);
     assert_int_equal(s[0]->hairpins, s[1]->hairpins);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < (is_outside ? 1 : 2); i++) {
         assert_int_equal(u[0][i].up_packets, u[1][i].up_packets);
         assert_int_equal(u[0][i].up_bytes, u[1][i].up_bytes);
         assert_int_equal(u[0][i].down_packets, u[1][i].down_packets);
@@ -235,6 +249,13 @@ static void same_books(void **state)
     }
     close_desk(&with);
     close_desk(&without);
+}
+
+static void same_books(void **state)
+{
+    (void)state;
+    compare_books(false);
+    compare_books(true);
 }
 
 /* A call that goes on; true when the kernel carries it. */
@@ -398,7 +419,7 @@ static void cap_of_grant(void **state)
     double kbps;
 
     (void)state;
-    open_desk(&d, 0, 128);
+    open_desk_with(&d, true, 0, 128);
     assert_true(call_for(&d, 3));
     kbps = flooded_kbps(&d, 20, 256); /* each way */
     assert_true(kbps > 250 && kbps < 256 * 20.5 / 20);
@@ -425,7 +446,6 @@ static void within_cap(void **state)
 static void others(void **state)
 {
     struct desk d;
-    struct addr outside = at("192.0.2.77:7777");
 
     (void)state;
     open_desk(&d, 0, 0);
@@ -437,16 +457,48 @@ static void others(void **state)
     d.c.is_full = false;
     close_desk(&d);
 
-    open_desk(&d, 0, 0);
-    bind_channel(d.r, &d.r->a, 0x4abc, &outside);
-    for (int i = 0; i < 200; i++) { /* to a peer that is none of ours */
-        uint8_t buf[FORWARD_HEAD + 4 + DATA + FORWARD_TAIL] = {0};
-
-        stun_channel_header(buf + FORWARD_HEAD, 0x4abc, DATA);
-        assert_true(turn_server_fast(d.r->ts, d.r->w.now, &d.r->a.from, buf + FORWARD_HEAD, 4 + DATA));
-        pass(&d, 10 * NS_PER_MS);
-    }
+    open_desk_with(&d, true, 0, 0);
+    d.r->open_result = ERR_IO; /* a peer outside whose port could not be opened */
+    refresh(d.r, &d.r->a, 0);
+    d.r->a.nonce[0] = '\0';
+    set_up(d.r, &d.r->a);
+    bind_channel(d.r, &d.r->a, 0x4001, &d.r->b.from);
+    for (int i = 0; i < 50; i++)
+        turn_server_port_fast(d.r->ts, d.r->w.now, forward_handle(IP4, d.r->a.relayed.port), &d.r->b.from,
+                              (uint8_t[FORWARD_HEAD + DATA + FORWARD_TAIL]){0} + FORWARD_HEAD, DATA);
     assert_int_equal(d.c.n_added, 0);
+    close_desk(&d);
+}
+
+static void peer_outside(void **state)
+{
+    struct desk d;
+
+    (void)state;
+    open_desk_with(&d, true, 0, 0);
+    for (int i = 0; i <= SECOND_PROBES; i++) /* whoever of them is busy */
+        assert_true(send_one(&d, &d.r->b));
+    assert_true(d.c.is_on);
+    assert_true(addr_equal(&d.c.ends[0].client, &d.r->a.from));
+    assert_true(addr_equal(&d.c.ends[1].client, &d.r->b.from));
+    assert_int_equal(d.c.ends[0].channel, 0x4001);
+    assert_int_equal(d.c.ends[1].channel, 0);
+    assert_int_equal(d.c.ends[1].port, d.r->a.relayed.port);
+    for (int i = 0; i < 30; i++)
+        assert_true(still_carried(&d));
+    turn_server_set_scope(d.r->ts, false, true); /* relay.hairpin_only: nobody outside any more */
+    still_carried(&d);
+    assert_false(d.c.is_on);
+    assert_false(send_one(&d, &d.r->a));
+    turn_server_set_scope(d.r->ts, false, false);
+    for (int i = 0; i <= 2 * SECOND_PROBES; i++)
+        send_one(&d, &d.r->a);
+    pass(&d, NS_PER_S);
+    for (int i = 0; i <= SECOND_PROBES; i++)
+        send_one(&d, &d.r->a);
+    assert_true(d.c.is_on);
+    refresh(d.r, &d.r->a, 0);
+    assert_false(d.c.is_on);
     close_desk(&d);
 }
 
@@ -492,7 +544,8 @@ int main(void)
         sentence("the cap of all holds against two floods, carried or not", cap_of_all),
         sentence("the rate of a grant holds against a flood, carried or not", cap_of_grant),
         sentence("within the caps nothing is lost, and a lower cap is obeyed at once", within_cap),
-        sentence("without room, or to a peer outside, all is as without a kernel", others),
+        sentence("without room, or without a port, all is as without a kernel", others),
+        sentence("a client and its peer outside are a pair, too, while such peers are allowed", peer_outside),
         sentence("a peer without a channel of its own is not the kernel's", half_bound),
     };
 

@@ -21,7 +21,15 @@
 static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 0x71};
 static const uint8_t client_mac[2][6] = {{2, 0, 0, 0xaa, 1, 2}, {2, 0, 0, 0xbb, 3, 4}};
 
+enum kind {
+    CALL_V4,
+    CALL_V6,
+    PEER_V4,
+    PEER_V6
+}; /* both ends have channels, or the second is a peer outside */
+
 struct kernel {
+    enum kind kind;
     struct rig *r;
     struct turner t[2];
     uint16_t channel[2];
@@ -50,6 +58,27 @@ static uint32_t draw(struct kernel *k, uint32_t n)
 }
 
 /* ---- frames, the plain way ---- */
+
+static bool is_v6(const struct kernel *k)
+{
+    return k->kind == CALL_V6 || k->kind == PEER_V6;
+}
+
+/* Is this end the peer outside? */
+static bool is_plain(const struct kernel *k, int who)
+{
+    return who == 1 && (k->kind == PEER_V4 || k->kind == PEER_V6);
+}
+
+/* Our address, as this end sends to it and hears from it. */
+static struct addr ours(const struct kernel *k, int who)
+{
+    struct addr a = k->local;
+
+    if (is_plain(k, who))
+        a.port = k->t[0].relayed.port;
+    return a;
+}
 
 static void put16(uint8_t *at, uint32_t v)
 {
@@ -175,8 +204,9 @@ static uint32_t run(struct kernel *k, const struct frame *in, struct frame *out)
     return attr.test.retval;
 }
 
-static void set_key(struct xdp_slot *s, const struct addr *a, uint16_t channel)
+static void set_key(const struct kernel *k, struct xdp_slot *s, int who)
 {
+    const struct addr *a = &k->t[who].from;
     uint32_t v4;
 
     memcpy(&v4, a->ip, 4);
@@ -186,7 +216,8 @@ static void set_key(struct xdp_slot *s, const struct addr *a, uint16_t channel)
         memcpy(&s->ip_high, a->ip, 8);
         memcpy(&s->ip_low, a->ip + 8, 8);
     }
-    s->port_channel = (uint32_t)htons(channel) << 16 | htons(a->port);
+    s->port_place =
+        (uint32_t)htons(is_plain(k, who) ? ours(k, who).port : k->channel[who]) << 16 | htons(a->port);
 }
 
 /* Two flows, as xdp_add() writes them; the table is otherwise full of others. */
@@ -198,8 +229,8 @@ static void fill_table(struct kernel *k)
     for (size_t i = 0; i < xdp_table_bytes(BITS); i++)
         k->table[i] = (uint8_t)draw(k, 256);
     for (int i = 0; i < 2; i++) {
-        set_key(&s[i], &k->t[i].from, k->channel[i]);
-        at[i] = xdp_place(&k->shape, s[i].ip_high, s[i].ip_low, s[i].port_channel) + (size_t)(i == 0 ? 3 : 0);
+        set_key(k, &s[i], i);
+        at[i] = xdp_place(&k->shape, s[i].ip_high, s[i].ip_low, s[i].port_place) + (size_t)(i == 0 ? 3 : 0);
     }
     if (at[0] == at[1])
         at[1]++;
@@ -209,17 +240,35 @@ static void fill_table(struct kernel *k)
         s[i].back = (uint32_t)(at[1 - i] * XDP_SLOT_BYTES);
         memcpy(s[i].local, k->local.ip, 16);
         memcpy(s[i].to, k->t[1 - i].from.ip, 16);
-        s[i].to_port_channel = (uint32_t)htons(k->channel[1 - i]) << 16 | htons(k->t[1 - i].from.port);
+        s[i].to_port = htons(k->t[1 - i].from.port);
+        s[i].to_channel = is_plain(k, 1 - i) ? 0 : htons(k->channel[1 - i]);
+        s[i].from_port = htons(ours(k, 1 - i).port);
         k->flow[i] = (struct xdp_slot *)(void *)(k->table + at[i] * XDP_SLOT_BYTES);
         *k->flow[i] = s[i];
     }
 }
 
-static void open_kernel(struct kernel *k, bool is_v6)
+/* An allocation with a relayed address of this family. */
+static void allocate(struct kernel *k, struct turner *t)
+{
+    uint8_t buf[512];
+    struct stun_wr w;
+    struct stun_msg m;
+
+    log_in(k->r, t, "ito", "secret");
+    turner_begin(t, &w, buf, sizeof buf, TURN_ALLOCATE);
+    stun_put_u8(&w, STUN_REQUESTED_TRANSPORT, STUN_TRANSPORT_UDP);
+    stun_put_u8(&w, STUN_REQUESTED_FAMILY, is_v6(k) ? STUN_FAMILY_V6 : STUN_FAMILY_V4);
+    m = ask(k->r, t, turner_end(t, &w));
+    assert_int_equal(m.cls, STUN_SUCCESS);
+    t->relayed = m.relayed[0];
+}
+
+static void open_kernel(struct kernel *k, enum kind kind)
 {
     struct turn_server_config config = default_config();
 
-    *k = (struct kernel){.channel = {0x4001, 0x6402}, .program = -1, .seed = is_v6 ? 6 : 4};
+    *k = (struct kernel){.kind = kind, .channel = {0x4001, 0x6402}, .program = -1, .seed = kind};
     k->shape = (struct xdp_shape){.bits = BITS, .interface = INTERFACE, .port = PORT, .ttl = 64, .hops = 64};
     memcpy(k->shape.mac, our_mac, 6);
     for (int i = 0; i < 3; i++)
@@ -229,14 +278,18 @@ static void open_kernel(struct kernel *k, bool is_v6)
         skip();
     }
     k->r = rig_with(&config);
-    k->t[0].from = at(is_v6 ? "[2001:db8:1::5]:1111" : "203.0.113.5:1111");
-    k->t[1].from = at(is_v6 ? "[2001:db8:2::9]:2222" : "192.0.2.9:2222");
+    k->t[0].from = at(is_v6(k) ? "[2001:db8:1::5]:1111" : "203.0.113.5:1111");
+    k->t[1].from = at(is_v6(k) ? "[2001:db8:2::9]:2222" : "192.0.2.9:2222");
     k->t[1].id[0] = 9;
-    k->local = at(is_v6 ? "[2001:db8::7]:3478" : "198.51.100.7:3478");
-    for (int i = 0; i < 2; i++)
-        set_up(k->r, &k->t[i]);
-    for (int i = 0; i < 2; i++)
-        bind_channel(k->r, &k->t[i], k->channel[i], &k->t[1 - i].relayed);
+    k->local = at(is_v6(k) ? "[2001:db8::7]:3478" : "198.51.100.7:3478");
+    allocate(k, &k->t[0]);
+    if (is_plain(k, 1)) {
+        bind_channel(k->r, &k->t[0], k->channel[0], &k->t[1].from);
+    } else {
+        allocate(k, &k->t[1]);
+        for (int i = 0; i < 2; i++)
+            bind_channel(k->r, &k->t[i], k->channel[i], &k->t[1 - i].relayed);
+    }
     fill_table(k);
 }
 
@@ -252,11 +305,14 @@ static void close_kernel(struct kernel *k)
 static void draw_frame(struct kernel *k, int who, size_t n, struct frame *f)
 {
     uint8_t data[FRAME_MAX];
+    struct addr to;
 
     for (size_t i = 4; i < 4 + n; i++)
         data[i] = (uint8_t)(draw(k, 4) == 0 ? 0xff : draw(k, 256));
+    to = ours(k, who);
     stun_channel_header(data, k->channel[who], (uint16_t)n);
-    make_frame(f, client_mac[who], our_mac, &k->t[who].from, &k->local, slice_of(data, 4 + n));
+    make_frame(f, client_mac[who], our_mac, &k->t[who].from, &to,
+               is_plain(k, who) ? slice_of(data + 4, n) : slice_of(data, 4 + n));
 }
 
 static void assert_passes(struct kernel *k, const struct frame *f)
@@ -287,25 +343,31 @@ static void introduce(struct kernel *k)
 /* What user space makes of the datagram in this frame. */
 static void expect(struct kernel *k, int who, const struct frame *in, struct frame *out)
 {
-    size_t head = 14 + ip_header(&k->local) + 8;
-    uint8_t buf[FORWARD_HEAD + FRAME_MAX + FORWARD_TAIL];
-    size_t before = k->r->w.n_packets;
+    size_t head = 14 + ip_header(&k->local) + 8, len = in->len - head, before = k->r->w.n_packets;
+    uint8_t buf[FORWARD_HEAD + FRAME_MAX + FORWARD_TAIL], *bytes = buf + FORWARD_HEAD;
+    struct addr from = ours(k, 1 - who);
     const struct packet *p;
 
-    memcpy(buf + FORWARD_HEAD, in->bytes + head, in->len - head);
-    assert_true(turn_server_fast(k->r->ts, k->r->w.now, &k->t[who].from, buf + FORWARD_HEAD, in->len - head));
+    memcpy(bytes, in->bytes + head, len);
+    if (is_plain(k, who))
+        turn_server_port_fast(k->r->ts, k->r->w.now,
+                              forward_handle(is_v6(k) ? IP6 : IP4, k->t[0].relayed.port), &k->t[who].from,
+                              bytes, len);
+    else
+        assert_true(turn_server_fast(k->r->ts, k->r->w.now, &k->t[who].from, bytes, len));
     assert_int_equal(k->r->w.n_packets, before + 1);
     p = world_last(&k->r->w);
     assert_true(addr_equal(&p->to, &k->t[1 - who].from));
-    make_frame(out, our_mac, client_mac[1 - who], &k->local, &p->to, slice_of(p->bytes, p->len));
+    assert_int_equal(p->handle != 0, is_plain(k, 1 - who)); /* from the relayed port, or the main one */
+    make_frame(out, our_mac, client_mac[1 - who], &from, &p->to, slice_of(p->bytes, p->len));
 }
 
-static void same_frames(bool is_v6)
+static void same_frames(enum kind kind)
 {
     struct kernel k;
     uint64_t packets[2], bytes[2];
 
-    open_kernel(&k, is_v6);
+    open_kernel(&k, kind);
     introduce(&k);
     for (int i = 0; i < 2; i++) {
         packets[i] = k.flow[i]->packets;
@@ -313,18 +375,18 @@ static void same_frames(bool is_v6)
     }
     for (int n = 0; n < N_FRAMES; n++) {
         int who = (int)draw(&k, 2);
-        size_t len = draw(&k, XDP_DATAGRAM_MAX - 12 + 1);
+        size_t len = 4 + draw(&k, XDP_DATAGRAM_MAX - 12 - 4 + 1);
         struct frame in, out, wanted;
 
         draw_frame(&k, who, len, &in);
         in.bytes[15] =
-            is_v6 ? in.bytes[15] : (uint8_t)draw(&k, 256); /* TOS, TTL, DF: the sender's own affair */
-        in.bytes[is_v6 ? 21 : 22] = (uint8_t)(1 + draw(&k, 255));
-        put16(in.bytes + (is_v6 ? 16 : 18), draw(&k, 65536));
-        if (!is_v6 && draw(&k, 2) == 0)
+            is_v6(&k) ? in.bytes[15] : (uint8_t)draw(&k, 256); /* TOS, TTL, DF: the sender's own affair */
+        in.bytes[is_v6(&k) ? 21 : 22] = (uint8_t)(1 + draw(&k, 255));
+        put16(in.bytes + (is_v6(&k) ? 16 : 18), draw(&k, 65536));
+        if (!is_v6(&k) && draw(&k, 2) == 0)
             put16(in.bytes + 20, 0);
         set_checksums(&in);
-        if (!is_v6 && draw(&k, 4) == 0)
+        if (!is_v6(&k) && draw(&k, 4) == 0)
             put16(in.bytes + 40, 0); /* without a checksum: it leaves with one, as from the stack */
         expect(&k, who, &in, &wanted);
         assert_int_equal(run(&k, &in, &out), XDP_TX);
@@ -340,22 +402,25 @@ static void same_frames(bool is_v6)
     close_kernel(&k);
 }
 
-static void same_v4(void **state)
+static void same_frames_of_calls(void **state)
 {
     (void)state;
-    same_frames(false);
+    same_frames(CALL_V4);
+    same_frames(CALL_V6);
 }
 
-static void same_v6(void **state)
+static void same_frames_of_peers(void **state)
 {
     (void)state;
-    same_frames(true);
+    same_frames(PEER_V4);
+    same_frames(PEER_V6);
 }
 
 /* One thing wrong with an otherwise good frame; the checksums are right again after `how` unless it says no. */
-static bool spoil(struct kernel *k, int how, bool is_v6, struct frame *f)
+static bool spoil(struct kernel *k, int how, struct frame *f)
 {
-    uint8_t *ip = f->bytes + 14, *udp = ip + (is_v6 ? 40 : 20), *data = udp + 8;
+    bool v6 = is_v6(k);
+    uint8_t *ip = f->bytes + 14, *udp = ip + (v6 ? 40 : 20), *data = udp + 8;
 
     switch (how) {
     case 0: /* cut somewhere */
@@ -371,22 +436,22 @@ static bool spoil(struct kernel *k, int how, bool is_v6, struct frame *f)
         f->bytes[12 + draw(k, 2)] ^= (uint8_t)(1 + draw(k, 255));
         return false;
     case 4: /* options, or another version */
-        ip[0] = is_v6 ? 0x40 : (uint8_t)(0x46 + draw(k, 10));
+        ip[0] = v6 ? 0x40 : (uint8_t)(0x46 + draw(k, 10));
         return true;
     case 5: /* a fragment; IPv6: an extension header */
-        if (is_v6)
+        if (v6)
             ip[6] = 44;
         else
             put16(ip + 6, draw(k, 2) == 0 ? 0x2000 : 1 + draw(k, 0x1fff));
         return true;
     case 6: /* not UDP */
-        ip[is_v6 ? 6 : 9] = 6;
+        ip[v6 ? 6 : 9] = 6;
         return true;
     case 7: /* not for us */
-        ip[(is_v6 ? 24 : 16) + draw(k, is_v6 ? 16 : 4)] ^= 1;
+        ip[(v6 ? 24 : 16) + draw(k, v6 ? 16 : 4)] ^= 1;
         return true;
     case 8: /* from somebody else */
-        ip[(is_v6 ? 8 : 12) + draw(k, is_v6 ? 16 : 4)] ^= 1;
+        ip[(v6 ? 8 : 12) + draw(k, v6 ? 16 : 4)] ^= 1;
         return true;
     case 9: /* from another port */
         udp[draw(k, 2)] ^= 1;
@@ -404,51 +469,59 @@ static bool spoil(struct kernel *k, int how, bool is_v6, struct frame *f)
         data[draw(k, 2)] ^= (uint8_t)(1 + draw(k, 255));
         return true;
     case 14: /* a bit flipped on the way, under the UDP checksum */
-        f->bytes[(is_v6 ? 54 : 34) + draw(k, (uint32_t)f->len - (is_v6 ? 54 : 34))] ^= 0x10;
+        f->bytes[(v6 ? 54 : 34) + draw(k, (uint32_t)f->len - (v6 ? 54 : 34))] ^= 0x10;
         return false;
     case 15: /* the same, under that of IPv4; IPv6: no checksum at all */
-        if (is_v6)
+        if (v6)
             put16(udp + 6, 0);
         else
             ip[draw(k, 20)] ^= 0x20;
         return false;
     case 16: /* a sum left to the network card: of the pseudo header alone */
-        put16(udp + 6, sum16(17 + get16(udp + 4), ip + (is_v6 ? 8 : 12), is_v6 ? 32 : 8));
+        put16(udp + 6, sum16(17 + get16(udp + 4), ip + (v6 ? 8 : 12), v6 ? 32 : 8));
         return false;
-    default: /* too long for us */
+    default: /* too long for us, or too short */
         return true;
     }
 }
 
-static void odd_frames(bool is_v6)
+static void odd_frames(enum kind kind)
 {
     struct kernel k;
 
-    open_kernel(&k, is_v6);
+    open_kernel(&k, kind);
     introduce(&k);
     for (int n = 0; n < N_FRAMES; n++) {
-        int who = (int)draw(&k, 2), how = n % 18;
-        size_t len = 1 + draw(&k, XDP_DATAGRAM_MAX - 12);
+        int who = (int)draw(&k, 2), how = n % 19;
+        size_t len = 4 + draw(&k, XDP_DATAGRAM_MAX - 12 - 4);
         struct frame f;
 
-        draw_frame(&k, who, how < 17 ? len : XDP_DATAGRAM_MAX - 12 + 1 + draw(&k, 900), &f);
-        if (spoil(&k, how, is_v6, &f))
+        if (is_plain(&k, who) && (how == 12 || how == 13)) /* they have no channel to be wrong */
+            continue;
+        if (how == 17)
+            len = XDP_DATAGRAM_MAX - 8 + 1 + draw(&k, 900);
+        if (how == 18) /* too short to be moved about */
+            len = draw(&k, 4);
+        draw_frame(&k, who, len, &f);
+        if (spoil(&k, how, &f))
             set_checksums(&f);
         assert_passes(&k, &f);
     }
     close_kernel(&k);
 }
 
-static void odd_v4(void **state)
+static void odd_frames_of_calls(void **state)
 {
     (void)state;
-    odd_frames(false);
+    odd_frames(CALL_V4);
+    odd_frames(CALL_V6);
 }
 
-static void odd_v6(void **state)
+static void odd_frames_of_peers(void **state)
 {
     (void)state;
-    odd_frames(true);
+    odd_frames(PEER_V4);
+    odd_frames(PEER_V6);
 }
 
 static ns_t coarse_now(void)
@@ -465,7 +538,7 @@ static void limits(void **state)
     struct frame f, out;
 
     (void)state;
-    open_kernel(&k, false);
+    open_kernel(&k, CALL_V4);
     introduce(&k);
     draw_frame(&k, 0, 100, &f);
     k.flow[0]->allowed_bytes = k.flow[0]->bytes + 250; /* two of them */
@@ -500,7 +573,7 @@ static void moved(void **state)
     struct frame f, out;
 
     (void)state;
-    open_kernel(&k, false);
+    open_kernel(&k, CALL_V4);
     introduce(&k);
     draw_frame(&k, 1, 40, &f);
     memcpy(f.bytes + 6, other_router, 6); /* the way to this client leads over another router now */
@@ -521,10 +594,11 @@ static void moved(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        sentence("the kernel's IPv4 frames are those of user space, byte for byte", same_v4),
-        sentence("the kernel's IPv6 frames are those of user space, byte for byte", same_v6),
-        sentence("an IPv4 frame with anything odd goes on to user space untouched", odd_v4),
-        sentence("an IPv6 frame with anything odd goes on to user space untouched", odd_v6),
+        sentence("the kernel's frames of a call are those of user space, byte for byte",
+                 same_frames_of_calls),
+        sentence("the same to and from a peer outside, as headers come and go", same_frames_of_peers),
+        sentence("a frame with anything odd goes on to user space untouched", odd_frames_of_calls),
+        sentence("the same to and from a peer outside", odd_frames_of_peers),
         sentence("a flow ends with its time, its allowance, and the other's silence", limits),
         sentence("packets follow a client whose router changes, not who forges one", moved),
     };
