@@ -552,7 +552,7 @@ def xdp():
         def is_still():
             n = sent()
             time.sleep(0.5)
-            return sent() == n
+            return sent() - n < 50  # of the 500 of ten calls; ARP goes on
         pid = int(lab.run_in("relay", "cat", os.path.join(relay.folder, "lock")).stdout or 0)
         os.kill(pid, signal.SIGSTOP)
         check(until(is_still, 5), "a relay that hangs takes the kernel with it: its leases run out")
