@@ -394,7 +394,8 @@ static void send_media(struct load *l, unsigned who, ns_t now)
 {
     struct client *c = &l->clients[who], *other = &l->clients[who ^ 1];
     struct sockaddr_in relayed = {.sin_family = AF_INET, .sin_port = htons(other->relayed.port)};
-    size_t head = c->is_plain ? 0 : STUN_CHANNEL_HEADER;
+    size_t head =
+        (l->is_direct ? other : c)->is_plain ? 0 : STUN_CHANNEL_HEADER; /* direct: as it would arrive */
     uint8_t *p;
 
     memcpy(&relayed.sin_addr, other->relayed.ip, 4);

@@ -13,7 +13,7 @@
 #include "io/xdp_program.h"
 
 #define BITS      6
-#define N_FRAMES  20000
+#define N_FRAMES  10000
 #define PORT      3478
 #define INTERFACE 7
 #define FRAME_MAX 1600
