@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "crypto/secret.h"
+#include "dht/bep42.h"
 
 #define HINT_FIRST_NS NS_PER_S /* after a failure; doubles up to DHT_HINT_MAX_NS */
 
@@ -16,15 +17,32 @@ ns_t dht_rtt(struct dht *d, ns_t now)
 
 void dht_size(const struct dht *d, ns_t now, double *n, double *low, double *high)
 {
-    const struct table_entry *near[DHT_K_ZONE];
-    size_t live = table_live(&d->table), got;
+    const struct table_entry *near[DHT_K_ZONE * 2];
+    size_t live = table_live(&d->table), got = 0, all;
 
     *n = *low = *high = (double)live + 1; /* a zone smaller than a bucket is known whole */
     if (live < d->k)
         return;
-    got = table_closest(&d->table, d->id, near, d->k);
+    all = table_closest(&d->table, d->id, near, d->is_zone ? d->k : DHT_K_ZONE * 2);
+    for (size_t i = 0; i < all && got < d->k; i++)
+        if (d->is_zone ||
+            bep42_ok(&table_contact(&d->table, near[i])->addr, table_contact(&d->table, near[i])->id))
+            near[got++] = near[i];
+    if (got == 0)
+        return;
     size_read(&d->size, now, (unsigned)got, id_distance(table_contact(&d->table, near[got - 1])->id, d->id),
               n, low, high);
+}
+
+void dht_size_now(struct dht *d, ns_t now, double *n, double *low, double *high)
+{
+    if (d->size_at == 0 || now - d->size_at > NS_PER_S) {
+        dht_size(d, now, &d->size_n[0], &d->size_n[1], &d->size_n[2]);
+        d->size_at = now > 0 ? now : 1;
+    }
+    *n = d->size_n[0];
+    *low = d->size_n[1];
+    *high = d->size_n[2];
 }
 
 bool dht_addr_ok(const struct dht *d, const struct addr *a)

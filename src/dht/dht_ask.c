@@ -145,7 +145,7 @@ static struct slice padding(struct dht *d, ns_t now, const struct op *op, const 
     static const uint8_t zeros[DHT_PAD_NEAR];
     double n, low, high;
 
-    dht_size(d, now, &n, &low, &high);
+    dht_size_now(d, now, &n, &low, &high);
     if (op->kind != OP_GET)
         return bytes_of(zeros, DHT_PAD_NODES);
     return bytes_of(zeros, id_distance(id, op->target) <= 2 * DHT_K_ZONE / n ? DHT_PAD_NEAR : DHT_PAD_FAR);
@@ -370,10 +370,15 @@ void dht_take_nodes(struct dht *d, struct op *op, const struct contact *by, cons
     else
         n = dht_read_nodes(d, b, b->zn, near, ANSWER_NODES_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (lookup_add(op->l, &near[i], path))
-            lookup_name(op->l, near[i].id, by->id);
+        bool is_new = lookup_add(op->l, &near[i], path);
+        struct lookup_node *named = lookup_find(op->l, near[i].id);
+
+        if (named == NULL)
+            continue;
+        if (is_new)
+            lookup_name(named, by->id);
         if (d->is_zone && b->zv.len / KRPC_ZV > at[i])
-            lookup_vouch(op->l, near[i].id, by->key, b->zv.data + (size_t)at[i] * KRPC_ZV);
+            lookup_vouch(named, by->key, b->zv.data + (size_t)at[i] * KRPC_ZV);
     }
 }
 

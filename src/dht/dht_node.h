@@ -26,6 +26,7 @@
 #define DHT_K_MAINLINE     8
 #define DHT_PUT_MAINLINE   20 /* copies: items there are easily lost (reference/overlay.md §2) */
 #define DHT_SPARE_MAINLINE 4  /* more are asked, so that a dead one among the nearest is not waited for */
+#define DHT_FREE_GET       4  /* nodes whose id does not follow from their address, among the k nearest */
 #define DHT_LAUNCHES       2  /* times a lookup is begun anew */
 #define DHT_LAUNCH_RTTS    8  /* how long it may take each time */
 #define DHT_SEEDS_PATH     3  /* first contacts of each path then */
@@ -172,7 +173,9 @@ struct dht {
     struct address_votes *votes[2]; /* IPv4, IPv6; NULL while there is none */
     struct clocks *clocks;          /* NULL while there is none */
     struct size_estimate size;
-    struct op **ops; /* cap_ops places, NULL where none runs; given back when none does */
+    double size_n[3]; /* the estimate and its interval, kept for a second */
+    ns_t size_at;     /* 0: not */
+    struct op **ops;  /* cap_ops places, NULL where none runs; given back when none does */
     uint8_t cap_ops, n_ops;
     uint32_t op_round;
     ns_t kick_at; /* operations want a turn */
@@ -202,6 +205,8 @@ ns_t dht_rtt(struct dht *d, ns_t now);
 bool dht_addr_ok(const struct dht *d, const struct addr *a);
 /* Estimated number of nodes in the zone, ourselves included. */
 void dht_size(const struct dht *d, ns_t now, double *n, double *low, double *high);
+/* The same, of at most a second ago. */
+void dht_size_now(struct dht *d, ns_t now, double *n, double *low, double *high);
 /* True when a token of the bucket is left. */
 bool dht_rate_ok(struct rate_slot *s, ns_t now, uint32_t per_s, uint32_t burst);
 /* Queries from one address, or vouched for by it: are they few enough? */

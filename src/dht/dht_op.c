@@ -124,6 +124,8 @@ struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_
     memcpy(op->target, target, ID_BYTES);
     op->l = lookup_create(target, d->id, width(d, op), d->config.n_paths,
                           is_write(op) && !(d->is_zone && kind == OP_PUT) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
+    if (!d->is_zone)
+        op->l->free_max = is_write(op) ? DHT_K_MAINLINE : DHT_FREE_GET;
     op->started_at = now;
     op->ends_at = now + DHT_OP_MAX_NS;
     op->seq = -1;
@@ -143,7 +145,7 @@ static double store_reach(struct dht *d, ns_t now, const struct op *op)
 {
     double n, low, high;
 
-    dht_size(d, now, &n, &low, &high);
+    dht_size_now(d, now, &n, &low, &high);
     return copies(d) / n * (op->result.n_acks >= STORE_SURE ? 2 : 1);
 }
 
@@ -191,25 +193,32 @@ static void write_to(struct dht *d, ns_t now, struct op *op, struct lookup_node 
 
 /* Surely nearer than where the last copy should lie: it can be written to before the lookup has ended. At most as many
  * as there are copies, so that a wrong estimate of the zone's size costs no more than that again. */
-static bool is_inside_radius(const struct dht *d, ns_t now, const struct op *op,
-                             const uint8_t id[static ID_BYTES])
+static bool is_inside_radius(struct dht *d, ns_t now, const struct op *op, const uint8_t id[static ID_BYTES])
 {
     double n, low, high;
 
-    dht_size(d, now, &n, &low, &high);
+    dht_size_now(d, now, &n, &low, &high);
+    if (!d->is_zone && !bep42_ok(&lookup_find(op->l, id)->c.addr, id))
+        return false; /* whoever likes may be there */
     return op->n_writes < copies(d) && (n <= copies(d) || id_distance(id, op->target) <= copies(d) / high);
 }
 
 static void learn_size(struct dht *d, ns_t now, struct op *op)
 {
-    struct lookup_node *near[DHT_K_ZONE];
-    size_t n = lookup_closest(op->l, near, op->l->k < DHT_K_ZONE ? op->l->k : DHT_K_ZONE);
+    struct lookup_node *near[DHT_K_ZONE + DHT_PUT_MAINLINE];
+    size_t all = lookup_closest(op->l, near, sizeof near / sizeof *near), n = 0;
+    size_t k = op->l->k < DHT_K_ZONE ? op->l->k : DHT_K_ZONE;
     double size, low, high;
 
     dht_size(d, now, &size, &low, &high);
     op->result.is_sparse = lookup_is_sparse(op->l, size);
-    if (n >= op->l->k && !op->result.is_sparse && !id_equal(op->target, d->id))
+    for (size_t i = 0; i < all && n < k; i++) /* ids chosen at will say nothing */
+        if (!near[i]->is_free)
+            near[n++] = near[i];
+    if (n == k && !op->result.is_sparse && !id_equal(op->target, d->id)) {
         size_add(&d->size, now, (unsigned)n, id_distance(near[n - 1]->c.id, op->target));
+        d->size_at = 0;
+    }
 }
 
 /* Those that should hold what we write come first: all in a zone; on mainline the k nearest, and of the others those
@@ -223,14 +232,16 @@ static bool is_trusty(const struct dht *d, const struct lookup_node *n, size_t r
 static void write_all(struct dht *d, ns_t now, struct op *op)
 {
     struct lookup_node *near[DHT_K_ZONE + DHT_PUT_MAINLINE];
+    unsigned n_written = 0;
     size_t n;
 
     n = lookup_closest(op->l, near, sizeof near / sizeof *near);
-    for (unsigned round = 0; round < 2; round++)
+    for (unsigned round = 0; round < 2 && n_written < copies(d); round++)
         for (size_t i = 0, left = copies(d); i < n && left > 0; i++)
             if (near[i]->is_written || (round == 0 ? is_trusty(d, near[i], i) : i < copies(d))) {
                 write_to(d, now, op, near[i]);
-                left--;
+                left -= round > 0 || !near[i]->is_free; /* those may be anybody's */
+                n_written++;
             }
 }
 

@@ -1,8 +1,10 @@
 #include "dht/lookup.h"
 
 #include "base/mem.h"
+#include "dht/bep42.h"
 
-#define SPARSE_FACTOR 1.6 /* reference/overlay.md §7 */
+#define SPARSE_FACTOR \
+    1.75 /* 1.5 to 1.6 (reference/overlay.md §7) is a false alarm for one put in ten while a zone grows */
 
 static unsigned sane_paths(unsigned n)
 {
@@ -60,20 +62,24 @@ static void remove_at(struct lookup *l, unsigned i)
     memmove(&l->nodes[i], &l->nodes[i + 1], (l->n - i) * sizeof l->nodes[0]);
 }
 
-/* Room for one more of a path: the farthest of it that waits makes place, if farther than the newcomer. */
-static bool make_room(struct lookup *l, const uint8_t id[static ID_BYTES], unsigned path)
+/* Room for one more of a path, and of its kind: the farthest of these that waits makes place, if farther than the
+ * newcomer. */
+static bool make_room(struct lookup *l, const struct lookup_node *newcomer)
 {
     unsigned n_new = 0, farthest = 0;
-    unsigned cap = l->n_paths == 1 ? LOOKUP_CANDIDATES : LOOKUP_PATH_NEW;
+    unsigned cap = newcomer->is_free ? LOOKUP_FREE_NEW
+                   : l->n_paths == 1 ? LOOKUP_CANDIDATES
+                                     : LOOKUP_PATH_NEW;
 
     for (unsigned i = 0; i < l->n; i++)
-        if (l->nodes[i].path == path && l->nodes[i].state == LOOKUP_NEW) {
+        if (l->nodes[i].path == newcomer->path && l->nodes[i].state == LOOKUP_NEW &&
+            l->nodes[i].is_free == newcomer->is_free) {
             n_new++;
             farthest = i;
         }
     if (n_new < cap && l->n < LOOKUP_NODES)
         return true;
-    if (n_new == 0 || id_compare(l->target, id, l->nodes[farthest].c.id) >= 0)
+    if (n_new == 0 || id_compare(l->target, newcomer->c.id, l->nodes[farthest].c.id) >= 0)
         return false;
     remove_at(l, farthest);
     return true;
@@ -81,7 +87,7 @@ static bool make_room(struct lookup *l, const uint8_t id[static ID_BYTES], unsig
 
 bool lookup_add(struct lookup *l, const struct contact *c, unsigned path)
 {
-    struct lookup_node *has;
+    struct lookup_node *has, newcomer;
     unsigned at;
 
     if (path >= l->first_path)
@@ -95,7 +101,9 @@ bool lookup_add(struct lookup *l, const struct contact *c, unsigned path)
         has->path = (uint8_t)path;
         return true;
     }
-    if (!make_room(l, c->id, path))
+    newcomer = (struct lookup_node){
+        .c = *c, .path = (uint8_t)path, .is_free = l->free_max > 0 && !bep42_ok(&c->addr, c->id)};
+    if (!make_room(l, &newcomer))
         return false;
     if (l->n == l->cap) {
         l->cap = (uint16_t)(l->cap > 0 ? l->cap * 2 : 32);
@@ -104,17 +112,14 @@ bool lookup_add(struct lookup *l, const struct contact *c, unsigned path)
     for (at = l->n; at > 0 && id_compare(l->target, c->id, l->nodes[at - 1].c.id) < 0; at--)
         ;
     memmove(&l->nodes[at + 1], &l->nodes[at], (l->n - at) * sizeof l->nodes[0]);
-    l->nodes[at] = (struct lookup_node){.c = *c, .path = (uint8_t)path};
+    l->nodes[at] = newcomer;
     l->n++;
     return true;
 }
 
-void lookup_name(struct lookup *l, const uint8_t id[static ID_BYTES], const uint8_t by[static ID_BYTES])
+void lookup_name(struct lookup_node *n, const uint8_t by[static ID_BYTES])
 {
-    struct lookup_node *n = lookup_find(l, id);
-
-    if (n != NULL && n->state == LOOKUP_NEW && n->namer == 0)
-        n->namer = (uint16_t)((by[ID_BYTES - 1] << 8 | by[ID_BYTES - 2]) | 1);
+    n->namer = (uint16_t)((by[ID_BYTES - 1] << 8 | by[ID_BYTES - 2]) | 1);
 }
 
 void lookup_check(struct lookup *l)
@@ -124,13 +129,11 @@ void lookup_check(struct lookup *l)
         l->alpha = LOOKUP_ALPHA_SURE;
 }
 
-void lookup_vouch(struct lookup *l, const uint8_t id[static ID_BYTES], const uint8_t by[static 32],
-                  const uint8_t voucher[static KRPC_ZV])
+void lookup_vouch(struct lookup_node *n, const uint8_t by[static 32], const uint8_t voucher[static KRPC_ZV])
 {
     static const uint8_t none[KRPC_ZV];
-    struct lookup_node *n = lookup_find(l, id);
 
-    if (n == NULL || n->state != LOOKUP_NEW || memcmp(voucher, none, sizeof none) == 0)
+    if (n->state != LOOKUP_NEW || memcmp(voucher, none, sizeof none) == 0)
         return;
     n->is_vouched = true;
     memcpy(n->voucher, by, 32);
@@ -170,6 +173,8 @@ struct path_view {
 static struct path_view view_path(struct lookup *l, unsigned path)
 {
     struct path_view v = {0};
+    struct lookup_node *first_more = NULL; /* with a free id, when there are enough of these */
+    unsigned n_free = 0, more = 0;
     unsigned in_play = 0, in_all = 0, k = l->first_path > 0 && l->k > LOOKUP_K_MORE ? LOOKUP_K_MORE : l->k;
 
     for (unsigned i = 0; i < l->n; i++) {
@@ -178,6 +183,13 @@ static struct path_view view_path(struct lookup *l, unsigned path)
         bool is_in_play = n->state == LOOKUP_NEW || n->state == LOOKUP_ASKED || n->state == LOOKUP_ANSWERED;
         bool is_near = in_all < l->k; /* of all paths */
 
+        if (n->is_free && n_free >= l->free_max) {
+            more += n->state == LOOKUP_ASKED || n->state == LOOKUP_ANSWERED;
+            v.n_asked += n->state == LOOKUP_ASKED;
+            first_more = first_more == NULL && n->state == LOOKUP_NEW ? n : first_more;
+            continue;
+        }
+        n_free += n->is_free && is_in_play;
         in_all += is_in_play;
         if (n->path != path)
             continue;
@@ -199,6 +211,8 @@ static struct path_view view_path(struct lookup *l, unsigned path)
             v.first_retry = n;
         in_play += is_in_play;
     }
+    if (v.first_new == NULL && in_play + more < k)
+        v.first_new = first_more;
     if (v.n_answered >= LOOKUP_FEW)
         v.first_retry = NULL;
     return v;

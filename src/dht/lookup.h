@@ -25,6 +25,7 @@
 
 #define LOOKUP_CANDIDATES 64 /* contacts not asked yet of a lookup with one path */
 #define LOOKUP_PATH_NEW   32 /* of each path, when there are more */
+#define LOOKUP_FREE_NEW   16 /* and of those with free ids, where these matter */
 #define LOOKUP_PATHS_MAX  8  /* at one time */
 #define LOOKUP_NODES      640
 #define LOOKUP_ALPHA      5
@@ -47,6 +48,7 @@ struct lookup_node {
     uint8_t token_len;
     bool is_written; /* the owner's: a write was sent to it */
     bool has_ours;   /* the owner's: it holds the value we put */
+    bool is_free;    /* its id does not follow from its address, as far as we look at that */
     bool is_vouched; /* by who named it: it need not prove our address with a cookie */
     uint8_t token[LOOKUP_TOKEN_MAX], voucher[KRPC_VOUCHER];
 };
@@ -56,6 +58,9 @@ struct lookup {
     uint8_t k, n_paths, alpha;
     uint8_t first_path; /* paths before it have ended */
     bool is_checking;
+    uint8_t
+        free_max; /* mainline: so many of the k nearest may have ids chosen at will (BEP 42), while others can be asked;
+                         0: any */
     uint16_t n, cap;
     struct lookup_node *nodes; /* by distance, nearest first */
 };
@@ -67,14 +72,13 @@ void lookup_destroy(struct lookup *l);
 /* One more contact. path: of the node that named it; a first contact: first_path + any number. Our own id, ids that
  * belong to another path, and what is farther than all of a full path are dropped: false. */
 bool lookup_add(struct lookup *l, const struct contact *c, unsigned path);
-/* The one who named it, if it is new. */
-void lookup_name(struct lookup *l, const uint8_t id[static ID_BYTES], const uint8_t by[static ID_BYTES]);
+/* Who named it first. */
+void lookup_name(struct lookup_node *n, const uint8_t by[static ID_BYTES]);
 /* Something was found, of which a newer one may exist that who gave it hides: from now on more are asked at a time, and
  * few of those that any one of them names. */
 void lookup_check(struct lookup *l);
 /* What by (N) gave with the name of a contact (krpc.h, zv); zeros are nothing. */
-void lookup_vouch(struct lookup *l, const uint8_t id[static ID_BYTES], const uint8_t by[static 32],
-                  const uint8_t voucher[static KRPC_ZV]);
+void lookup_vouch(struct lookup_node *n, const uint8_t by[static 32], const uint8_t voucher[static KRPC_ZV]);
 /* All paths end; n_paths others begin, without first contacts: lookup_add() them. */
 void lookup_relaunch(struct lookup *l, unsigned n_paths);
 struct lookup_node *lookup_find(struct lookup *l, const uint8_t id[static ID_BYTES]);
@@ -93,7 +97,7 @@ bool lookup_is_done(struct lookup *l);
 /* Those that answered, nearest first, at most n. */
 size_t lookup_closest(struct lookup *l, struct lookup_node **out, size_t n);
 unsigned lookup_answers(const struct lookup *l);
-/* The density check: the k nearest that answered reach farther than 1.6 times what a zone of `size` nodes would
+/* The density check: the k nearest that answered reach farther than 1.75 times what a zone of `size` nodes would
  * need. False when the zone is too small, or too few answered, to say. */
 bool lookup_is_sparse(struct lookup *l, double size);
 /* Of a hundred nodes whose fate is known, how many answered; 100 when none is. */

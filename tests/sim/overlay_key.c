@@ -5,21 +5,43 @@
 #include "crypto/secret.h"
 #include "crypto/zone.h"
 
-#include <sodium/crypto_shorthash.h>
-
 const uint8_t ov_zone[DHT_ZONE_ID_BYTES] = {'s', 'i', 'm', 'z', 'o', 'n', 'e', '1'};
+
+/* Eight bytes at a time, each multiplied into the state: fast, and every byte counts. */
+static uint64_t fold(uint64_t h, const uint8_t *p, size_t n)
+{
+    uint64_t word, other = h ^ n;
+
+    for (; n >= 16; n -= 16, p += 16) {
+        memcpy(&word, p, 8);
+        h = (h ^ word) * 0x9fb21c651e98df25u;
+        h ^= h >> 32;
+        memcpy(&word, p + 8, 8);
+        other = (other ^ word) * 0xd6e8feb86659fd93u;
+        other ^= other >> 32;
+    }
+    while (n > 0) {
+        size_t part = n < 8 ? n : 8;
+
+        word = 0;
+        memcpy(&word, p, part);
+        h = (h ^ word) * 0x9fb21c651e98df25u;
+        h ^= h >> 32;
+        n -= part;
+        p += part;
+    }
+    return (h ^ other) * 0x9fb21c651e98df25u;
+}
 
 /* A keyed hash spread over n bytes. Whoever knows the name could forge it: the adversaries here do not try. */
 static void mark(const uint8_t key[static 16], const void *more, size_t more_len, struct slice message,
                  uint8_t *out, size_t n)
 {
-    uint8_t text[2048 + 64], hash[8];
+    uint64_t h = fold(fold(fold(0x7369676e, key, 16), more, more_len), message.data, message.len);
 
-    memcpy(text, more, more_len);
-    memcpy(text + more_len, message.data, message.len);
-    crypto_shorthash(hash, text, more_len + message.len, key);
-    for (size_t i = 0; i < n; i++)
-        out[i] = (uint8_t)(hash[i % 8] + i / 8);
+    h ^= h >> 29;
+    for (size_t i = 0; i < n; i += 8, h = h * 0xd6e8feb86659fd93u + 1)
+        memcpy(out + i, &h, n - i < 8 ? n - i : 8);
 }
 
 static enum err stub_id(const uint8_t zone[8], const uint8_t N[32], const uint8_t nonce[8], uint8_t id[20])

@@ -1,6 +1,6 @@
 /* sim-overlay - the overlay's numbers, from the shipped engine (make sim-overlay).
  *
- *   sim-overlay [n=1000] [seed=1] [json=1] [real=1] [loss=PERMILLE] [lookups=N] [parts=WORD,WORD...]
+ *   sim-overlay [n=1000] [seed=1] [json=1] [real=1] [loss=PERMILLE] [lookups=N] [foes=PCT] [parts=WORD,WORD...]
  *
  * Prints `name value unit`, a line each. Parts, each a world of its own that joins anew:
  *
@@ -23,6 +23,7 @@
 struct options {
     struct ov_config config;
     uint32_t n_lookups, n_records;
+    unsigned only_pct; /* foes: this share only */
     const char *parts;
 };
 
@@ -244,6 +245,8 @@ static bool read_option(struct options *opt, const char *text)
         opt->config.n_paths = (unsigned)v;
     else if (strncmp(text, "lookups=", 8) == 0)
         opt->n_lookups = (uint32_t)v;
+    else if (strncmp(text, "foes=", 5) == 0)
+        opt->only_pct = (unsigned)v;
     else if (strncmp(text, "parts=", 6) == 0)
         opt->parts = value + 1;
     else
@@ -257,7 +260,8 @@ int main(int argc, char **argv)
 
     for (int i = 1; i < argc; i++)
         if (!read_option(&opt, argv[i])) {
-            fprintf(stderr, "sim-overlay: %s: not an option (n seed json real loss paths lookups parts)\n",
+            fprintf(stderr,
+                    "sim-overlay: %s: not an option (n seed json real loss paths lookups foes parts)\n",
                     argv[i]);
             return 2;
         }
@@ -270,7 +274,8 @@ int main(int argc, char **argv)
         spread_part(&opt);
     if (has_part(&opt, "foes"))
         for (unsigned foes_pct = 20; foes_pct <= 50; foes_pct += foes_pct == 20 ? 10 : 20)
-            foe_part(&opt, "colluders", OV_COLLUDER, foes_pct);
+            if (opt.only_pct == 0 || opt.only_pct == foes_pct)
+                foe_part(&opt, "colluders", OV_COLLUDER, foes_pct);
     if (has_part(&opt, "liars"))
         foe_part(&opt, "liars", OV_LIAR, 30);
     if (has_part(&opt, "droppers"))

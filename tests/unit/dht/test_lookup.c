@@ -3,6 +3,7 @@
 #include "unit/test.h"
 
 #include "dht/estimate.h"
+#include "dht/bep42.h"
 #include "dht/lookup.h"
 #include "dht/rpc.h"
 
@@ -394,9 +395,88 @@ static void size(void **state)
     assert_true(n > 499 && n < 501);
 }
 
+/* Whoever likes may lie beside a target on mainline: they fill a few of the places, and no more. */
+static void free_ids(void **state)
+{
+    struct lookup *l = lookup_create(target, own, 8, 1, 100);
+    struct contact c = {.addr = addr_v4((uint8_t[]){45, 0, 0, 1}, 4000)};
+    struct lookup_node *n;
+    unsigned n_free = 0, n_others = 0;
+    (void)state;
+
+    l->free_max = 3;
+    for (unsigned i = 0; i < 100; i++) { /* beside it */
+        memcpy(c.id, target, sizeof c.id);
+        c.id[ID_BYTES - 1] ^= (uint8_t)(i + 1);
+        c.addr.ip[1] = (uint8_t)i;
+        lookup_add(l, &c, 0);
+    }
+    assert_true(l->n <= LOOKUP_FREE_NEW);
+    for (unsigned i = 0; i < 20; i++) {
+        c.addr.ip[1] = (uint8_t)(100 + i);
+        c.id[ID_BYTES - 1] = (uint8_t)i;
+        bep42_make(&c.addr, c.id);
+        assert_true(lookup_add(l, &c, 0));
+    }
+    while ((n = lookup_next(l)) != NULL) {
+        lookup_asked(n);
+        lookup_answered(n, (struct slice){0});
+        n_free += n->is_free;
+        n_others += !n->is_free;
+    }
+    assert_int_equal(n_free, 3);
+    assert_int_equal(n_others, 5);
+    lookup_destroy(l);
+
+    l = lookup_create(target, own, 8, 1, 100); /* but where there are no others they do */
+    l->free_max = 3;
+    for (unsigned i = 0; i < 12; i++) {
+        c.id[ID_BYTES - 1] = (uint8_t)i;
+        c.addr.ip[1] = (uint8_t)i;
+        c.id[0] = (uint8_t)(c.id[0] + 1);
+        lookup_add(l, &c, 0);
+    }
+    for (n_free = 0; (n = lookup_next(l)) != NULL; n_free++) {
+        lookup_asked(n);
+        lookup_answered(n, (struct slice){0});
+    }
+    assert_int_equal(n_free, 8);
+    lookup_destroy(l);
+}
+
+/* Of those whom one node named, few are asked once something was found; and the k of all paths together still count. */
+static void crowd(void **state)
+{
+    struct lookup *l = lookup_create(target, own, 8, 1, 2);
+    struct contact c = {.addr = addr_v4((uint8_t[]){45, 0, 0, 1}, 4000)};
+    uint8_t liar[ID_BYTES] = {1}, other[ID_BYTES] = {2};
+    struct lookup_node *n;
+    unsigned asked = 0;
+    (void)state;
+
+    liar[ID_BYTES - 1] = 7;
+    other[ID_BYTES - 1] = 9;
+    for (unsigned i = 0; i < 8; i++) {
+        memcpy(c.id, target, sizeof c.id);
+        c.id[i < 6 ? ID_BYTES - 1 : 0] ^= (uint8_t)(i + 1);
+        c.addr.ip[1] = (uint8_t)i;
+        assert_true(lookup_add(l, &c, 0));
+        lookup_name(lookup_find(l, c.id), i < 6 ? liar : other);
+    }
+    lookup_check(l);
+    while ((n = lookup_next(l)) != NULL) {
+        lookup_asked(n);
+        asked++;
+    }
+    assert_int_equal(asked, LOOKUP_PER_NAMER + 2);
+    lookup_destroy(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        sentence("ids chosen at will take few of the places on mainline", free_ids),
+        sentence("whom one node named are not all asked for a newer value", crowd),
         sentence("a lookup asks the nearest, alpha at a time, and goes on without stragglers", asks_nearest),
         sentence("a lookup ends when the k nearest that live have answered", ends),
         sentence("while few have answered the silent are asked again, three times in all", retries),

@@ -37,7 +37,7 @@ static void repeatable(void **state)
 
 static void half_dead(void **state)
 {
-    struct overlay *o = grown(160, 1, OV_HONEST, 0);
+    struct overlay *o = grown(120, 1, OV_HONEST, 0);
     struct ov_batch b;
 
     (void)state;
@@ -45,13 +45,13 @@ static void half_dead(void **state)
     assert_int_equal(b.n_ok, 60);
     assert_true(b.rtt_median <= 500 && b.rtt_p99 <= 1200);
     assert_true(b.queries <= 40 && b.nearest_pct >= 90);
-    ov_lookups(o, 200, &b);
-    assert_int_equal(b.n_ok, 200);
+    ov_lookups(o, 120, &b);
+    assert_int_equal(b.n_ok, 120);
     assert_true(b.rtt_median <= 200 && b.rtt_p99 <= 400);
     assert_true(b.queries <= 25);
     ov_kill(o, 50);
-    ov_lookups(o, 200, &b);
-    assert_int_equal(b.n_ok, 200);
+    ov_lookups(o, 120, &b);
+    assert_int_equal(b.n_ok, 120);
     ov_records(o, 60, &b);
     assert_int_equal(b.n_ok, 60);
     ov_destroy(o);
@@ -59,20 +59,20 @@ static void half_dead(void **state)
 
 static void colluders(void **state)
 {
-    struct overlay *o = grown(160, 2, OV_COLLUDER, 30);
+    struct overlay *o = grown(120, 2, OV_COLLUDER, 30);
     struct ov_batch b;
 
     (void)state;
     ov_records(o, 60, &b);
     assert_int_equal(b.n_ok, 60);
-    ov_lookups(o, 200, &b);
-    assert_int_equal(b.n_ok, 200);
+    ov_lookups(o, 120, &b);
+    assert_int_equal(b.n_ok, 120);
     ov_destroy(o);
 }
 
 static void liars(void **state)
 {
-    struct overlay *o = grown(150, 3, OV_LIAR, 30);
+    struct overlay *o = grown(80, 3, OV_LIAR, 30);
     struct ov_batch b;
 
     (void)state;
@@ -85,7 +85,7 @@ static void liars(void **state)
 
 static void replayers(void **state)
 {
-    struct overlay *o = grown(150, 4, OV_REPLAYER, 30);
+    struct overlay *o = grown(120, 4, OV_REPLAYER, 30);
     struct ov_batch b;
 
     (void)state;
@@ -97,6 +97,21 @@ static void replayers(void **state)
     ov_destroy(o);
 }
 
+static void eclipse(void **state)
+{
+    struct overlay *o = ov_create(
+        &(struct ov_config){.n = 150, .seed = 5, .profile = DHT_MAINLINE, .foe = OV_ECLIPSE, .foes_pct = 5});
+    struct ov_batch b;
+
+    (void)state;
+    ov_join(o);
+    ov_records(o, 40, &b);
+    assert_true(b.n_ok >= 39);
+    ov_lookups(o, 60, &b);
+    assert_true(b.n_ok >= 59);
+    ov_destroy(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +120,7 @@ int main(void)
         sentence("a third of colluders hides no record", colluders),
         sentence("forged values are never taken and hide nothing", liars),
         sentence("an old record replayed does not hide the new one", replayers),
+        sentence("ids beside every target hide nothing on mainline", eclipse),
     };
     return run_sentences("the simulated overlay", tests);
 }
