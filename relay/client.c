@@ -56,6 +56,7 @@ struct relay_client {
     uint8_t register_tries;
     ns_t register_at;
     struct errand paying, clearing;
+    uint8_t load_pct;
     struct relay_client_stats stats;
 };
 
@@ -108,6 +109,11 @@ void relay_client_destroy(struct relay_client *rc)
 const struct relay_client_stats *relay_client_stats(const struct relay_client *rc)
 {
     return &rc->stats;
+}
+
+uint8_t relay_client_load(const struct relay_client *rc)
+{
+    return rc->load_pct;
 }
 
 /* --- leases --- */
@@ -222,6 +228,7 @@ static void on_ok(struct relay_client *rc, ns_t now, const struct wire_msg *m)
     l->state = LEASE_HELD;
     memcpy(l->alloc_id, m->alloc_id, sizeof l->alloc_id);
     memcpy(c.alloc_id, m->alloc_id, sizeof c.alloc_id);
+    rc->load_pct = m->load_pct;
     rc->quality.answered++;
     if (rc->ops.allocated != NULL)
         rc->ops.allocated(rc->arg, now, &c);
@@ -241,6 +248,7 @@ static void on_refusal(struct relay_client *rc, ns_t now, const struct wire_msg 
     }
     if (l == NULL)
         return;
+    rc->load_pct = m->load_pct;
     rc->quality.answered++; /* a "no" is an answer */
     free_lease(l);
     refused(rc, now, m->req, why, m->retry_ms);
@@ -313,6 +321,16 @@ static void send_head(struct relay_client *rc)
     say(rc, &m);
 }
 
+/* Over the same pair it may be our client, too: the newest statement is the one on disk. */
+static void refresh_head(struct relay_client *rc)
+{
+    struct ledger_row row;
+
+    if (ledger_db_get(rc->config.db, rc->account.pub, rc->config.relay, &row) == ERR_OK && row.has_head &&
+        (rc->head.seq == 0 || statement_newer(&row.head, &rc->head)))
+        rc->head = row.head;
+}
+
 static void send_half(struct relay_client *rc, const struct statement *half, const uint8_t alloc_id[static 8])
 {
     struct wire_msg m = {.type = WIRE_SIGN};
@@ -367,6 +385,7 @@ static void on_propose(struct relay_client *rc, ns_t now, const struct wire_msg 
     int relay;
 
     rc->stats.proposals++;
+    refresh_head(rc);
     if (statement_parse_body(slice_of(m->body, sizeof m->body), &s) != ERR_OK || !is_our_pair(rc, &s)) {
         rc->stats.malformed++;
         return;
@@ -596,8 +615,8 @@ static void weigh_row(void *arg, const struct ledger_row *row)
     if (memcmp(row->me, r->rc->account.pub, 32) != 0)
         return;
     ledger_age(&a, today(r->rc));
-    if (a.debt_s <= r->owes_s || digest_find(&r->digest, row->peer) < LEDGER_TRANCHE_S)
-        return;
+    if (a.debt_s <= r->owes_s || digest_find(&r->digest, row->peer) <= 0)
+        return; /* less than a tranche is not told: its bucket may begin below one */
     r->owes_s = a.debt_s;
     memcpy(r->who, row->peer, 32);
 }
@@ -629,8 +648,7 @@ static void on_digest(struct relay_client *rc, ns_t now, const struct wire_msg *
     for (size_t i = 0; i < rc->config.n_lines && rc->paying.type == 0; i++) {
         const struct client_line *l = &rc->config.lines[i];
 
-        if (digest_find(&best.digest, l->line.sponsor) >= LEDGER_TRANCHE_S &&
-            line_left(rc, l) >= LEDGER_TRANCHE_S)
+        if (digest_find(&best.digest, l->line.sponsor) > 0 && line_left(rc, l) >= LEDGER_TRANCHE_S)
             pay(rc, now, l->line.sponsor, (uint32_t)LEDGER_TRANCHE_S, l);
     }
 }

@@ -117,6 +117,8 @@ enum err relay_client_clear(struct relay_client *rc, ns_t now, const struct cheq
 void relay_client_fund(struct relay_client *rc, ns_t now);
 void relay_client_tick(struct relay_client *rc, ns_t now);
 ns_t relay_client_deadline(const struct relay_client *rc);
+/* How full the relay said it was, %, when it last answered. */
+uint8_t relay_client_load(const struct relay_client *rc);
 const struct relay_client_stats *relay_client_stats(const struct relay_client *rc);
 
 #endif

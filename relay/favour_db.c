@@ -275,6 +275,18 @@ enum err favour_db_get_payer(struct ledger_db *db, const uint8_t hash[static 16]
     return has ? ERR_OK : ERR_NOT_FOUND;
 }
 
+size_t favour_db_drawees(struct ledger_db *db, uint8_t (*out)[32], size_t max)
+{
+    sqlite3_stmt *q =
+        query(db, "SELECT drawee FROM cheque_in WHERE state=0 GROUP BY drawee ORDER BY min(day), min(cum)");
+    size_t n = 0;
+
+    while (n < max && sqlite3_step(q) == SQLITE_ROW)
+        n += get_blob(q, 0, out[n], 32);
+    sqlite3_finalize(q);
+    return n;
+}
+
 /* --- hearsay --- */
 
 enum err favour_db_put_heard(struct ledger_db *db, const uint8_t contact[static 32],

@@ -61,6 +61,9 @@ enum err favour_db_put_payer(struct ledger_db *db, const uint8_t hash[static 16]
                              const uint8_t account[static 32], int32_t day);
 enum err favour_db_get_payer(struct ledger_db *db, const uint8_t hash[static 16], uint8_t account[static 32]);
 
+/* Those on whom cheques wait, the longest waiting first. */
+size_t favour_db_drawees(struct ledger_db *db, uint8_t (*out)[32], size_t max);
+
 /* What a contact says of a relay. ERR_FULL: it said enough. */
 enum err favour_db_put_heard(struct ledger_db *db, const uint8_t contact[static 32],
                              const uint8_t relay[static 32], const struct ledger_hearsay *h);

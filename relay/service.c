@@ -475,6 +475,14 @@ static void disconnect(struct service *svc, struct client *c)
         admit_leave_queue(c);
 }
 
+bool service_has_grants(struct service *svc, const uint8_t account[static 32])
+{
+    struct client *c;
+
+    HASH_FIND(hh_account, svc->by_account, account, 32, c);
+    return c != NULL && !list_is_empty(&c->grants);
+}
+
 enum err service_session_open(struct service *svc, ns_t now, uint64_t session_ref,
                               const uint8_t account[static 32], const struct addr *peer)
 {

@@ -68,6 +68,9 @@ struct service_ops {
     /* A cheque was taken at risk: present it to its drawee when there is a session with it, by
      * relay_client_clear(); then service_cleared(). May be NULL: it waits, service_waiting(). */
     void (*present)(void *arg, const struct cheque *c);
+    /* Are we trying out that relay just now? Then it does not try us out: one statement of a pair at a time. May be
+     * NULL. */
+    bool (*is_auditing)(void *arg, const uint8_t account[static 32]);
     /* End it, and tell the other side. May be NULL. */
     void (*session_close)(void *arg, uint64_t session_ref);
     /* Something on the relay screen changed (a call began, ended, was refused). May be NULL. */
@@ -109,6 +112,8 @@ void service_session_message(struct service *svc, ns_t now, uint64_t session_ref
                              struct slice bytes);
 /* Its running allocations go on (SERVICE_UNSIGNED_S), its knock registration ends. */
 void service_session_closed(struct service *svc, ns_t now, uint64_t session_ref);
+/* Has this account an allocation here? */
+bool service_has_grants(struct service *svc, const uint8_t account[static 32]);
 /* A datagram at the main port: true when it was ours: a STUN request or Send (0-3), ChannelData (64-127; of those
  * that begin with `d` as KRPC does, only the channels their sender bound), C8. */
 bool service_input(struct service *svc, ns_t now, const struct addr *from, struct slice bytes);

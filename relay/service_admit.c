@@ -182,8 +182,12 @@ void admit_on_allocate(struct service *svc, struct client *c, const struct wire_
     }
     if (c->is_queued && c->queued.req == m->req)
         return;
+    bill_load(svc, c);
     compare_heads(svc, c, m);
-    if (svc->is_draining)
+    if ((m->flags & WIRE_FLAG_AUDIT) != 0 && svc->ops.is_auditing != NULL &&
+        svc->ops.is_auditing(svc->arg, c->account))
+        refuse(svc, c, m, WIRE_BUSY, WIRE_WHY_LATER, 60000);
+    else if (svc->is_draining)
         refuse(svc, c, m, WIRE_BUSY, WIRE_WHY_DRAIN, 600000);
     else if (service_over_budget(svc))
         refuse(svc, c, m, WIRE_BUSY, WIRE_WHY_BUDGET, 600000);

@@ -95,11 +95,26 @@ static void send_proposal(struct service *svc, struct client *c)
     service_say(svc, c, &m);
 }
 
+/* As its client we signed a statement of this pair that it has not answered: no other one of that seq. */
+static bool is_bound(struct service *svc, const struct client *c)
+{
+    struct statement half;
+
+    return ledger_db_get_pending(svc->db, svc->node.pub, c->account, &half) == ERR_OK &&
+           (c->head.seq == 0 || statement_newer(&half, &c->head));
+}
+
 static void propose(struct service *svc, struct client *c)
 {
     const struct grant *g = any_grant(c);
     struct statement s;
     int side;
+
+    bill_load(svc, c); /* over the same pair we may be its client, too */
+    if (is_bound(svc, c)) {
+        c->next_propose_at = svc->now + ASK_AGAIN_S * NS_PER_S;
+        return;
+    }
 
     if (c->head.seq > 0) {
         s = c->head;
@@ -347,7 +362,7 @@ static void settle(struct service *svc, struct client *c, struct statement *s, c
     double before = c->head.seq > 0 ? (double)c->head.served[me] : 0;
     double gained = (double)s->served[me] - before;
     double wanted = (double)c->proposal.served[me] - before;
-    enum err e = statement_sign(s, svc->node.seed);
+    enum err e = is_bound(svc, c) ? ERR_STATE : statement_sign(s, svc->node.seed);
 
     if (e == ERR_OK)
         e = ledger_db_put_statement(svc->db, svc->node.pub, s, service_today(svc));

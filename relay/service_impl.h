@@ -16,6 +16,7 @@
 #define EMERGENCY_PREFIXES 256
 #define AUDIT_MAX_S        (AUDIT_S + 15) /* then the allocation of an audit ends */
 #define PAPERS_MAX         16 /* cheques a client may send in a minute: each costs a signature to check */
+#define DIGEST_GAP_S       240
 #define SAVE_S             60
 #define PEER_KEY_BYTES     19
 
@@ -68,8 +69,8 @@ struct client {
     ns_t next_propose_at, unsigned_since, stop_at;
     uint8_t reminders;
     bool was_told_to_move, last_wanted;
-    int32_t digest_day; /* of the last digest it was told */
-    ns_t papers_since;  /* a minute in which it sent n_papers cheques */
+    ns_t digest_at;    /* of the last digest it was told */
+    ns_t papers_since; /* a minute in which it sent n_papers cheques */
     uint32_t n_papers;
     /* A request that waits for a slot */
     struct list queue;

@@ -256,9 +256,9 @@ void pay_on_digest_ask(struct service *svc, struct client *c, const struct wire_
     struct digesting g = {.svc = svc, .kappa = ledger_load_kappa(&svc->load, svc->now)};
     uint8_t nonce[8];
 
-    if (c->digest_day == service_today(svc)) /* refreshed daily */
+    if (c->digest_at != 0 && svc->now < c->digest_at + DIGEST_GAP_S * NS_PER_S)
         return;
-    c->digest_day = service_today(svc);
+    c->digest_at = svc->now > 0 ? svc->now : 1;
     env_random(svc->env, nonce, sizeof nonce);
     digest_begin(&g.d, svc->zone_id, (uint16_t)service_today(svc), nonce);
     ledger_db_each(svc->db, add_row, &g);

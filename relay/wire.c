@@ -173,6 +173,12 @@ static void read_paper(struct rd *r, struct wire_msg *m)
         rd_fail(r);
 }
 
+bool wire_is_of_client(uint8_t type)
+{
+    return type == WIRE_ALLOCATE || type == WIRE_SIGN || type == WIRE_RELEASE || type == WIRE_REGISTER ||
+           type == WIRE_CHEQUE || type == WIRE_CLEAR || type == WIRE_DIGEST_ASK;
+}
+
 enum err wire_parse(struct slice bytes, struct wire_msg *m)
 {
     struct rd r;

@@ -106,6 +106,9 @@ struct wire_msg {
     uint16_t digest_len;
 };
 
+/* Said by clients only. Two relays may be client and relay of each other over one session: each message goes to the part
+ * that hears its type, SYNC to both. */
+bool wire_is_of_client(uint8_t type);
 /* One whole message. ERR_PARSE, or ERR_VERSION for a type we do not know. */
 enum err wire_parse(struct slice bytes, struct wire_msg *out);
 /* The message in buf; empty when a text is too long or it does not fit. */

@@ -17,6 +17,7 @@
 #define PORT_MIN       49152
 #define PORT_MAX       65535
 #define KNOCKS_OF_NODE 1
+#define PRESENT_NS     NS_PER_S /* a cheque that came is presented so soon */
 
 /* ---- zones ---- */
 
@@ -234,18 +235,44 @@ static void on_session_send(void *arg, const struct path *via, struct slice data
     reach_path_send(arg, via, datagram);
 }
 
+/* A session of class node that we opened. */
+static bool is_outgoing(const struct app *a, const struct session *s)
+{
+    return relays_owns(a->relays, session_user(s)) || errands_owns(a->errands, session_user(s));
+}
+
 static void on_established(void *arg, struct session *s, ns_t now)
 {
     struct app *a = arg;
 
     a->now = now;
-    if (relays_owns(a->relays, session_user(s)))
-        relays_session_up(a->relays, now, s);
-    else if (session_class(s) == SESSION_NODE)
+    if (session_class(s) != SESSION_NODE) {
+        reach_established(a, now, s);
+        return;
+    }
+    /* Of two relays each may be the other's client: whoever opened the session. */
+    if (!is_outgoing(a, s) || a->service_is_relay)
         service_session_open(a->service, now, (uint64_t)(uintptr_t)s, session_peer_id(s),
                              &session_path(s)->addr);
-    else
-        reach_established(a, now, s);
+    if (relays_owns(a->relays, session_user(s)))
+        relays_session_up(a->relays, now, s);
+    else if (errands_owns(a->errands, session_user(s)))
+        errands_session_up(a->errands, now, s);
+}
+
+static void on_ledger_message(struct app *a, struct session *s, struct slice msg, ns_t now)
+{
+    uint8_t type = msg.len > 0 ? msg.data[0] : 0;
+    bool is_ours = relays_owns(a->relays, session_user(s)), is_errand = errands_uses(a->errands, s);
+
+    if (type == WIRE_SYNC || wire_is_of_client(type) || (!is_ours && !is_errand))
+        service_session_message(a->service, now, (uint64_t)(uintptr_t)s, WIRE_CHAN_LEDGER, msg);
+    if (wire_is_of_client(type))
+        return;
+    if (is_ours)
+        relays_session_message(a->relays, now, s, WIRE_CHAN_LEDGER, msg);
+    else if (is_errand)
+        errands_message(a->errands, now, msg);
 }
 
 static void on_message(void *arg, struct session *s, uint8_t chan, struct slice msg, ns_t now)
@@ -253,7 +280,9 @@ static void on_message(void *arg, struct session *s, uint8_t chan, struct slice 
     struct app *a = arg;
 
     a->now = now;
-    if (relays_owns(a->relays, session_user(s)))
+    if (session_class(s) == SESSION_NODE && chan == WIRE_CHAN_LEDGER && a->service != NULL)
+        on_ledger_message(a, s, msg, now);
+    else if (relays_owns(a->relays, session_user(s)))
         relays_session_message(a->relays, now, s, chan, msg);
     else if (session_class(s) == SESSION_NODE && chan == CARE_CHAN)
         records_care_message(a, now, s, msg);
@@ -268,6 +297,11 @@ static void on_closed(void *arg, struct session *s, enum err why, ns_t now)
     struct app *a = arg;
 
     a->now = now;
+    errands_session_down(a->errands, now, s);
+    if (is_outgoing(a, s) && a->service != NULL)
+        service_session_closed(a->service, now, (uint64_t)(uintptr_t)s);
+    if (errands_owns(a->errands, session_user(s)))
+        return;
     if (relays_owns(a->relays, session_user(s)))
         relays_session_down(a->relays, now, s);
     else if (session_class(s) == SESSION_NODE)
@@ -373,9 +407,20 @@ static void service_present(void *arg, const struct cheque *c)
 
     if (a->relays != NULL)
         relays_present(a->relays, a->now, c);
+    if (a->errands != NULL)
+        errands_wake(a->errands, a->now + PRESENT_NS);
+}
+
+static bool service_is_auditing(void *arg, const uint8_t account[static 32])
+{
+    struct app *a = arg;
+    const uint8_t *node = errands_auditing(a->errands);
+
+    return node != NULL && memcmp(node, account, 32) == 0;
 }
 
 static const struct service_ops service_callbacks = {.present = service_present,
+                                                     .is_auditing = service_is_auditing,
                                                      .send = service_send,
                                                      .open_port = service_open_port,
                                                      .port_send = service_port_send,
@@ -574,6 +619,50 @@ static void on_cleared(void *arg, ns_t now, const struct cleared *answer, const 
         service_cleared(a->service, now, answer, other);
 }
 
+/* ---- what our relay does at others ---- */
+
+static void on_closing(void *arg, ns_t now, struct session *s)
+{
+    struct app *a = arg;
+
+    if (a->service != NULL)
+        service_session_closed(a->service, now, (uint64_t)(uintptr_t)s);
+}
+
+static bool on_own_addr(void *arg, uint8_t family, struct addr *out)
+{
+    struct app *a = arg;
+    struct addr external[2];
+
+    app_external(a, external);
+    *out = external[family == ADDR_V6];
+    return out->family == family && out->port != 0;
+}
+
+static bool on_engaged(void *arg, const uint8_t node[static 32])
+{
+    struct app *a = arg;
+
+    return (a->relays != NULL && relays_is_linked_to(a->relays, node)) ||
+           service_has_grants(a->service, node);
+}
+
+static void start_errands(struct app *a, ns_t now)
+{
+    struct errands_config config = {
+        .node_seed = a->zones[0].node_seed, .sessions = a->sessions, .dht = a->zones[0].dht, .db = a->ledger};
+    struct errands_ops ops = {.arg = a,
+                              .send = relays_send,
+                              .own_addr = on_own_addr,
+                              .is_engaged = on_engaged,
+                              .closing = on_closing,
+                              .waiting = on_waiting,
+                              .cleared = on_cleared};
+
+    memcpy(config.zone_id, a->zones[0].id, sizeof config.zone_id);
+    a->errands = errands_create(&config, &ops, a->env, now);
+}
+
 static void start_relays(struct app *a)
 {
     struct relays_config config = {.sessions = a->sessions,
@@ -592,6 +681,7 @@ static void start_relays(struct app *a)
                              .alloc_leaving = on_alloc_leaving,
                              .alloc_data = on_alloc_data,
                              .care = records_keeper_message,
+                             .closing = on_closing,
                              .leaving = records_keeper_leaving};
 
     if (a->config.mode == APP_ECHO || a->config.mode == APP_RELAY)
@@ -787,6 +877,8 @@ void app_destroy(struct app *a, ns_t now)
         network_destroy(a, now);
         records_destroy(a);
         relays_destroy(a->relays, now);
+        errands_destroy(a->errands, now);
+        a->errands = NULL;
         if (a->service != NULL)
             service_say_goodbye(a->service, now); /* clients look elsewhere now, not when they miss us */
         service_destroy(a->service);
@@ -854,6 +946,12 @@ void app_input(struct app *a, ns_t now, const struct addr *from, struct slice by
     if ((first < 4 || (first >= 64 && first < 80)) && a->relays != NULL &&
         relays_input(a->relays, now, from, bytes))
         return;
+    if ((first < 4 || (first >= 64 && first < 80)) && errands_input(a->errands, now, from, bytes))
+        return;
+    if (first == ERRANDS_MARK) {
+        errands_mark(a->errands, from, bytes);
+        return;
+    }
     if (first < 4 && a->calls != NULL && calls_input(a->calls, now, &via, bytes))
         return;
     if ((first < 4 || (first >= 64 && first < 128) || first == KNOCK_C8) && a->service != NULL) {
@@ -1005,6 +1103,10 @@ void app_tick(struct app *a, ns_t now)
         sessions_tick(a->sessions, now);
     if (a->relays != NULL && relays_deadline(a->relays) <= now)
         relays_tick(a->relays, now);
+    if (a->service_is_relay && a->errands == NULL && dht_state(a->zones[0].dht) == DHT_JOINED)
+        start_errands(a, now);
+    if (a->errands != NULL && a->service_is_relay && errands_deadline(a->errands) <= now)
+        errands_tick(a->errands, now);
     if (a->service != NULL && service_deadline(a->service) <= now)
         service_tick(a->service, now);
     secrets_tick(a, now);
@@ -1035,6 +1137,8 @@ ns_t app_deadline(const struct app *a)
     }
     if (a->relays != NULL)
         at = ns_min(at, relays_deadline(a->relays));
+    if (a->errands != NULL && a->service_is_relay)
+        at = ns_min(at, errands_deadline(a->errands));
     if (a->service != NULL)
         at = ns_min(at, service_deadline(a->service));
     if (a->service_is_relay)

@@ -3,6 +3,7 @@
 #define ITO_APP_APP_PRIV_H
 
 #include "app/app.h"
+#include "app/errands.h"
 #include "app/keepers.h"
 #include "app/mainline.h"
 #include "app/netinfo.h"
@@ -89,6 +90,7 @@ struct app {
     struct sessions *sessions;
     struct calls *calls;
     struct relays *relays;
+    struct errands *errands;   /* NULL: we do not relay */
     struct netinfo *netinfo;   /* NULL: offline, or Echo */
     struct mainline *mainline; /* NULL: the same, or net.mainline is off */
     struct keepers *keepers;   /* NULL: no relays, so no caretakers */

@@ -27,6 +27,7 @@
 #define ALLOC_WISH_S    600
 #define LEAVING_NS      (600 * NS_PER_S) /* a relay that asked us to move is not asked again for so long */
 #define BUSY_MAX_MS     600000
+#define FUND_NS         (300 * NS_PER_S)
 #define LAST_WORD_S     5 /* MIGRATE with so little time left: the relay means it */
 
 /* What an advert, a cache or a person told. */
@@ -52,6 +53,7 @@ struct link {
     ns_t opened_at, up_at, ping_at, doubt_at; /* doubt_at: asked then whether it is there; 0: no doubt */
     ns_t leaving_until;                       /* it asked us to move: for new work another one */
     ns_t busy_until;                          /* it refused: not asked again before */
+    ns_t fund_at;                             /* when it is looked whether we can pay there */
     struct relay_client *client;
     bool has_token;
     uint8_t token[KNOCK_TOKEN_BYTES];
@@ -159,9 +161,14 @@ void relays_add_known(struct relays *r, ns_t now, const uint8_t node[static 32],
 
 void relays_never(struct relays *r, const uint8_t (*nodes)[32], size_t n)
 {
-    r->n_never = n < NEVER_MAX ? n : NEVER_MAX;
-    for (size_t i = 0; i < r->n_never; i++)
-        memcpy(r->never[i], nodes[i], 32);
+    for (size_t i = 0; i < n; i++) {
+        memmove(r->never + 1, r->never, (NEVER_MAX - 1) * sizeof r->never[0]); /* the oldest falls out */
+        memcpy(r->never[0], nodes[i], 32);
+        r->n_never += r->n_never < NEVER_MAX;
+        for (int k = 0; k < RELAYS_LINKS; k++)
+            if (r->links[k].known != NULL && memcmp(r->links[k].known->node, nodes[i], 32) == 0)
+                r->links[k].leaving_until = NS_NEVER;
+    }
 }
 
 static bool is_usable_addr(const struct advert *ad, const struct addr **out)
@@ -408,6 +415,7 @@ static void on_allocated(void *arg, ns_t now, const struct client_credentials *c
     a->request = 0;
     a->has_ticket = true;
     l->known->admission = c->admission;
+    l->known->load_pct = relay_client_load(l->client);
     l->known->refused_until = 0;
     memcpy(a->alloc_id, c->alloc_id, sizeof a->alloc_id);
     if (l->known->addr.family == ADDR_V6)
@@ -422,6 +430,8 @@ static void on_refused(void *arg, ns_t now, uint32_t request, enum client_refusa
     struct alloc *a = alloc_by_request(l, request);
 
     log_debug(l->owner->env, "relay refused an allocation: %d", (int)why);
+    if (why != CLIENT_NO_ANSWER && l->client != NULL)
+        l->known->load_pct = relay_client_load(l->client);
     if (why != CLIENT_NO_ANSWER)
         l->known->refused_until = now + (ns_t)retry_ms * NS_PER_MS;
     l->busy_until = now + (ns_t)(retry_ms < BUSY_MAX_MS ? retry_ms : BUSY_MAX_MS) * NS_PER_MS;
@@ -587,6 +597,12 @@ static bool is_away(const struct link *l, ns_t now)
     return now < l->leaving_until || now < l->busy_until;
 }
 
+static void close_session(struct link *l, ns_t now)
+{
+    l->owner->ops.closing(l->owner->ops.arg, now, l->session);
+    session_close(l->session, now);
+}
+
 static void link_leave(struct link *l, ns_t now)
 {
     struct relays *r = l->owner;
@@ -615,7 +631,7 @@ static void link_down(struct link *l, ns_t now, bool is_failure)
         *a = (struct alloc){.owner = r, .slot = a->slot};
     }
     if (l->session != NULL)
-        session_close(l->session, now);
+        close_session(l, now);
     relay_client_destroy(l->client);
     if (is_failure) {
         k->failures++;
@@ -660,6 +676,7 @@ void relays_session_up(struct relays *r, ns_t now, struct session *s)
     if (l->known->is_node)
         return;
     relay_client_fund(l->client, now); /* before any call, so that its set-up costs no round trip more */
+    l->fund_at = now + FUND_NS;
     present_next(l, now);
 }
 
@@ -762,6 +779,10 @@ static void keep_link(struct link *l, ns_t now)
         relay_client_tick(l->client, now);
     if (!l->is_up)
         return;
+    if (!l->known->is_node && now >= l->fund_at) {
+        relay_client_fund(l->client, now);
+        l->fund_at = now + FUND_NS;
+    }
     if (l->doubt_at != 0 && session_heard_at(l->session) >= l->doubt_at)
         l->doubt_at = 0;
     if (l->doubt_at != 0 && now >= l->doubt_at + DOUBT_NS) {
@@ -814,6 +835,14 @@ void relays_link_send(struct relays *r, ns_t now, uint16_t slot, uint8_t chan, s
     r->now = now;
     if (slot < RELAYS_LINKS && r->links[slot].is_up)
         session_send(r->links[slot].session, now, chan, msg);
+}
+
+bool relays_is_linked_to(const struct relays *r, const uint8_t node[static 32])
+{
+    for (int i = 0; i < RELAYS_LINKS; i++)
+        if (r->links[i].known != NULL && memcmp(r->links[i].known->node, node, 32) == 0)
+            return true;
+    return false;
 }
 
 bool relays_is_linked(const struct relays *r, const struct addr *addr)
@@ -1034,7 +1063,7 @@ void relays_destroy(struct relays *r, ns_t now)
     }
     for (int i = 0; i < RELAYS_LINKS; i++) {
         if (r->links[i].session != NULL)
-            session_close(r->links[i].session, now);
+            close_session(&r->links[i], now);
         relay_client_destroy(r->links[i].client);
     }
     secret_wipe(&r->config, sizeof r->config);

@@ -59,6 +59,8 @@ struct relays_ops {
     bool (*waiting)(void *arg, const uint8_t drawee[static 32], struct cheque *out);
     /* What the drawee said of it (relay/service: service_cleared). May be NULL with `waiting`. */
     void (*cleared)(void *arg, ns_t now, const struct cleared *answer, const struct cheque *other);
+    /* We are about to end this session; no closed event follows. */
+    void (*closing)(void *arg, ns_t now, struct session *s);
     /* A message of link `slot` on CARE_CHAN (relay/care_wire.h). */
     void (*care)(void *arg, ns_t now, uint16_t slot, struct slice msg);
     /* Link `slot` is about to be given up for a better one: the last moment to say something there. */
@@ -107,6 +109,7 @@ size_t relays_proxies(const struct relays *r, struct relay_entry *out, size_t ma
 /* Link `slot` as it is now; .is_up false: nobody. */
 void relays_link(const struct relays *r, uint16_t slot, struct relays_link *out);
 void relays_link_send(struct relays *r, ns_t now, uint16_t slot, uint8_t chan, struct slice msg);
+bool relays_is_linked_to(const struct relays *r, const uint8_t node[static 32]);
 /* Is this address one of our linked relays? Then knocks to it go straight, not through its own allocation. */
 bool relays_is_linked(const struct relays *r, const struct addr *addr);
 void relays_knock_reply(struct relays *r, ns_t now, uint16_t slot, uint32_t flow, struct slice body);
@@ -136,7 +139,8 @@ size_t relays_rows(struct relays *r, struct relays_row *out, size_t max);
 int relays_score(struct relays *r, const uint8_t node[static 32]);
 /* A relay told by a person, a contact or a cache: N and address. What it refused before is forgotten. */
 void relays_add_known(struct relays *r, ns_t now, const uint8_t node[static 32], const struct addr *addr);
-void relays_never(struct relays *r, const uint8_t (*nodes)[32], size_t n); /* relays.never, copied */
+void relays_never(struct relays *r, const uint8_t (*nodes)[32],
+                  size_t n); /* these too: relays.never, copied */
 void relays_network_changed(struct relays *r, ns_t now);
 
 #endif

@@ -22,7 +22,9 @@ static void say(void *arg, ns_t at, int16_t *out, size_t n)
 {
     struct sim_phone *p = arg;
 
-    for (size_t i = 0; i < n; i++)
+    if (p->is_quiet)
+        memset(out, 0, n * sizeof *out);
+    for (size_t i = 0; i < n && !p->is_quiet; i++)
         out[i] = (int16_t)(TONE_AMPLITUDE * sin(phase_of(p, at + i * NS_PER_S / 48000, p->pitch_hz)));
 }
 
@@ -31,7 +33,7 @@ static void hear(void *arg, ns_t at, const int16_t *pcm, size_t n)
 {
     struct sim_phone *p = arg;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !p->is_quiet; i++) {
         double phase = phase_of(p, at + i * NS_PER_S / 48000, p->wanted_hz);
 
         p->sum_sin += pcm[i] * sin(phase);

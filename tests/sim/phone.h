@@ -24,6 +24,7 @@ struct sim_phone {
     struct app *app;
     char id[ID_TEXT_BYTES];
     struct call_audio audio;
+    bool is_quiet;    /* says silence and does not listen: stories in which nobody counts what is heard */
     double pitch_hz;  /* of what it says */
     double wanted_hz; /* of what it listens for */
     ns_t started_at;
