@@ -87,6 +87,11 @@ static void read_body(struct rd *r, struct care_msg *m, uint8_t a, uint8_t b)
     }
 }
 
+bool care_is_of_client(uint8_t type)
+{
+    return type == CARE_KEEP || type == CARE_DROP || type == CARE_GET || type == CARE_LOOK;
+}
+
 enum err care_parse(struct slice bytes, struct care_msg *m)
 {
     uint8_t type, a, b;

@@ -78,6 +78,8 @@ struct care_msg {
 };
 
 /* One whole message. ERR_PARSE, or ERR_VERSION for a type we do not know. */
+/* Said by clients only: over one session two relays may take care of each other's items. */
+bool care_is_of_client(uint8_t type);
 enum err care_parse(struct slice bytes, struct care_msg *out);
 /* The message in buf; empty when it does not fit. */
 struct slice care_write(void *buf, size_t size, const struct care_msg *msg);

@@ -263,7 +263,7 @@ static void on_established(void *arg, struct session *s, ns_t now)
 static void on_ledger_message(struct app *a, struct session *s, struct slice msg, ns_t now)
 {
     uint8_t type = msg.len > 0 ? msg.data[0] : 0;
-    bool is_ours = relays_owns(a->relays, session_user(s)), is_errand = errands_uses(a->errands, s);
+    bool is_ours = relays_uses(a->relays, s), is_errand = errands_uses(a->errands, s);
 
     if (type == WIRE_SYNC || wire_is_of_client(type) || (!is_ours && !is_errand))
         service_session_message(a->service, now, (uint64_t)(uintptr_t)s, WIRE_CHAN_LEDGER, msg);
@@ -275,21 +275,32 @@ static void on_ledger_message(struct app *a, struct session *s, struct slice msg
         errands_message(a->errands, now, msg);
 }
 
+/* Care goes by its type as well; knocks name a flow, which one of the two sides knows. */
+static void on_node_message(struct app *a, struct session *s, uint8_t chan, struct slice msg, ns_t now)
+{
+    bool is_ours = relays_uses(a->relays, s), is_theirs = !is_ours || a->service_is_relay;
+
+    if (chan == CARE_CHAN && is_theirs && (!is_ours || (msg.len > 0 && care_is_of_client(msg.data[0])))) {
+        records_care_message(a, now, s, msg);
+        return;
+    }
+    if (is_theirs && chan != CARE_CHAN && a->service != NULL)
+        service_session_message(a->service, now, (uint64_t)(uintptr_t)s, chan, msg);
+    if (is_ours)
+        relays_session_message(a->relays, now, s, chan, msg);
+}
+
 static void on_message(void *arg, struct session *s, uint8_t chan, struct slice msg, ns_t now)
 {
     struct app *a = arg;
 
     a->now = now;
-    if (session_class(s) == SESSION_NODE && chan == WIRE_CHAN_LEDGER && a->service != NULL)
-        on_ledger_message(a, s, msg, now);
-    else if (relays_owns(a->relays, session_user(s)))
-        relays_session_message(a->relays, now, s, chan, msg);
-    else if (session_class(s) == SESSION_NODE && chan == CARE_CHAN)
-        records_care_message(a, now, s, msg);
-    else if (session_class(s) == SESSION_NODE)
-        service_session_message(a->service, now, (uint64_t)(uintptr_t)s, chan, msg);
-    else
+    if (session_class(s) != SESSION_NODE)
         reach_message(a, now, s, chan, msg);
+    else if (chan == WIRE_CHAN_LEDGER && a->service != NULL)
+        on_ledger_message(a, s, msg, now);
+    else
+        on_node_message(a, s, chan, msg, now);
 }
 
 static void on_closed(void *arg, struct session *s, enum err why, ns_t now)
@@ -297,17 +308,15 @@ static void on_closed(void *arg, struct session *s, enum err why, ns_t now)
     struct app *a = arg;
 
     a->now = now;
-    errands_session_down(a->errands, now, s);
-    if (is_outgoing(a, s) && a->service != NULL)
-        service_session_closed(a->service, now, (uint64_t)(uintptr_t)s);
-    if (errands_owns(a->errands, session_user(s)))
-        return;
-    if (relays_owns(a->relays, session_user(s)))
-        relays_session_down(a->relays, now, s);
-    else if (session_class(s) == SESSION_NODE)
-        records_node_closed(a, now, s);
-    else
+    if (session_class(s) != SESSION_NODE) {
         reach_closed(a, now, s, why);
+        return;
+    }
+    errands_session_down(a->errands, now, s);
+    if (a->service != NULL)
+        records_node_closed(a, now, s);
+    if (relays_uses(a->relays, s))
+        relays_session_down(a->relays, now, s);
 }
 
 static const struct session_ops session_callbacks = {.send = on_session_send,
@@ -621,12 +630,30 @@ static void on_cleared(void *arg, ns_t now, const struct cleared *answer, const 
 
 /* ---- what our relay does at others ---- */
 
-static void on_closing(void *arg, ns_t now, struct session *s)
+static void on_link_closing(void *arg, ns_t now, struct session *s)
 {
     struct app *a = arg;
 
+    errands_session_down(a->errands, now, s);
     if (a->service != NULL)
         service_session_closed(a->service, now, (uint64_t)(uintptr_t)s);
+}
+
+static bool on_errand_closing(void *arg, ns_t now, struct session *s)
+{
+    struct app *a = arg;
+
+    if (relays_uses(a->relays, s))
+        return false;
+    service_session_closed(a->service, now, (uint64_t)(uintptr_t)s);
+    return true;
+}
+
+static bool on_linked(void *arg, const uint8_t node[static 32])
+{
+    struct app *a = arg;
+
+    return a->relays != NULL && relays_is_linked_to(a->relays, node);
 }
 
 static bool on_own_addr(void *arg, uint8_t family, struct addr *out)
@@ -643,8 +670,7 @@ static bool on_engaged(void *arg, const uint8_t node[static 32])
 {
     struct app *a = arg;
 
-    return (a->relays != NULL && relays_is_linked_to(a->relays, node)) ||
-           service_has_grants(a->service, node);
+    return on_linked(a, node) || service_has_grants(a->service, node);
 }
 
 static void start_errands(struct app *a, ns_t now)
@@ -654,8 +680,9 @@ static void start_errands(struct app *a, ns_t now)
     struct errands_ops ops = {.arg = a,
                               .send = relays_send,
                               .own_addr = on_own_addr,
+                              .is_linked = on_linked,
                               .is_engaged = on_engaged,
-                              .closing = on_closing,
+                              .closing = on_errand_closing,
                               .waiting = on_waiting,
                               .cleared = on_cleared};
 
@@ -681,7 +708,7 @@ static void start_relays(struct app *a)
                              .alloc_leaving = on_alloc_leaving,
                              .alloc_data = on_alloc_data,
                              .care = records_keeper_message,
-                             .closing = on_closing,
+                             .closing = on_link_closing,
                              .leaving = records_keeper_leaving};
 
     if (a->config.mode == APP_ECHO || a->config.mode == APP_RELAY)

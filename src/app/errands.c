@@ -160,10 +160,8 @@ static void finish(struct errands *x, ns_t now, bool ok)
     }
     relay_client_destroy(x->client);
     x->client = NULL;
-    if (x->is_own && x->session != NULL) {
-        x->ops.closing(x->ops.arg, now, x->session);
+    if (x->is_own && x->session != NULL && x->ops.closing(x->ops.arg, now, x->session))
         session_close(x->session, now);
-    }
     x->session = NULL;
 }
 
@@ -359,7 +357,8 @@ static bool start_clearing(struct errands *x, ns_t now)
         for (int k = 0; k < ERRANDS_KNOWN; k++) {
             struct known *at = &x->known[k];
 
-            if (!at->is_used || memcmp(at->node, drawees[i], 32) != 0 || now < at->not_before)
+            if (!at->is_used || memcmp(at->node, drawees[i], 32) != 0 || now < at->not_before ||
+                x->ops.is_linked(x->ops.arg, at->node))
                 continue;
             start(x, now, at, false);
             return true;
@@ -526,9 +525,7 @@ void errands_destroy(struct errands *x, ns_t now)
         turn_destroy(x->turn);
     }
     relay_client_destroy(x->client);
-    if (x->is_own && x->session != NULL) {
-        x->ops.closing(x->ops.arg, now, x->session);
+    if (x->is_own && x->session != NULL && x->ops.closing(x->ops.arg, now, x->session))
         session_close(x->session, now);
-    }
     mem_free(x);
 }

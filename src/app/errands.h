@@ -39,10 +39,12 @@ struct errands_ops {
     void (*send)(void *arg, const struct addr *to, struct slice bytes);
     /* Where packets reach our main port. False: not known yet. */
     bool (*own_addr)(void *arg, uint8_t family, struct addr *out);
-    /* We hold a link to that relay, or it is our guest right now: no audit. */
+    /* We hold a link to that relay, by which its cheques go. */
+    bool (*is_linked)(void *arg, const uint8_t node[static 32]);
+    /* The same, or it has an allocation here right now: no audit. */
     bool (*is_engaged)(void *arg, const uint8_t node[static 32]);
-    /* We are about to end this session; no closed event follows. */
-    void (*closing)(void *arg, ns_t now, struct session *s);
+    /* We are about to end this session; no closed event follows. False: it is used otherwise, leave it. */
+    bool (*closing)(void *arg, ns_t now, struct session *s);
     bool (*waiting)(void *arg, const uint8_t drawee[static 32], struct cheque *out);
     void (*cleared)(void *arg, ns_t now, const struct cleared *answer, const struct cheque *other);
 };

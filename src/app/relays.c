@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "crypto/identity.h"
 #include "crypto/idtext.h"
 #include "crypto/zone.h"
 #include "nat/turn_client.h"
@@ -49,7 +50,7 @@ struct link {
     struct known *known; /* NULL: free */
     uint16_t slot;
     struct session *session;
-    bool is_up;
+    bool is_up, is_borrowed; /* is_borrowed: the other side opened the session, or an errand did */
     ns_t opened_at, up_at, ping_at, doubt_at; /* doubt_at: asked then whether it is there; 0: no doubt */
     ns_t leaving_until;                       /* it asked us to move: for new work another one */
     ns_t busy_until;                          /* it refused: not asked again before */
@@ -560,6 +561,24 @@ static void add_line(void *arg, const struct sponsor_line *line)
     config->n_lines += memcmp(account, line->beneficiary, 32) == 0;
 }
 
+/* As a relay we are the same to that one in both roles: a session that stands already serves for both. */
+static bool adopt_session(struct link *l, ns_t now)
+{
+    struct relays *r = l->owner;
+    struct session *s = NULL;
+    uint8_t device[32];
+
+    if (r->config.node_seed == NULL || ed_to_x_public(l->known->node, device) != ERR_OK)
+        return false;
+    s = sessions_find(r->config.sessions, SESSION_NODE, device);
+    if (s == NULL || s == l->session)
+        return false;
+    l->session = s;
+    l->is_borrowed = session_user(s) != l;
+    relays_session_up(r, now, s);
+    return true;
+}
+
 static void link_connect(struct link *l, ns_t now)
 {
     struct session_peer peer = {.class = SESSION_NODE, .kind = HELLO_LINK, .user = l};
@@ -568,6 +587,8 @@ static void link_connect(struct link *l, ns_t now)
     uint8_t seed[32];
 
     l->opened_at = now;
+    if (adopt_session(l, now))
+        return;
     memcpy(peer.responder, l->known->node, 32);
     account_seed(r, l->known->node, seed);
     if (sessions_open_account(r->config.sessions, now, &peer, seed, &path, 1, &l->session) != ERR_OK) {
@@ -599,6 +620,8 @@ static bool is_away(const struct link *l, ns_t now)
 
 static void close_session(struct link *l, ns_t now)
 {
+    if (l->is_borrowed)
+        return; /* it ends with who opened it */
     l->owner->ops.closing(l->owner->ops.arg, now, l->session);
     session_close(l->session, now);
 }
@@ -649,12 +672,25 @@ bool relays_owns(const struct relays *r, const void *session_user)
     return r != NULL && p >= (const char *)r->links && p < (const char *)(r->links + RELAYS_LINKS);
 }
 
+static struct link *link_of(const struct relays *r, const struct session *s)
+{
+    for (int i = 0; r != NULL && i < RELAYS_LINKS; i++)
+        if (r->links[i].known != NULL && r->links[i].session == s)
+            return (struct link *)&r->links[i];
+    return NULL;
+}
+
+bool relays_uses(const struct relays *r, const struct session *s)
+{
+    return link_of(r, s) != NULL;
+}
+
 void relays_session_up(struct relays *r, ns_t now, struct session *s)
 {
-    struct link *l = session_user(s);
+    struct link *l = link_of(r, s);
     struct relay_client_config config = {.db = r->config.db, .is_open = r->config.node_seed != NULL};
 
-    if (l->known == NULL || l->session != s)
+    if (l == NULL)
         return;
     r->now = now;
     l->is_up = true;
@@ -693,10 +729,10 @@ void relays_present(struct relays *r, ns_t now, const struct cheque *c)
 
 void relays_session_message(struct relays *r, ns_t now, struct session *s, uint8_t chan, struct slice msg)
 {
-    struct link *l = session_user(s);
+    struct link *l = link_of(r, s);
 
     r->now = now;
-    if (l->client == NULL || l->session != s)
+    if (l == NULL || l->client == NULL)
         return;
     if (chan == CARE_CHAN)
         r->ops.care(r->ops.arg, now, l->slot, msg);
@@ -706,10 +742,13 @@ void relays_session_message(struct relays *r, ns_t now, struct session *s, uint8
 
 void relays_session_down(struct relays *r, ns_t now, struct session *s)
 {
-    struct link *l = session_user(s);
+    struct link *l = link_of(r, s);
 
     r->now = now;
-    if (l->session != s)
+    if (l == NULL)
+        return;
+    l->is_borrowed = false;
+    if (adopt_session(l, now)) /* another one with that relay took its place */
         return;
     l->session = NULL;
     if (l->is_up &&

@@ -98,8 +98,10 @@ ns_t relays_deadline(const struct relays *r);
 bool relays_is_server(const struct relays *r, const struct addr *from);
 bool relays_input(struct relays *r, ns_t now, const struct addr *from, struct slice bytes);
 
-/* Session events, for sessions whose session_user() relays_owns(). */
+/* Session events: up for those whose session_user() relays_owns(), the others for those that relays_uses(). */
 bool relays_owns(const struct relays *r, const void *session_user);
+/* A link goes by this session, whoever opened it: two relays have one. */
+bool relays_uses(const struct relays *r, const struct session *s);
 void relays_session_up(struct relays *r, ns_t now, struct session *s);
 void relays_session_message(struct relays *r, ns_t now, struct session *s, uint8_t chan, struct slice msg);
 void relays_session_down(struct relays *r, ns_t now, struct session *s);
