@@ -267,6 +267,18 @@ static void end_audit(struct errands *x, ns_t now)
     relay_client_release(x->client, now, x->alloc_id);
 }
 
+/* It has better things to do: what was carried is signed for. */
+static void on_migrate(void *arg, ns_t now, const uint8_t alloc_id[static 8], uint8_t why, uint32_t within_s)
+{
+    struct errands *x = arg;
+
+    (void)alloc_id;
+    (void)why;
+    (void)within_s;
+    if (x->state == ERRAND_AUDITING)
+        x->until = now;
+}
+
 /* ---- cheques ---- */
 
 static void on_cleared(void *arg, ns_t now, const struct cleared *answer, const struct cheque *other)
@@ -295,7 +307,12 @@ static void client_send(void *arg, uint8_t chan, struct slice bytes)
 }
 
 static const struct relay_client_ops client_callbacks = {
-    .session_send = client_send, .allocated = on_allocated, .refused = on_refused, .cleared = on_cleared};
+    .session_send = client_send,
+    .allocated = on_allocated,
+    .refused = on_refused,
+    .migrate = on_migrate,
+    .cleared = on_cleared,
+};
 
 static void begin(struct errands *x, ns_t now)
 {

@@ -16,6 +16,7 @@
 
 #define SEARCH_FIRST_NS (200 * NS_PER_MS)
 #define SEARCH_SOON_NS  (3 * NS_PER_S) /* while too few relays are known */
+#define SEARCH_THIRD_NS (30 * NS_PER_S)
 #define SEARCH_NS       (600 * NS_PER_S)
 #define NODES_AFTER_NS  (2 * NS_PER_S)  /* no relay by then: full zone nodes are asked */
 #define NODE_BESIDE_NS  (10 * NS_PER_S) /* one relay and no second by then: a node beside it */
@@ -79,7 +80,7 @@ struct relays {
     struct alloc allocs[RELAYS_ALLOCS];
     uint8_t never[NEVER_MAX][32];
     size_t n_never;
-    ns_t started_at, search_at;
+    ns_t started_at, search_at, step_at;
     unsigned n_searching;
     uint32_t generation;
     ns_t now;
@@ -224,7 +225,9 @@ static void search(struct relays *r, ns_t now)
     }
     for (int i = 0; i < RELAYS_KNOWN; i++)
         n_relays += r->known[i].is_used && !r->known[i].is_node;
-    r->search_at = now + (n_relays >= RELAYS_WANTED ? SEARCH_NS : SEARCH_SOON_NS);
+    r->search_at = now + (n_relays > RELAYS_WANTED    ? SEARCH_NS
+                          : n_relays == RELAYS_WANTED ? SEARCH_THIRD_NS /* to stand by for a call */
+                                                      : SEARCH_SOON_NS);
 }
 
 /* Full zone nodes that may carry our knocks. */
@@ -1118,6 +1121,7 @@ void relays_tick(struct relays *r, ns_t now)
     }
     if (r->search_at <= now && r->n_searching == 0)
         search(r, now);
+    r->step_at = now + NS_PER_S; /* links are looked after once a second */
     fill_links(r, now);
     for (int i = 0; i < RELAYS_LINKS; i++)
         keep_link(&r->links[i], now);
@@ -1128,7 +1132,7 @@ void relays_tick(struct relays *r, ns_t now)
 
 ns_t relays_deadline(const struct relays *r)
 {
-    ns_t at = r->started_at == 0 ? 0 : r->now + NS_PER_S; /* links are looked after once a second */
+    ns_t at = r->step_at; /* not r->now + 1 s: each packet moves that on */
 
     if (r->n_searching == 0)
         at = ns_min(at, r->search_at);
