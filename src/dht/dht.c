@@ -113,12 +113,15 @@ static void spread_rates(struct dht *d, ns_t now)
 /* Queries of one address; addresses that fall into one slot push each other out, and start with a full bucket. */
 bool dht_asker_ok(struct dht *d, ns_t now, const struct addr *from)
 {
-    uint64_t v = d->rate_secret ^ from->port;
+    uint64_t v = d->rate_secret ^ from->port, half[2];
     struct rate_slot *s;
     uint32_t tag;
 
-    for (unsigned i = 0; i < sizeof from->ip; i++)
-        v = (v ^ from->ip[i]) * 0x9e3779b97f4a7c15u; /* 2^64 over the golden ratio: spreads */
+    memcpy(half, from->ip, sizeof half);
+    for (unsigned i = 0; i < 2; i++) {
+        v = (v ^ half[i]) * 0x9e3779b97f4a7c15u; /* 2^64 over the golden ratio: spreads */
+        v ^= v >> 29;
+    }
     tag = (uint32_t)(v >> 32);
     tag = tag > 0 ? tag : 1;
     d->rates_at = now;

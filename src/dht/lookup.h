@@ -42,14 +42,14 @@
 enum lookup_state { LOOKUP_NEW, LOOKUP_ASKED, LOOKUP_LATE, LOOKUP_ANSWERED, LOOKUP_FAILED, LOOKUP_SKIPPED };
 
 struct lookup_node {
-    struct contact c;
-    uint8_t state, tries, path;
-    uint16_t namer; /* who named it first: 2 bytes of its id; 0: it was in our table */
+    uint8_t state, tries, path; /* what is looked at most stands first, with the id */
     uint8_t token_len;
+    uint16_t namer;  /* who named it first: 2 bytes of its id; 0: it was in our table */
     bool is_written; /* the owner's: a write was sent to it */
     bool has_ours;   /* the owner's: it holds the value we put */
     bool is_free;    /* its id does not follow from its address, as far as we look at that */
     bool is_vouched; /* by who named it: it need not prove our address with a cookie */
+    struct contact c;
     uint8_t token[LOOKUP_TOKEN_MAX], voucher[KRPC_VOUCHER];
 };
 

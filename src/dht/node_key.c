@@ -91,17 +91,14 @@ static uint32_t tag_of(const struct node_key *nk, const uint8_t N[static 32])
 /* The first place whose tag is not smaller. */
 static unsigned place_of(const struct node_key *nk, uint32_t tag)
 {
-    unsigned low = 0, high = nk->n_pairs;
+    unsigned at =
+        (unsigned)((uint64_t)tag * nk->n_pairs >> 32); /* tags are spread evenly: it is not far from here */
 
-    while (low < high) {
-        unsigned mid = (low + high) / 2;
-
-        if (nk->pairs[mid].tag < tag)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    while (at > 0 && nk->pairs[at - 1].tag >= tag)
+        at--;
+    while (at < nk->n_pairs && nk->pairs[at].tag < tag)
+        at++;
+    return at;
 }
 
 struct pair *node_pair(const struct node_key *nk, const uint8_t N[static 32])

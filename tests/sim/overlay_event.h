@@ -31,6 +31,11 @@ struct ov_queue {
 void ov_push(struct ov_queue *q, const struct ov_event *e);
 /* False: nothing until then (inclusive). */
 bool ov_pop(struct ov_queue *q, ns_t until, struct ov_event *out);
+/* The event that comes so many after the next one, if that is known already; NULL. */
+static inline const struct ov_event *ov_ahead(const struct ov_queue *q, uint32_t n)
+{
+    return q->buckets[0].n > n ? &q->buckets[0].events[q->buckets[0].n - 1 - n] : NULL;
+}
 size_t ov_queue_bytes(const struct ov_queue *q);
 void ov_queue_fini(struct ov_queue *q);
 

@@ -12,7 +12,9 @@
  *   eclipse 1 and 5 % of nodes with ids chosen beside whatever is asked for, on mainline, where nobody proves an id
  *   idle    1,000 nodes at rest for an hour, one of ten of them a client
  *   churn   1,000 nodes of which each leaves after ten hours on average (Weibull, shape 0.5) and another comes; records
- *           put again each hour, looked up just before */
+ *           put again each hour, looked up just before
+ *
+ * Keys, puzzles and signatures are real up to 1,000 nodes (idle, churn: never), keyed hashes above; real= overrides. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -20,9 +22,12 @@
 
 #include "tests/sim/overlay.h"
 
+#define REAL_NODES 1000 /* with more of them, signatures are keyed hashes unless asked for */
+
 struct options {
     struct ov_config config;
     uint32_t n_lookups, n_records;
+    int real;          /* -1: up to REAL_NODES */
     unsigned only_pct; /* foes: this share only */
     const char *parts;
 };
@@ -188,6 +193,7 @@ static void idle_part(const struct options *opt)
     struct ov_idle i;
 
     idle.config.clients_pct = 10;
+    idle.config.is_real = false;
     o = grow(&idle, 1000, OV_HONEST, 0);
     ov_run(o, 1800 * NS_PER_S);
     ov_idle(o, 3600 * NS_PER_S, &i);
@@ -202,10 +208,13 @@ static void idle_part(const struct options *opt)
 
 static void churn_part(const struct options *opt)
 {
-    struct overlay *o = grow(opt, 1000, OV_HONEST, 0);
+    struct options churn = *opt;
+    struct overlay *o;
     uint32_t n_ok = 0, n = 0;
     struct ov_batch b;
 
+    churn.config.is_real = false;
+    o = grow(&churn, 1000, OV_HONEST, 0);
     ov_churn(o, 36000 * NS_PER_S);
     for (unsigned hour = 0; hour < 5; hour++) {
         ov_records(o, 200, &b);
@@ -238,7 +247,7 @@ static bool read_option(struct options *opt, const char *text)
     else if (strncmp(text, "json=", 5) == 0)
         is_json = v != 0;
     else if (strncmp(text, "real=", 5) == 0)
-        opt->config.is_real = v != 0;
+        opt->real = v != 0;
     else if (strncmp(text, "loss=", 5) == 0)
         opt->config.loss_permille = (unsigned)v;
     else if (strncmp(text, "paths=", 6) == 0)
@@ -256,7 +265,7 @@ static bool read_option(struct options *opt, const char *text)
 
 int main(int argc, char **argv)
 {
-    struct options opt = {.config = {.n = 1000, .seed = 1}, .n_lookups = 2000};
+    struct options opt = {.config = {.n = 1000, .seed = 1}, .n_lookups = 2000, .real = -1};
 
     for (int i = 1; i < argc; i++)
         if (!read_option(&opt, argv[i])) {
@@ -266,7 +275,9 @@ int main(int argc, char **argv)
             return 2;
         }
     opt.n_records = opt.n_lookups / 2 + 1;
+    opt.config.is_real = opt.real > 0 || (opt.real < 0 && opt.config.n <= REAL_NODES);
     print("nodes", opt.config.n, "nodes");
+    print("real_signatures", opt.config.is_real, "");
     print("seed", (double)opt.config.seed, "");
     if (has_part(&opt, "base"))
         base_part(&opt);
