@@ -73,6 +73,7 @@ struct peer {
     ns_t open_by;             /* wait for an allocation until then */
     ns_t started_at;
     ns_t retry_at; /* NS_NEVER: not waiting to look again */
+    ns_t prove_by; /* NS_NEVER; or we were away: without a sign of life by then the session is no more */
 };
 
 struct app {

@@ -18,7 +18,8 @@
 #define LINK_NS         (3600 * NS_PER_S)
 #define LINK_RETRY_NS   (10 * NS_PER_S) /* doubles */
 #define LINK_TRIES      6               /* in vain: they are not there, and will come to us */
-#define LINK_AWAY       6               /* hours: then they are looked for all the same */
+#define PROVE_NS        (5 * NS_PER_S) /* for a session to show that it outlived a change of network, or sleep */
+#define LINK_AWAY       6              /* hours: then they are looked for all the same */
 #define LINKS_AT_ONCE   4
 #define LINK_FIRST_NS   (1 * NS_PER_S)
 #define HELLO_BYTES     128
@@ -453,8 +454,12 @@ static struct peer *peer_new(struct app *a, ns_t now, struct contact *who)
 
         if (p->is_used)
             continue;
-        *p =
-            (struct peer){.app = a, .is_used = true, .contact = who, .started_at = now, .retry_at = NS_NEVER};
+        *p = (struct peer){.app = a,
+                           .is_used = true,
+                           .contact = who,
+                           .started_at = now,
+                           .retry_at = NS_NEVER,
+                           .prove_by = NS_NEVER};
         memcpy(p->id, who->id, 32);
         return p;
     }
@@ -780,6 +785,16 @@ static bool is_connected(const struct app *a, const struct contact *who)
     return false;
 }
 
+/* The session was lost, not given up: they are looked for now, not when an hour is over. */
+static void look_again(struct app *a, ns_t now, struct contact *who)
+{
+    if (who == NULL || who == a->echo)
+        return;
+    who->link_at = 0;
+    who->link_tries = 0;
+    a->links_at = now;
+}
+
 /* The place of a peer without a session is free; what it was looking up is nobody's any more. */
 static void forget_peer(struct peer *p)
 {
@@ -838,8 +853,10 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
     forget_peer(p);
     if (p->contact != NULL && why == ERR_CANCELLED)
         set_presence(a, p->contact, PRESENCE_NEWS_OFFLINE);
-    else if (p->contact != NULL && why == ERR_TIMEOUT && !is_connected(a, p->contact))
+    else if (p->contact != NULL && why == ERR_TIMEOUT && !is_connected(a, p->contact)) {
         set_presence(a, p->contact, PRESENCE_NEWS_NONE); /* silent: they said nothing of leaving */
+        look_again(a, now, p->contact);
+    }
 }
 
 void reach_network_changed(struct app *a, ns_t now)
@@ -859,6 +876,14 @@ void reach_network_changed(struct app *a, ns_t now)
         p->zone = p->zone != NULL ? p->zone : &a->zones[0];
         if (p->locate == NULL)
             locate(p, now, true); /* their proxies may be others by now */
+    }
+    for (int i = 0; i < PEERS_MAX; i++) {
+        struct peer *p = &a->peers[i];
+
+        if (!p->is_used || !p->is_up || p->session == NULL || p->call != NULL || p->contact == NULL)
+            continue;
+        session_ping(p->session, now);
+        p->prove_by = now + PROVE_NS;
     }
     for (size_t i = 0; i < contacts_count(a->contacts); i++) { /* tell them that we are here, soon */
         contacts_at(a->contacts, i)->link_at = 0;
@@ -884,6 +909,32 @@ static bool is_busy_with(const struct app *a, const struct contact *who)
             (!a->peers[i].is_up || a->peers[i].call != NULL))
             return true;
     return false;
+}
+
+static bool carries_call(const struct app *a, const struct session *s)
+{
+    struct call *c;
+
+    for (size_t i = 0; (c = calls_at(a->calls, i)) != NULL; i++)
+        if (call_session(c) == s)
+            return true;
+    return false;
+}
+
+/* They did not answer since we are back: their side of the session is gone, or no way leads there. */
+static void give_up_session(struct peer *p, ns_t now)
+{
+    struct session *s = p->session;
+
+    p->prove_by = NS_NEVER;
+    if (session_heard_at(s) + PROVE_NS >= now || p->call != NULL || carries_call(p->app, s))
+        return;
+    p->session = NULL;
+    session_close(s, now);
+    forget_peer(p);
+    if (p->contact != NULL && !is_connected(p->app, p->contact))
+        set_presence(p->app, p->contact, PRESENCE_NEWS_NONE);
+    look_again(p->app, now, p->contact);
 }
 
 /* Connected with them: presence is told there, nothing is looked up. */
@@ -947,6 +998,9 @@ void reach_tick(struct app *a, ns_t now)
             locate(&a->peers[i], now, !a->peers[i].wants_card);
         a->peers[i].wants_card = false;
     }
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (a->peers[i].is_used && a->peers[i].prove_by <= now && a->peers[i].session != NULL)
+            give_up_session(&a->peers[i], now);
     if (wants_links(a) && now >= a->links_at)
         start_links(a, now);
 }
@@ -960,6 +1014,7 @@ ns_t reach_deadline(const struct app *a)
             at = ns_min(at, ns_min(a->peers[i].open_by, a->now + 20 * NS_PER_MS));
     for (int i = 0; i < PEERS_MAX; i++)
         if (a->peers[i].is_used)
-            at = ns_min(at, a->peers[i].retry_at);
+            at = ns_min(at, ns_min(a->peers[i].retry_at,
+                                   a->peers[i].session != NULL ? a->peers[i].prove_by : NS_NEVER));
     return at;
 }

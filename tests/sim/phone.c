@@ -11,6 +11,12 @@
 #define FRAME          960
 #define TONE_AMPLITUDE 8000.0
 
+/* Its own monotonic clock, which stands still while the machine sleeps. */
+static ns_t own(const struct sim_phone *p, ns_t now)
+{
+    return now - p->slept_ns;
+}
+
 static double phase_of(const struct sim_phone *p, ns_t at, double hz)
 {
     double s = (double)(at - p->started_at) / 1e9;
@@ -108,7 +114,7 @@ static void on_port_recv(void *arg, ns_t now, const struct addr *from, struct sl
 {
     const struct sim_port *p = arg;
 
-    app_port_input(p->phone->app, now, p->handle, from, bytes);
+    app_port_input(p->phone->app, own(p->phone, now), p->handle, from, bytes);
 }
 
 static struct sim_port *port_of(struct sim_phone *p, uint32_t handle, bool is_free)
@@ -154,22 +160,28 @@ static void on_recv(void *arg, ns_t now, const struct addr *from, struct slice b
 {
     struct sim_phone *p = arg;
 
-    app_input(p->app, now, from, bytes);
+    app_input(p->app, own(p, now), from, bytes);
 }
 
 static ns_t phone_deadline(void *arg)
 {
-    return app_deadline(((struct sim_phone *)arg)->app);
+    const struct sim_phone *p = arg;
+    ns_t at = app_deadline(p->app);
+
+    return at == NS_NEVER ? NS_NEVER : at + p->slept_ns;
 }
 
 static void phone_tick(void *arg, ns_t now)
 {
-    app_tick(((struct sim_phone *)arg)->app, now);
+    struct sim_phone *p = arg;
+
+    app_tick(p->app, own(p, now));
 }
+
+static const struct clock_ops driver_ops = {.deadline = phone_deadline, .tick = phone_tick};
 
 static void start(struct sim_phone *p)
 {
-    static const struct clock_ops ops = {.deadline = phone_deadline, .tick = phone_tick};
     struct app_config config = {.mode = p->mode, .drive = MEDIA_INLINE, .is_silent = true};
     struct err_detail detail = {{0}};
 
@@ -183,19 +195,19 @@ static void start(struct sim_phone *p)
                                   .open_port = on_open_port,
                                   .port_send = on_port_send,
                                   .close_port = on_close_port};
-    if (app_create(&config, vnet_env(p->host), vnet_now(p->net), &p->app, &detail) != ERR_OK) {
+    if (app_create(&config, vnet_env(p->host), own(p, vnet_now(p->net)), &p->app, &detail) != ERR_OK) {
         fprintf(stderr, "%s: %s\n", vnet_name(p->host), detail.text);
         abort();
     }
     vnet_on_recv(p->host, on_recv, p);
-    p->driver = vnet_drive(p->host, &ops, p);
+    p->driver = vnet_drive(p->host, &driver_ops, p);
 }
 
 static void stop(struct sim_phone *p)
 {
     vnet_undrive(p->host, p->driver);
     vnet_on_recv(p->host, NULL, NULL);
-    app_destroy(p->app, vnet_now(p->net));
+    app_destroy(p->app, own(p, vnet_now(p->net)));
 }
 
 struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode,
@@ -224,6 +236,21 @@ struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enu
     }
     start(p);
     return p;
+}
+
+void sim_phone_sleep(struct sim_phone *p)
+{
+    vnet_undrive(p->host, p->driver);
+    vnet_on_recv(p->host, NULL, NULL);
+    p->asleep_at = vnet_now(p->net);
+}
+
+void sim_phone_wake(struct sim_phone *p)
+{
+    p->slept_ns += vnet_now(p->net) - p->asleep_at;
+    vnet_on_recv(p->host, on_recv, p);
+    p->driver = vnet_drive(p->host, &driver_ops, p);
+    app_network_changed(p->app, own(p, vnet_now(p->net))); /* as src/io/netlink does */
 }
 
 void sim_phone_restart(struct sim_phone *p)
@@ -261,7 +288,7 @@ bool sim_ask(struct sim_phone *p, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    app_request(p->app, vnet_now(p->net), text, on_reply, p);
+    app_request(p->app, own(p, vnet_now(p->net)), text, on_reply, p);
     v = cJSON_Parse(p->answer);
     ok = json_bool(v, "ok", false);
     cJSON_Delete(v);
@@ -270,7 +297,7 @@ bool sim_ask(struct sim_phone *p, const char *fmt, ...)
 
 void sim_bootstrap(struct sim_phone *p, const struct sim_phone *from)
 {
-    app_add_address(p->app, vnet_now(p->net), vnet_addr(from->host));
+    app_add_address(p->app, own(p, vnet_now(p->net)), vnet_addr(from->host));
 }
 
 void sim_befriend(struct sim_phone *a, const char *a_calls_b, struct sim_phone *b, const char *b_calls_a)

@@ -28,6 +28,7 @@ struct sim_phone {
     double pitch_hz;  /* of what it says */
     double wanted_hz; /* of what it listens for */
     ns_t started_at;
+    ns_t asleep_at, slept_ns;
     /* what it heard, in frames of 20 ms: with the wanted tone, and the longest run without it once it began */
     unsigned n_heard, n_frames, run_without, longest_without;
     bool has_heard;
@@ -52,6 +53,9 @@ struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enu
 void sim_phone_destroy(struct sim_phone *p);
 /* The program ends and starts again with the same keys and settings; what was in memory only is lost, lists too. */
 void sim_phone_restart(struct sim_phone *p);
+/* The lid is closed: nothing is heard, nothing runs, its monotonic clock stands still; and opened again. */
+void sim_phone_sleep(struct sim_phone *p);
+void sim_phone_wake(struct sim_phone *p);
 /* A request as text with printf-like arguments; its answer is in p->answer. True when it was ok. */
 bool sim_ask(struct sim_phone *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Each knows the other's address in the overlay. */
