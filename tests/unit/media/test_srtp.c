@@ -176,6 +176,39 @@ static void no_room(void **state)
     done(e);
 }
 
+/* Promise (THREATS.md §5, "media"): 2^16 packets and more under one key: each index once, whoever asks for one again is
+ * refused, and the other end follows over the wrap. Under a new key the count begins anew. */
+static void wrap(void **state)
+{
+    static const uint8_t key_c[SRTP_KEY_BYTES] = "abcdef0123456789SaltSaltSal";
+    struct ends e = make();
+    uint8_t buf[128];
+    size_t len;
+
+    (void)state;
+    for (uint32_t i = 0x7000; i < 0x7000 + 0x14000; i++) {
+        len = packet(buf, 96, (uint16_t)i, 1);
+        assert_int_equal(srtp_pair_protect(e.a, buf, &len, sizeof buf), ERR_OK);
+        assert_int_equal(srtp_pair_unprotect(e.b, buf, &len, 0), ERR_OK);
+        if (i % 997 == 0 || (uint16_t)i < 2 ||
+            (uint16_t)i == 0xffff) { /* this one again, and one of a while ago */
+            len = packet(buf, 96, (uint16_t)i, 1);
+            assert_int_equal(srtp_pair_protect(e.a, buf, &len, sizeof buf), ERR_REPLAY);
+            len = packet(buf, 96, (uint16_t)(i - 50), 1);
+            if (i > 0x7000 + 50)
+                assert_int_equal(srtp_pair_protect(e.a, buf, &len, sizeof buf), ERR_REPLAY);
+        }
+    }
+    srtp_pair_rekey(e.a, key_c, NULL, 0);
+    srtp_pair_rekey(e.b, NULL, key_c, 0);
+    len = packet(buf, 96, 0x7000, 1); /* the number of the first one, and another key */
+    assert_int_equal(srtp_pair_protect(e.a, buf, &len, sizeof buf), ERR_OK);
+    assert_int_equal(srtp_pair_unprotect(e.b, buf, &len, 0), ERR_OK);
+    len = packet(buf, 96, 0x7000, 1);
+    assert_int_equal(srtp_pair_protect(e.a, buf, &len, sizeof buf), ERR_REPLAY);
+    done(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +218,7 @@ int main(void)
         sentence("a packet with any bit changed or cut short is refused and leaves no trace", forged),
         sentence("a second source under the same key is refused", one_source),
         sentence("after a new key the old one is taken for two seconds", rekey),
+        sentence("over 2^16 packets and a new key no index is used twice", wrap),
         sentence("a buffer without room for the tag is refused unchanged", no_room),
     };
 
