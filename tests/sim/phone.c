@@ -186,6 +186,7 @@ static void start(struct sim_phone *p)
     struct err_detail detail = {{0}};
 
     config.settings = p->settings;
+    config.paths.ledger = p->ledger_path;
     config.keys = &p->keys;
     config.port = vnet_addr(p->host)->port;
     config.audio = &p->audio;
@@ -251,6 +252,12 @@ void sim_phone_wake(struct sim_phone *p)
     vnet_on_recv(p->host, on_recv, p);
     p->driver = vnet_drive(p->host, &driver_ops, p);
     app_network_changed(p->app, own(p, vnet_now(p->net))); /* as src/io/netlink does */
+}
+
+void sim_phone_keep_ledger(struct sim_phone *p, const char *path)
+{
+    p->ledger_path = path;
+    sim_phone_restart(p);
 }
 
 void sim_phone_restart(struct sim_phone *p)

@@ -19,6 +19,7 @@ struct sim_phone {
     struct vnet_host *host;
     struct clock_driver *driver;
     enum app_mode mode;
+    const char *ledger_path; /* NULL: in memory */
     struct keyring keys;
     struct config *settings;
     struct app *app;
@@ -51,6 +52,8 @@ struct sim_phone {
 struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode,
                                    const char *settings);
 void sim_phone_destroy(struct sim_phone *p);
+/* A relay's ledger in that file from its next start on. */
+void sim_phone_keep_ledger(struct sim_phone *p, const char *path);
 /* The program ends and starts again with the same keys and settings; what was in memory only is lost, lists too. */
 void sim_phone_restart(struct sim_phone *p);
 /* The lid is closed: nothing is heard, nothing runs, its monotonic clock stands still; and opened again. */
