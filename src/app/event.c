@@ -469,6 +469,7 @@ cJSON *json_relays(struct app *a)
         add_num(r, "load", rows[i].load_pct / 100.0, rows[i].load_pct > 0 || rows[i].admission >= 0);
         cJSON_AddNumberToObject(r, "credit_min", round(rows[i].credit_s / 6) / 10);
         cJSON_AddBoolToObject(r, "refusing", rows[i].is_refusing);
+        cJSON_AddNumberToObject(r, "heard", (double)rows[i].n_heard);
         cJSON_AddItemToArray(list, r);
     }
     return v;

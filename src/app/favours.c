@@ -298,8 +298,8 @@ static void tell_met(struct peer *p, ns_t now)
 
         ledger_quality_age(&q[i], today(a));
         memcpy(row->relay, relays[i], 32);
-        row->good = tenths(q[i].good - 1.5); /* without the prior, which everybody has */
-        row->bad = tenths(q[i].bad - 0.5);
+        row->good = tenths(q[i].good);
+        row->bad = tenths(q[i].bad);
         m.n_met += row->good > 0 || row->bad > 0;
     }
     if (m.n_met == 0)

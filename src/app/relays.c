@@ -1158,6 +1158,7 @@ static const char *role_of(const struct relays *r, const struct known *k)
 
 size_t relays_rows(struct relays *r, struct relays_row *out, size_t max)
 {
+    struct ledger_hearsay heard[LEDGER_HEARSAY_ROWS];
     size_t n = 0;
 
     for (int i = 0; i < RELAYS_KNOWN && n < max; i++) {
@@ -1176,7 +1177,8 @@ size_t relays_rows(struct relays *r, struct relays_row *out, size_t max)
                                      .load_pct = k->load_pct,
                                      .admission = k->admission,
                                      .is_refusing = r->now < k->refused_until,
-                                     .credit_s = owed_by(r, k->node)};
+                                     .credit_s = owed_by(r, k->node),
+                                     .n_heard = favour_db_heard(r->config.db, k->node, heard)};
         memcpy(out[n].node, k->node, 32);
         n++;
     }

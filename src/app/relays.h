@@ -87,6 +87,7 @@ struct relays_row {
     int admission;    /* enum ledger_class of the last allocation there; negative: none yet */
     bool is_refusing; /* it said no, and not to ask again for a while */
     double credit_s;  /* what it owes us */
+    size_t n_heard;   /* contacts who told how it served them */
 };
 
 struct relays *relays_create(const struct relays_config *config, const struct relays_ops *ops,
