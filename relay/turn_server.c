@@ -177,8 +177,9 @@ void turn_refuse(struct turn_server *ts, const struct request *q, uint16_t code)
     char nonce[TURN_TICKET_NONCE_BYTES];
 
     count_error(&ts->f.stats, code);
-    /* With the reason's words, and without when they would make it larger than the request. */
-    for (int with_reason = 1; with_reason >= 0; with_reason--) {
+    /* With the reason's words, and without when they would make it larger than the request; ordinary clients of whom
+     * nothing is proven get the least there is. */
+    for (int with_reason = !ts->is_ordinary || q->is_known || q->a != NULL; with_reason >= 0; with_reason--) {
         struct stun_wr w;
 
         stun_begin_answer(&w, buf, sizeof buf, STUN_ERROR, q->msg);

@@ -74,6 +74,18 @@ static struct slice garbage(const struct env *env, const struct sim_phone *to, u
     return slice_of(buf, len);
 }
 
+static const struct addr flooder = {.family = ADDR_V4, .ip = {20, 66, 6, 6}, .port = 6666};
+
+/* What all hosts sent to an address from which everything may be spoofed. */
+static uint64_t bytes_in, bytes_out;
+
+static void on_packet(void *arg, ns_t now, struct vnet_host *host, bool out, const struct addr *from,
+                      const struct addr *to, struct slice bytes)
+{
+    (void)arg, (void)now, (void)host, (void)from;
+    bytes_out += out && addr_equal(to, &flooder) ? bytes.len : 0;
+}
+
 struct finder {
     unsigned n_done, n_ok;
     bool is_open;
@@ -92,11 +104,13 @@ static void on_found(void *arg, const struct dht_node *nodes, size_t n, const st
 /* At the first node, by one address; the third one looks up things at it meanwhile. */
 static void flood(struct homes *h, const struct env *env, unsigned n, struct finder *finder)
 {
-    const struct addr from = addr_v4((uint8_t[]){20, 66, 6, 6}, 6666);
     uint8_t buf[KRPC_OUT_MAX];
 
     for (unsigned i = 0; i < n; i++) {
-        app_input(h->boot->app, vnet_now(h->net), &from, garbage(env, h->boot, i, buf));
+        struct slice bytes = garbage(env, h->boot, i, buf);
+
+        bytes_in += bytes.len;
+        app_input(h->boot->app, vnet_now(h->net), &flooder, bytes);
         if (i % PER_MS == 0)
             vnet_run_for(h->net, NS_PER_MS, NULL, NULL);
         if (!finder->is_open && i % 5000 == 0)
@@ -115,6 +129,8 @@ static void one_address(void **state)
     (void)state;
     build_friends(&h, 84, VNET_EI);
     env = vnet_env(h.boot->host);
+    bytes_in = bytes_out = 0;
+    vnet_tap(h.net, NULL, on_packet, NULL);
     flood(&h, env, DATAGRAMS / 10, &finder); /* whatever there is to fill is full by now */
     wait_for(&h, 30);
     before = heap_bytes();
@@ -123,6 +139,9 @@ static void one_address(void **state)
     after = heap_bytes();
     printf("%d datagrams: heap %zu before the last nine of ten, %zu after; %u of %u look-ups answered\n",
            DATAGRAMS, before, after, finder.n_ok, finder.n_done);
+    printf("%llu bytes in, %llu out to that address\n", (unsigned long long)bytes_in,
+           (unsigned long long)bytes_out);
+    assert_true(bytes_out <= bytes_in);
     assert_true(after <= before + NOISE_BYTES);
     assert_true(finder.n_done > 0 && finder.n_ok == finder.n_done);
     tear_down(&h);
@@ -184,9 +203,40 @@ static void without_a_secret(void **state)
     tear_down(&h);
 }
 
+/* One datagram of every kind at a node and at a relay, from an address that proved nothing: no answer is larger. */
+static void no_amplification(void **state)
+{
+    struct homes h = {0};
+    unsigned n_answers = 0;
+
+    (void)state;
+    build_homes(&h, 86, VNET_EI, true);
+    vnet_tap(h.net, NULL, on_packet, NULL);
+    for (unsigned i = 0; i < 4000; i++) {
+        struct sim_phone *p = i % 2 == 0 ? h.boot : h.relay;
+        uint8_t buf[KRPC_OUT_MAX];
+        struct slice bytes = garbage(vnet_env(p->host), p, i / 2, buf);
+
+        bytes_out = 0;
+        app_input(p->app, vnet_now(h.net), &flooder, bytes);
+        vnet_run_for(h.net, 20 * NS_PER_MS, NULL, NULL);
+        n_answers += bytes_out > 0;
+        if (bytes_out > bytes.len)
+            fail_msg("%zu bytes that begin with %02x %02x brought %llu", bytes.len, bytes.data[0],
+                     bytes.data[1], (unsigned long long)bytes_out);
+    }
+    vnet_run_for(h.net, SECONDS(20), NULL, NULL);
+    printf("4000 datagrams of all kinds, %u answers, none larger than what it answers\n", n_answers);
+    assert_true(n_answers > 0);
+    assert_true(bytes_out <= KRPC_OUT_MAX);
+    tear_down(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        sentence("no kind of packet from an address that proved nothing brings more bytes than it has",
+                 no_amplification),
         sentence("a node that one address floods answers the others and grows by nothing", one_address),
         sentence(
             "first messages of strangers: no answer, no DH, and a friend's call rings within three seconds",

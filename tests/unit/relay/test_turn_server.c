@@ -19,6 +19,27 @@ static void binding(void **state)
     rig_free(r);
 }
 
+/* With names and passwords it answers as RFC 8489 asks; then this is what it costs. */
+static void ordinary_answer(void **state)
+{
+    struct turn_server_config config = default_config();
+    struct rig *r;
+    uint8_t buf[256];
+    struct stun_wr w;
+    struct slice request;
+
+    (void)state;
+    config.is_ordinary = true;
+    r = rig_with(&config);
+    turner_begin(&r->a, &w, buf, sizeof buf, TURN_ALLOCATE);
+    stun_put_u8(&w, STUN_REQUESTED_TRANSPORT, STUN_TRANSPORT_UDP);
+    request = stun_end(&w);
+    assert_int_equal(request.len, 28);
+    assert_int_equal(ask(r, &r->a, request).error_code, STUN_UNAUTHENTICATED);
+    assert_int_equal(world_last(&r->w)->len, 56);
+    rig_free(r);
+}
+
 static void unamplified(void **state)
 {
     struct turn_server_config config = default_config();
@@ -741,6 +762,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         sentence("a Binding request is answered with the sender's address", binding),
         sentence("an unproven address never gets more bytes than it sent", unamplified),
+        sentence("an ordinary 401 has 56 bytes, to an Allocate of 28", ordinary_answer),
         sentence("two clients of one relay hear each other without a socket", hairpin_call),
         sentence("the inner path needs the permission of both sides", hairpin_indication),
         sentence("a peer outside gets a socket when it is permitted, not before", outside_peer),
