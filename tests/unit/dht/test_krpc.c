@@ -102,6 +102,7 @@ static struct krpc_msg full_query(void)
     m.k = slice_str("kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk");
     m.p = slice_str("pppppppp");
     m.cookie = slice_str("cccccccc");
+    m.voucher = slice_str("wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww");
     m.ts = (struct krpc_int){.v = -5, .is_set = true};
     m.ro = (struct krpc_int){.v = 1, .is_set = true};
     m.b.id = slice_str("abcdefghij0123456789");
@@ -109,6 +110,31 @@ static struct krpc_msg full_query(void)
     m.b.nonce = slice_str("nnnnnnnn");
     m.b.token = slice_str("token");
     return m;
+}
+
+/* A voucher has one size, and those in an answer are whole. */
+static void vouchers(void **state)
+{
+    static const uint8_t sig[64], bytes[64];
+    uint8_t buf[KRPC_OUT_MAX];
+    struct krpc_msg m = full_query(), back;
+    (void)state;
+
+    m.sig = slice_of(sig, sizeof sig);
+    for (size_t n = 39; n <= 41; n++) {
+        m.voucher = slice_of(bytes, n);
+        assert_int_equal(krpc_parse(krpc_write(&m, buf, sizeof buf), &back),
+                         n == KRPC_VOUCHER ? ERR_OK : ERR_PARSE);
+    }
+    m = full_query();
+    m.type = KRPC_ANSWER;
+    m.sig = slice_of(sig, sizeof sig);
+    for (size_t n = 0; n <= 24; n++) {
+        m.b.zv = slice_of(bytes, n);
+        assert_int_equal(krpc_parse(krpc_write(&m, buf, sizeof buf), &back),
+                         n % KRPC_ZV == 0 ? ERR_OK : ERR_PARSE);
+    }
+    assert_int_equal(back.b.zv.len, 24);
 }
 
 static void zone_message(void **state)
@@ -220,6 +246,7 @@ int main(void)
         sentence("unknown methods and keys do not hurt", unknown),
         sentence("a message of a zone carries sig or mac, and cutting it out gives what was signed",
                  zone_message),
+        sentence("vouchers have their size", vouchers),
         sentence("only the cookie error goes unsigned in a zone, and it is short", cookie_error),
         sentence("no beginning of a message is a message, and none is written into too little room",
                  every_cut),
