@@ -62,15 +62,15 @@ static void eight_hours(void **state)
     vnet_tap(h.net, NULL, on_packet, NULL);
     assert_true(sees_him(&h));
     sim_phone_sleep(h.third);
-    wait_for(&h, 3 * 3600);
-    printf("put %u times in three hours, at the minutes", ear.n);
+    wait_for(&h, 8000);
+    printf("put %u times in 8000 s, at the minutes", ear.n);
     for (unsigned i = 0; i < ear.n; i++) {
         printf(" %u", (unsigned)(ear.puts[i] / SECONDS(60) % 60));
         n_minutes += i == 0 || ear.puts[i] / SECONDS(60) % 60 != ear.puts[i - 1] / SECONDS(60) % 60;
         assert_true(i == 0 || ear.puts[i] - ear.puts[i - 1] < SECONDS(3720));
     }
     printf("\n");
-    assert_true(ear.n >= 3);
+    assert_true(ear.n >= 2);
     assert_true(n_minutes >= 2);
 
     sim_phone_sleep(h.bob);
