@@ -1,22 +1,25 @@
 #!/bin/sh
 # test.sh - everything that needs no root: unit tests, scenarios, screens, the command line. Run by `make test`.
 #
-# One line a program, a failure whole; the last line is `N passed, N failed`, counted in tests. B is the build to look into.
+# One line a program, a failure whole; the last line is `N passed, N failed`, counted in tests. B is the build to look
+# into. The C programs run one a core (JOBS), the scripts after them, alone: those look at real terminals and clocks.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build/asan}
+JOBS=${JOBS:-$(nproc)}
 passed=0 failed=0
-out=$(mktemp) || exit 1
-trap 'rm -f "$out"' EXIT
+dir=$(mktemp -d) || exit 1
+out=$dir/script
+trap 'rm -rf "$dir"' EXIT
 
-# A cmocka program: its own count, and one failure more when it was killed.
+# A cmocka program, when its words are in $out: its own count, and one failure more when it was killed.
 cmocka() {
-    "$1" >"$out" 2>&1
-    code=$?
+    out=$dir/$(echo "$1" | tr / _)
+    code=$(cat "$out.code" 2>/dev/null || echo 1)
     good=$(grep -c '^\[       OK \]' "$out")
     bad=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test(s), listed below:.*/\1/p' "$out" | tail -n 1)
-    [ $code -ne 0 ] && [ "${bad:-0}" -eq 0 ] && bad=1
-    tell "$1" $code "$good" "${bad:-0}"
+    [ "$code" -ne 0 ] && [ "${bad:-0}" -eq 0 ] && bad=1
+    tell "$1" "$code" "$good" "${bad:-0}"
 }
 
 # A script that ends with `N passed, N failed`.
@@ -42,16 +45,23 @@ tell() {
     fi
 }
 
-n=0
-for t in "$B"/unit/*/test_* "$B"/scenario/test_*; do
-    [ -x "$t" ] && [ -f "$t" ] || continue
-    n=$((n + 1))
-    cmocka "$t"
-done
-if [ $n -eq 0 ]; then
+programs=$(for t in "$B"/unit/*/test_* "$B"/scenario/test_*; do
+    [ -x "$t" ] && [ -f "$t" ] && echo "$t"
+done)
+if [ -z "$programs" ]; then
     echo "  FAIL  no test programs in $B (make test builds them)"
     failed=1
 fi
+export dir
+# The scenarios are the longest and begin.
+echo "$programs" | sort -t/ -k3,3 | xargs -r -P "$JOBS" -I{} sh -c '
+    out=$dir/$(echo "$1" | tr / _)
+    "$1" >"$out" 2>&1
+    echo $? >"$out.code"' sh {}
+for t in $programs; do
+    cmocka "$t"
+done
+out=$dir/script
 for t in tests/screens/run.sh tests/screens/live.py tests/cli/run; do
     [ -x "$t" ] && script "$t"
 done
