@@ -6,15 +6,16 @@
 #include "base/mem.h"
 #include "relay/bucket.h"
 
-#define HOUR_S    3600
-#define MINUTE_NS (60 * NS_PER_S)
-#define RETRY_NS  (10 * NS_PER_S) /* doubles */
-#define RETRY_MAX 6
-#define SPREAD_MS 2000  /* items of one client are not put in one burst */
-#define PUT_BYTES 300   /* a put sends this and the value to each of PUT_NODES */
-#define PUT_NODES 30    /* 20 copies, and the look-up before */
-#define GET_BYTES 20000 /* about, a look-up */
-#define BURST_NS  (30 * NS_PER_S)
+#define HOUR_S     3600
+#define MINUTE_NS  (60 * NS_PER_S)
+#define RETRY_NS   (10 * NS_PER_S) /* doubles */
+#define RETRY_MAX  6
+#define SPREAD_MS  2000 /* items of one client are not put in one burst */
+#define PUT_BYTES  300  /* a put sends this and the value to each of PUT_NODES */
+#define PUT_NODES  60   /* 20 copies in the zone and on mainline, and the look-ups before */
+#define PUT_COPIES 40
+#define GET_BYTES  20000 /* about, a look-up */
+#define BURST_NS   (30 * NS_PER_S)
 
 /* An item we put. */
 struct kept {
@@ -124,6 +125,11 @@ static void wake_at(struct care *c, ns_t at)
     c->next_at = ns_min(c->next_at, at);
 }
 
+static void cancel(struct care *c, uint32_t op)
+{
+    c->config.items.cancel(c->config.items.arg, op);
+}
+
 /* --- clients --- */
 
 static void drop_kept(struct kept *k)
@@ -132,7 +138,7 @@ static void drop_kept(struct kept *k)
     struct care *c = k->owner;
 
     if (k->op != 0) {
-        dht_cancel(c->config.dht, k->op);
+        cancel(c, k->op);
         c->n_puts--;
     }
     if (k->flags & CARE_FLAG_ONCE)
@@ -162,7 +168,7 @@ void care_destroy(struct care *c)
         return;
     for (int i = 0; i < CARE_GETS; i++)
         if (c->gets[i].client != NULL)
-            dht_cancel(c->config.dht, c->gets[i].op);
+            cancel(c, c->gets[i].op);
     for (int i = 0; i < CARE_LOOKS; i++)
         if (c->looks[i].client != NULL)
             dht_cancel(c->config.dht, c->looks[i].op);
@@ -221,7 +227,7 @@ void care_closed(struct care *c, ns_t now, uint64_t session_ref)
 
         if (g->client != client)
             continue;
-        dht_cancel(c->config.dht, g->op);
+        cancel(c, g->op);
         end_get(g);
     }
     for (int i = 0; i < CARE_LOOKS; i++) {
@@ -242,6 +248,7 @@ void care_closed(struct care *c, ns_t now, uint64_t session_ref)
 
 /* --- putting --- */
 
+/* An item that only the public DHT took is stored, and put again soon. */
 static void on_put(void *arg, enum err e, const struct dht_result *result)
 {
     struct kept *k = arg;
@@ -256,15 +263,18 @@ static void on_put(void *arg, enum err e, const struct dht_result *result)
         int64_t t_s = zone_time_s(c), wait_s = (k->minute_s + HOUR_S - t_s % HOUR_S) % HOUR_S;
 
         k->failures = 0;
-        k->acks = (uint8_t)(result->n_acks < 255 ? result->n_acks : 255);
         k->due_at = c->now + (ns_t)(wait_s < 60 ? wait_s + HOUR_S : wait_s) * NS_PER_S;
         c->stats.puts++;
-        m.flags = CARE_FLAG_TAKEN | CARE_FLAG_STORED;
-        m.n = k->acks;
     } else {
         k->due_at = c->now + (RETRY_NS << (k->failures < RETRY_MAX ? k->failures : RETRY_MAX));
         k->failures++;
         c->stats.puts_failed++;
+    }
+    if (e == ERR_OK || result->n_acks > 0) {
+        k->acks = (uint8_t)(result->n_acks < 255 ? result->n_acks : 255);
+        m.flags = CARE_FLAG_TAKEN | CARE_FLAG_STORED;
+        m.n = k->acks;
+    } else {
         m.flags = is_once ? 0 : CARE_FLAG_TAKEN;
         m.why = e == ERR_TIMEOUT ? CARE_WHY_ALONE : CARE_WHY_NOT_FOUND;
     }
@@ -278,11 +288,11 @@ static void on_put(void *arg, enum err e, const struct dht_result *result)
 static void put(struct care *c, struct kept *k)
 {
     if (c->n_puts >= CARE_PUTS_AT_ONCE ||
-        !bucket_take(&c->puts, c->now, PUT_NODES * PUT_BYTES + 20u * k->item.v_len)) {
+        !bucket_take(&c->puts, c->now, PUT_NODES * PUT_BYTES + PUT_COPIES * k->item.v_len)) {
         k->due_at = c->now + NS_PER_S + env_random_u32(c->env) % 1000 * NS_PER_MS;
         return;
     }
-    k->op = dht_put(c->config.dht, c->now, &k->item, on_put, k);
+    k->op = c->config.items.put(c->config.items.arg, c->now, &k->item, on_put, k);
     k->due_at = k->op != 0 ? NS_NEVER : c->now + RETRY_NS;
     c->n_puts += k->op != 0;
 }
@@ -403,7 +413,7 @@ static void on_get(struct care *c, struct client *client, const struct care_msg 
     }
     if (g != NULL && client->n_gets < CARE_GETS_PER_CLIENT && bucket_take(&c->lookups, c->now, GET_BYTES)) {
         g->req = m->req;
-        g->op = dht_get(c->config.dht, c->now, m->key, m->min_seq, on_value, on_got, g);
+        g->op = c->config.items.get(c->config.items.arg, c->now, m->key, m->min_seq, on_value, on_got, g);
         if (g->op != 0) {
             g->client = client;
             client->n_gets++;

@@ -3,7 +3,7 @@
  * no storing node learns the address of who owns or seeks a record, or of whose requests lie at a drop.
  *
  *   in     care_wire messages of clients; the overlay's answers
- *   out    items by dht_put(), each first soon and then at a random minute of each hour; ops.say
+ *   out    items by config.items, each first soon and then at a random minute of each hour; ops.say
  *   owner  care_create(); the dht and env must outlive it
  *   trust  clients are proven by their session (account); an item counts when its signature is right. What is in it
  *          we cannot read, nor whose it is beyond the account
@@ -12,7 +12,7 @@
 #ifndef ITO_RELAY_CARE_H
 #define ITO_RELAY_CARE_H
 
-#include "dht/dht.h"
+#include "dht/items.h"
 #include "relay/care_wire.h"
 
 #define CARE_CLIENTS_MAX      4096
@@ -33,7 +33,8 @@
 struct care;
 
 struct care_config {
-    struct dht *dht;
+    struct dht *dht;        /* zone time, and drops */
+    struct items_ops items; /* who puts and gets items: the dht itself, or it and the public DHT */
     uint32_t max_clients;
     uint32_t kbps;
 };

@@ -94,6 +94,7 @@ struct app {
     struct errands *errands;   /* NULL: we do not relay */
     struct netinfo *netinfo;   /* NULL: offline, or Echo */
     struct mainline *mainline; /* NULL: the same, or net.mainline is off */
+    struct bridge *bridge;     /* items in the zone and on mainline */
     struct keepers *keepers;   /* NULL: no relays, so no caretakers */
     struct care *care;         /* what we do for others in the overlay; NULL: nothing */
     struct service *service;

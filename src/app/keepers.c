@@ -73,6 +73,7 @@ struct once {
 
 struct keepers {
     struct keepers_config config;
+    struct items_ops own; /* by our own node */
     const struct env *env;
     struct keeper keepers[RELAYS_LINKS];
     struct get gets[KEEPERS_GETS];
@@ -131,7 +132,7 @@ static void get_direct(struct keepers *k, struct get *g)
 {
     g->is_direct = true;
     k->stats.gets_direct++;
-    g->op = dht_get(k->config.dht, k->now, g->key, g->min_seq, on_direct_value, on_direct_done, g);
+    g->op = k->own.get(k->own.arg, k->now, g->key, g->min_seq, on_direct_value, on_direct_done, g);
     if (g->op == 0)
         end_get(k, g, ERR_TIMEOUT);
 }
@@ -178,10 +179,20 @@ static bool is_alone(const struct keepers *k)
     return dht_state(k->config.dht) == DHT_ALONE;
 }
 
-/* No guard is connected, and was not for a while. */
-static bool goes_direct(const struct keepers *k)
+static bool was_long_without_guard(const struct keepers *k)
 {
-    return dht_state(k->config.dht) == DHT_JOINED && k->now >= k->alone_since + KEEPERS_GUARD_NS;
+    return k->now >= k->alone_since + KEEPERS_GUARD_NS;
+}
+
+/* Drops lie in the zone only, items in the public DHT too. */
+static bool looks_direct(const struct keepers *k)
+{
+    return dht_state(k->config.dht) == DHT_JOINED && was_long_without_guard(k);
+}
+
+static bool gets_direct(const struct keepers *k)
+{
+    return bridge_is_joined(k->config.bridge) && was_long_without_guard(k);
 }
 
 /* No guard is left that may still say something. */
@@ -197,7 +208,8 @@ static void step_get(struct keepers *k, struct get *g)
 {
     int link = next_guard(k, g);
 
-    if (k->now >= g->started_at + KEEPERS_GET_MAX_NS || (link < 0 && g->tried == 0 && is_alone(k))) {
+    if (k->now >= g->started_at + KEEPERS_GET_MAX_NS ||
+        (link < 0 && g->tried == 0 && is_alone(k) && !bridge_is_joined(k->config.bridge))) {
         conclude(k, g);
         return;
     }
@@ -207,7 +219,7 @@ static void step_get(struct keepers *k, struct get *g)
         ask_guard(k, g, link);
     } else if (g->waiting == 0 && g->tried != 0) {
         conclude(k, g);
-    } else if (g->waiting == 0 && goes_direct(k)) {
+    } else if (g->waiting == 0 && gets_direct(k)) {
         get_direct(k, g);
     } else if (g->waiting != 0 && k->now >= g->again_at && g->tries < TRIES) {
         g->again_at = k->now + (RTO_NS << g->tries);
@@ -264,7 +276,7 @@ static void cancel(void *arg, uint32_t id)
     if (id == 0 || g->id != id)
         return;
     if (g->is_direct)
-        dht_cancel(k->config.dht, g->op);
+        k->own.cancel(k->own.arg, g->op);
     *g = (struct get){0};
 }
 
@@ -325,7 +337,7 @@ static void step_look(struct keepers *k, struct look *l)
     }
     if (k->now >= l->started_at + LOOK_MAX_NS || (l->link < 0 && is_alone(k))) {
         end_look(k, l, ERR_TIMEOUT);
-    } else if (l->link < 0 && goes_direct(k)) {
+    } else if (l->link < 0 && looks_direct(k)) {
         look_direct(k, l);
     } else if (l->link >= 0 && k->now >= l->at && l->tries < TRIES) {
         l->at = k->now + (RTO_NS << ++l->tries);
@@ -648,6 +660,7 @@ struct keepers *keepers_create(const struct keepers_config *config, const struct
     struct keepers *k = mem_alloc(sizeof *k);
 
     k->config = *config;
+    bridge_own_items(config->bridge, &k->own);
     k->env = env;
     k->now = k->alone_since = k->next_at = now;
     k->next_req = env_random_u32(env) >> 1;
@@ -661,7 +674,7 @@ void keepers_destroy(struct keepers *k)
         return;
     for (int i = 0; i < KEEPERS_GETS; i++)
         if (k->gets[i].is_direct)
-            dht_cancel(k->config.dht, k->gets[i].op);
+            k->own.cancel(k->own.arg, k->gets[i].op);
     for (int i = 0; i < KEEPERS_LOOKS; i++)
         cancel_look(k, k->looks[i].id);
     mem_free(k);

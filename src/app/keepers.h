@@ -13,8 +13,9 @@
 #ifndef ITO_APP_KEEPERS_H
 #define ITO_APP_KEEPERS_H
 
+#include "app/bridge.h"
 #include "app/relays.h"
-#include "call/items.h"
+#include "call/drops.h"
 #include "call/publish.h"
 
 #define KEEPERS_WANTED  2
@@ -31,6 +32,7 @@ struct keepers;
 
 struct keepers_config {
     struct dht *dht;
+    struct bridge *bridge; /* look-ups without a guard go over it */
     struct publish *publish;
     struct relays *relays;
     bool puts_itself; /* policy `direct`: our address is in the record anyway */

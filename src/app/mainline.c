@@ -9,7 +9,8 @@
 #define UNREACHED_NS  (60 * NS_PER_S)   /* we cannot be reached: asked again so often */
 #define FIRST_LOOK_NS (200 * NS_PER_MS) /* after joining */
 
-struct get {
+/* One item got or put, in each family. */
+struct op {
     struct mainline *owner;
     uint32_t id; /* 0: free */
     uint32_t ids[FAMILIES];
@@ -33,7 +34,7 @@ struct mainline {
     unsigned n_looking, n_found;
     uint32_t round;
     bool is_dead;
-    struct get gets[MAINLINE_GETS];
+    struct op item_ops[MAINLINE_OPS];
     struct mainline_stats count;
 };
 
@@ -246,85 +247,112 @@ ns_t mainline_deadline(const struct mainline *m)
 
 /* --- items */
 
-static struct get *find_get(struct mainline *m, uint32_t id)
+static struct op *find_op(struct mainline *m, uint32_t id)
 {
-    struct get *g = &m->gets[id % MAINLINE_GETS];
+    struct op *o = &m->item_ops[id % MAINLINE_OPS];
 
-    return id != 0 && g->id == id ? g : NULL;
+    return id != 0 && o->id == id ? o : NULL;
 }
 
 static bool on_value(void *arg, const struct item *item)
 {
-    struct get *g = arg;
+    struct op *o = arg;
 
-    return g->value_cb == NULL || g->value_cb(g->arg, item);
+    return o->value_cb == NULL || o->value_cb(o->arg, item);
 }
 
-static void on_got(void *arg, enum err e, const struct dht_result *result)
+static void on_done(void *arg, enum err e, const struct dht_result *result)
 {
-    struct get *g = arg, was;
+    struct op *o = arg, was;
+    uint32_t n_acks = o->result.n_acks + result->n_acks;
 
-    if (e == ERR_OK || g->e == ERR_TIMEOUT) {
-        g->e = g->e == ERR_OK ? ERR_OK : e;
-        g->result = *result;
+    if (e == ERR_OK || o->e == ERR_TIMEOUT) {
+        o->e = o->e == ERR_OK ? ERR_OK : e;
+        o->result = *result;
     }
-    if (--g->n_open > 0)
+    o->result.n_acks = n_acks;
+    if (--o->n_open > 0)
         return;
-    was = *g;
-    memset(g, 0, sizeof *g);
+    was = *o;
+    memset(o, 0, sizeof *o);
     if (was.done_cb != NULL)
         was.done_cb(was.arg, was.e, &was.result);
+}
+
+static struct op *new_op(struct mainline *m)
+{
+    for (unsigned i = 0; i < MAINLINE_OPS; i++) {
+        struct op *o = &m->item_ops[i];
+
+        if (o->id != 0)
+            continue;
+        m->round = m->round >= UINT32_MAX / MAINLINE_OPS - 1 ? 1 : m->round + 1;
+        *o = (struct op){.owner = m, .id = m->round * MAINLINE_OPS + i, .e = ERR_TIMEOUT};
+        return o;
+    }
+    return NULL;
+}
+
+/* A family that is not there delays nobody. */
+static bool takes_part(const struct mainline *m, unsigned family)
+{
+    return m->dhts[family] != NULL && (dht_state(m->dhts[family]) == DHT_JOINED || !is_joined(m));
+}
+
+static uint32_t started(struct op *o)
+{
+    if (o->n_open == 0)
+        o->id = 0;
+    return o->id;
 }
 
 uint32_t mainline_get(struct mainline *m, ns_t now, const uint8_t key[static DHT_KEY_BYTES], int64_t min_seq,
                       dht_value_cb value_cb, dht_done_cb done_cb, void *arg)
 {
-    struct get *g = NULL;
+    struct op *o = new_op(m);
 
-    for (unsigned i = 0; i < MAINLINE_GETS && g == NULL; i++)
-        if (m->gets[i].id == 0)
-            g = &m->gets[i];
-    if (g == NULL)
+    if (o == NULL)
         return 0;
-    m->round = m->round >= UINT32_MAX / MAINLINE_GETS - 1 ? 1 : m->round + 1;
-    *g = (struct get){.owner = m,
-                      .id = m->round * MAINLINE_GETS + (uint32_t)(g - m->gets),
-                      .e = ERR_TIMEOUT,
-                      .value_cb = value_cb,
-                      .done_cb = done_cb,
-                      .arg = arg};
+    o->value_cb = value_cb;
+    o->done_cb = done_cb;
+    o->arg = arg;
     for (unsigned i = 0; i < FAMILIES; i++) {
-        if (m->dhts[i] == NULL || (dht_state(m->dhts[i]) != DHT_JOINED && is_joined(m)))
-            continue; /* a family that is not there delays nobody */
-        g->ids[i] = dht_get(m->dhts[i], now, key, min_seq, on_value, on_got, g);
-        g->n_open += g->ids[i] != 0;
+        o->ids[i] = takes_part(m, i) ? dht_get(m->dhts[i], now, key, min_seq, on_value, on_done, o) : 0;
+        o->n_open += o->ids[i] != 0;
     }
-    if (g->n_open > 0)
-        return g->id;
-    g->id = 0;
-    return 0;
+    return started(o);
+}
+
+uint32_t mainline_put(struct mainline *m, ns_t now, const struct item *item, dht_done_cb done_cb, void *arg)
+{
+    struct op *o = is_joined(m) ? new_op(m) : NULL;
+
+    if (o == NULL)
+        return 0;
+    o->done_cb = done_cb;
+    o->arg = arg;
+    for (unsigned i = 0; i < FAMILIES; i++) {
+        o->ids[i] = takes_part(m, i) ? dht_put(m->dhts[i], now, item, on_done, o) : 0;
+        o->n_open += o->ids[i] != 0;
+    }
+    return started(o);
 }
 
 void mainline_cancel(struct mainline *m, uint32_t id)
 {
-    struct get *g = find_get(m, id);
+    struct op *o = find_op(m, id);
 
-    if (g == NULL)
+    if (o == NULL)
         return;
     for (unsigned i = 0; i < FAMILIES; i++)
-        if (g->ids[i] != 0)
-            dht_cancel(m->dhts[i], g->ids[i]);
-    memset(g, 0, sizeof *g);
+        if (o->ids[i] != 0)
+            dht_cancel(m->dhts[i], o->ids[i]);
+    memset(o, 0, sizeof *o);
 }
 
-unsigned mainline_put(struct mainline *m, ns_t now, const struct item *item, dht_done_cb done_cb, void *arg)
+bool mainline_is_joined(const struct mainline *m)
 {
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < FAMILIES; i++)
-        if (m->dhts[i] != NULL && dht_state(m->dhts[i]) == DHT_JOINED)
-            n += dht_put(m->dhts[i], now, item, done_cb, arg) != 0;
-    return n;
+    return is_joined(m);
 }
 
 /* --- what it knows */

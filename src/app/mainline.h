@@ -9,14 +9,14 @@
  *   owner  mainline_create(); config and ops are copied
  *   trust  anybody announces anything: an address is worth one question in the zone. An item has a right signature for
  *          the key asked for, nothing more; mainline may hide everything
- *   caps   MAINLINE_FOUND_MAX addresses of one look, MAINLINE_GETS look-ups at once */
+ *   caps   MAINLINE_FOUND_MAX addresses of one look, MAINLINE_OPS items got or put at once */
 #ifndef ITO_APP_MAINLINE_H
 #define ITO_APP_MAINLINE_H
 
 #include "dht/dht.h"
 
 #define MAINLINE_FOUND_MAX   16
-#define MAINLINE_GETS        32
+#define MAINLINE_OPS         64
 #define MAINLINE_ENOUGH      8        /* members known: no need to look for more */
 #define MAINLINE_LONELY_NS   NS_PER_S /* nobody answers: the routers are asked; doubles */
 #define MAINLINE_LONELY_MAX  (600 * NS_PER_S)
@@ -68,12 +68,16 @@ bool mainline_own_address(const struct mainline *m, uint8_t family, struct addr 
 /* Where members of a zone announce themselves: H(20, -; "itodenwa-members-v1" || zone_id8). */
 void mainline_hash(const uint8_t zone_id[static DHT_ZONE_ID_BYTES], uint8_t out[static DHT_ID_BYTES]);
 
-/* As dht_get() and dht_cancel(), in both families at once: values of either, done when both are, ERR_TIMEOUT when neither
- * has a contact. 0: all MAINLINE_GETS are taken. */
+/* Somebody answers, in either family. */
+bool mainline_is_joined(const struct mainline *m);
+/* As dht_get(), in both families at once: values of either, done when both are, ERR_TIMEOUT when neither has a contact.
+ * 0: all MAINLINE_OPS are taken. */
 uint32_t mainline_get(struct mainline *m, ns_t now, const uint8_t key[static DHT_KEY_BYTES], int64_t min_seq,
                       dht_value_cb value_cb, dht_done_cb done_cb, void *arg);
+/* As dht_put(), in each family that is joined: ERR_OK when either took it, the acks of both. 0: none is joined, or as
+ * above. */
+uint32_t mainline_put(struct mainline *m, ns_t now, const struct item *item, dht_done_cb done_cb, void *arg);
+/* As dht_cancel(). */
 void mainline_cancel(struct mainline *m, uint32_t id);
-/* As dht_put(), in each family that is joined; done_cb (may be NULL) once for each: none is 0. */
-unsigned mainline_put(struct mainline *m, ns_t now, const struct item *item, dht_done_cb done_cb, void *arg);
 
 #endif

@@ -156,6 +156,7 @@ static void mainline_start(struct app *a)
         return;
     memcpy(config.zone_id, a->zones[0].id, sizeof config.zone_id);
     a->mainline = mainline_create(&config, &ops, a->env);
+    bridge_set_mainline(a->bridge, a->mainline);
 }
 
 /* Nodes that answered, for the next start: then nobody asks the routers. */
@@ -221,6 +222,7 @@ void network_destroy(struct app *a, ns_t now)
     if (a->mainline == NULL)
         return;
     mainline_save(a);
+    bridge_set_mainline(a->bridge, NULL);
     mainline_destroy(a->mainline);
     a->mainline = NULL;
 }

@@ -330,7 +330,7 @@ static enum err who_is(struct app *a, ns_t now, const char *to, struct contact *
 
 static bool is_online(const struct app *a)
 {
-    return dht_state(a->zones[0].dht) != DHT_ALONE;
+    return dht_state(a->zones[0].dht) != DHT_ALONE || bridge_is_joined(a->bridge);
 }
 
 enum err phone_dial(struct app *a, ns_t now, const char *to, const struct call_audio *audio,

@@ -644,6 +644,13 @@ static void on_record(void *arg, const struct device_entry *device, const struct
 
 static void locate(struct peer *p, ns_t now, bool use_S);
 
+/* Is there anybody to ask for records: in the zone, or in the public DHT? */
+static bool has_overlay(const struct peer *p)
+{
+    return dht_state(p->zone->dht) == DHT_JOINED ||
+           (p->zone == &p->app->zones[0] && bridge_is_joined(p->app->bridge));
+}
+
 static void on_located(void *arg, enum err e)
 {
     struct peer *p = arg;
@@ -669,13 +676,13 @@ static void on_located(void *arg, enum err e)
             now + RECORD_RETRY_NS; /* we have only just joined: so may they, and their card is on its way */
         return;
     }
-    if ((e == ERR_NOT_FOUND || (e == ERR_TIMEOUT && dht_state(p->zone->dht) == DHT_JOINED)) &&
-        p->call != NULL && now < p->started_at + RECORD_WAIT_NS) {
+    if ((e == ERR_NOT_FOUND || (e == ERR_TIMEOUT && has_overlay(p))) && p->call != NULL &&
+        now < p->started_at + RECORD_WAIT_NS) {
         p->retry_at =
             now + RECORD_RETRY_NS; /* they may have only just started, and publish; or our guard has */
         return;
     }
-    if (e == ERR_TIMEOUT && dht_state(p->zone->dht) != DHT_JOINED) {
+    if (e == ERR_TIMEOUT && !has_overlay(p)) {
         give_up(p, now, CAUSE_NO_NETWORK);
     } else if (p->call != NULL && !p->contact->has_S &&
                !p->zone->is_loopback) { /* not allowed, as far as we know */
@@ -958,7 +965,7 @@ static void start_links(struct app *a, ns_t now)
     for (int i = 0; i < PEERS_MAX; i++)
         n_open += a->peers[i].is_used && !a->peers[i].is_up;
     a->links_at = now + LINK_NS;
-    if (dht_state(a->zones[0].dht) != DHT_JOINED) {
+    if (!bridge_is_joined(a->bridge)) {
         a->links_at = now + LINK_FIRST_NS;
         return;
     }

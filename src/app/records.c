@@ -37,21 +37,10 @@ void records_node_closed(struct app *a, ns_t now, struct session *s)
 
 /* ---- who puts and gets ours ---- */
 
-static uint32_t direct_get(void *arg, ns_t now, const uint8_t key[static DHT_KEY_BYTES], int64_t min_seq,
-                           dht_value_cb value_cb, dht_done_cb done_cb, void *cb_arg)
-{
-    return dht_get(arg, now, key, min_seq, value_cb, done_cb, cb_arg);
-}
-
-static void direct_cancel(void *arg, uint32_t id)
-{
-    dht_cancel(arg, id);
-}
-
 /* By guards; in the zone of Echo, and where we have no links at all, by our own node. */
 void records_items(struct app *a, struct zone *z, struct items_ops *out)
 {
-    *out = (struct items_ops){.arg = z->dht, .get = direct_get, .cancel = direct_cancel};
+    dht_items(z->dht, out);
     if (a->keepers != NULL && z == &a->zones[0])
         keepers_items(a->keepers, out);
 }
@@ -110,6 +99,11 @@ void records_create(struct app *a, ns_t now)
     struct items_ops items;
     struct drops_ops drops;
 
+    config.bridge = a->bridge = bridge_create(a->zones[0].dht);
+    if (a->service_is_relay)
+        bridge_items(a->bridge, &care.items);
+    else
+        bridge_own_items(a->bridge, &care.items); /* a phone's address belongs to nothing on mainline */
     if (a->service != NULL)
         a->care = care_create(&care, &care_ops, a, a->env);
     if (a->relays == NULL) {
@@ -117,6 +111,9 @@ void records_create(struct app *a, ns_t now)
         publish_set_ways(a->zones[0].publish, now, false, a->config.mode == APP_ECHO);
         return;
     }
+    bridge_set_puts_beyond(a->bridge, records_is_direct(a));
+    bridge_own_items(a->bridge, &items);
+    publish_set_own(a->zones[0].publish, &items);
     a->keepers = keepers_create(&config, a->env, now);
     keepers_items(a->keepers, &items);
     publish_set_items(a->zones[0].publish, &items);
@@ -140,6 +137,8 @@ void records_destroy(struct app *a)
     a->keepers = NULL;
     care_destroy(a->care);
     a->care = NULL;
+    bridge_destroy(a->bridge);
+    a->bridge = NULL;
 }
 
 void records_tick(struct app *a, ns_t now)

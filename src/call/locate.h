@@ -14,7 +14,7 @@
 #define ITO_CALL_LOCATE_H
 
 #include "base/env.h"
-#include "call/items.h"
+#include "dht/items.h"
 #include "crypto/item.h"
 
 #define LOCATE_MAX_NS (10 * NS_PER_S)

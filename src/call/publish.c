@@ -47,7 +47,8 @@ struct publish {
     struct dht *dht;
     const struct keyring *keys;
     const struct env *env;
-    struct items_ops items; /* .get NULL: none */
+    struct items_ops items; /* who reads back; .get NULL: nobody */
+    struct items_ops own;   /* who puts when we put ourselves */
     struct publish_place place;
     bool has_place, is_tended, puts_itself;
     struct entry entries[1 + PUBLISH_CARDS_MAX];
@@ -73,6 +74,7 @@ struct publish *publish_create(struct dht *dht, const struct keyring *keys, cons
     p->dht = dht;
     p->keys = keys;
     p->env = env;
+    dht_items(dht, &p->own);
     p->tend_at = p->check_at = NS_NEVER;
     for (int i = 0; i <= PUBLISH_CARDS_MAX; i++) {
         p->entries[i].owner = p;
@@ -85,7 +87,7 @@ static void stop_put(struct publish *p, struct entry *e)
 {
     if (e->op == 0)
         return;
-    dht_cancel(p->dht, e->op);
+    p->own.cancel(p->own.arg, e->op);
     e->op = 0;
     p->n_in_flight--;
 }
@@ -111,6 +113,11 @@ void publish_destroy(struct publish *p)
 void publish_set_items(struct publish *p, const struct items_ops *items)
 {
     p->items = *items;
+}
+
+void publish_set_own(struct publish *p, const struct items_ops *own)
+{
+    p->own = *own;
 }
 
 static int64_t zone_time_s(const struct publish *p)
@@ -655,7 +662,7 @@ static void put(struct publish *p, struct entry *e)
         return;
     }
     e->seq = item.seq;
-    e->op = dht_put(p->dht, p->now, &item, on_put, e);
+    e->op = p->own.put(p->own.arg, p->now, &item, on_put, e);
     if (e->op == 0) {
         e->due_at = p->now + RETRY_NS;
         return;

@@ -9,13 +9,13 @@
  * record is read back after each change and about once an hour; when it is not found it is signed anew and put again.
  *
  *   in     keyring, contacts' pair secrets, proxies with tokens, addresses (policy `direct` only)
- *   out    the table; items by dht_put()
+ *   out    the table; items by dht_put(), or whoever publish_set_own() named
  *   owner  publish_create(); the dht and keyring outlive it
  *   caps   PUBLISH_CARDS_MAX cards in one round, CARE_SLOTS items in the table, PUBLISH_AT_ONCE puts in flight */
 #ifndef ITO_CALL_PUBLISH_H
 #define ITO_CALL_PUBLISH_H
 
-#include "call/items.h"
+#include "dht/items.h"
 #include "crypto/item.h"
 #include "crypto/keystore.h"
 #include "relay/care_wire.h"
@@ -55,6 +55,8 @@ struct publish *publish_create(struct dht *dht, const struct keyring *keys, cons
 void publish_destroy(struct publish *p);
 /* Who looks our own record up, to see that it is there; copied. Without, it is not read back. */
 void publish_set_items(struct publish *p, const struct items_ops *items);
+/* Who puts when our own node does, if not the dht itself; copied. Before the first put. */
+void publish_set_own(struct publish *p, const struct items_ops *own);
 /* Are there caretakers; and does our own node put (policy `direct`, or nobody takes care). Neither at first. */
 void publish_set_ways(struct publish *p, ns_t now, bool is_tended, bool puts_itself);
 /* The place changed. An empty one is published too: it says "no way in right now". */

@@ -14,7 +14,7 @@
 #ifndef ITO_CALL_STRANGER_H
 #define ITO_CALL_STRANGER_H
 
-#include "call/items.h"
+#include "call/drops.h"
 #include "crypto/keystore.h"
 #include "crypto/request.h"
 #include "crypto/zone.h"

@@ -12,6 +12,7 @@ struct node {
     struct vnet_host *host;
     struct dht *dht;
     uint64_t n_in; /* packets of phones and their routers: those have low numbers here */
+    unsigned n_puts_of_phones, n_puts_of_relay;
 };
 
 static void node_recv(void *arg, ns_t now, const struct addr *from, struct slice bytes)
@@ -19,6 +20,10 @@ static void node_recv(void *arg, ns_t now, const struct addr *from, struct slice
     struct node *n = arg;
 
     n->n_in += from->ip[3] < 100;
+    if (memmem(bytes.data, bytes.len, "1:q3:put", 8) != NULL) {
+        n->n_puts_of_phones += from->ip[3] < 20;
+        n->n_puts_of_relay += from->ip[3] == 20;
+    }
     dht_input(n->dht, now, from, bytes);
 }
 
@@ -271,7 +276,7 @@ static void items(void **state)
     sign_key_from_seed(seed, &key);
     assert_int_equal(item_build(vnet_env(a.host), ITEM_DEV, &key, X, 20779, 5, slice_str("hello"), &item),
                      ERR_OK);
-    assert_int_equal(mainline_put(a.m, vnet_now(net), &item, alone_done, &a), 1); /* one family is joined */
+    assert_true(mainline_put(a.m, vnet_now(net), &item, alone_done, &a) != 0); /* one family is joined */
     vnet_run_for(net, SECONDS(5), NULL, NULL);
     assert_int_equal(a.n_done, 1);
     assert_int_equal(a.e, ERR_OK);
@@ -296,12 +301,77 @@ static void items(void **state)
     vnet_destroy(net);
 }
 
+static unsigned items_at(const struct node *nodes)
+{
+    struct dht_stats s;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < N_NODES; i++) {
+        dht_stats(nodes[i].dht, &s);
+        n += s.items;
+    }
+    return n;
+}
+
+/* The relay puts bob's record there too, in its own name. */
+static void carried(void **state)
+{
+    struct node nodes[N_NODES] = {{0}};
+    struct homes h = {0};
+    unsigned n_puts = 0;
+
+    (void)state;
+    build(&h, nodes, 55, ROUTERS);
+    wait_for(&h, 90);
+    sim_befriend(h.alice, "Bob", h.bob, "Alice");
+    wait_for(&h, 20);
+    print_message("items at the nodes of the public DHT: %u\n", items_at(nodes));
+    assert_true(items_at(nodes) >= 2 * 8); /* two records at least, at most of the nodes */
+    for (unsigned i = 0; i < N_NODES; i++) {
+        assert_int_equal(nodes[i].n_puts_of_phones, 0);
+        n_puts += nodes[i].n_puts_of_relay;
+    }
+    assert_true(n_puts >= 2 * 8);
+    end(&h, nodes);
+}
+
+/* Two phones that know nobody of the zone, and announce nothing: what their records say about addresses is enough. */
+static void alone_together(void **state)
+{
+    static const struct vnet_link link = {.delay_ns = 15 * NS_PER_MS};
+    const char *settings = "{\"net\": {\"client\": true, \"path\": \"direct\", \"routers\": "
+                           "[\"198.51.100.100:6881\", \"198.51.100.101:6881\"]}}";
+    struct node nodes[N_NODES] = {{0}};
+    struct vnet_host *hosts[2];
+    struct homes h = {0};
+
+    (void)state;
+    h.net = new_net(56);
+    start_nodes(h.net, nodes);
+    wait_for(&h, 20);
+    hosts[0] = vnet_add_host(h.net, NULL, "alice", "203.0.113.40:4000");
+    hosts[1] = vnet_add_host(h.net, NULL, "bob", "198.51.100.41:4000");
+    for (int i = 0; i < 2; i++)
+        vnet_set_link(hosts[i], &link);
+    h.alice = sim_phone_create(h.net, hosts[0], APP_DAEMON, settings);
+    h.bob = sim_phone_create(h.net, hosts[1], APP_DAEMON, settings);
+    wait_for(&h, 40);
+    sim_befriend(h.alice, "Bob", h.bob, "Alice");
+    wait_for(&h, 60);
+    assert_int_equal((int)network_number(h.alice, NULL, "peers"), 0); /* of the zone */
+    assert_true(items_at(nodes) >= 8);
+    talk(&h);
+    end(&h, nodes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("who knows nobody of the zone finds it by the public DHT, and calls", found),
         sentence("with net.mainline off nobody there hears of us", off),
         sentence("items are put and found in the families that are there", items),
+        sentence("a relay puts its clients' records on the public DHT too, in its own name", carried),
+        sentence("two phones without a zone find each other by the public DHT alone", alone_together),
         sentence("an hour of idling asks little of the public DHT", idle),
     };
 
