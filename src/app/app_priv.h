@@ -68,6 +68,7 @@ struct peer {
     bool is_up, is_located, has_record, has_tried_card;
     bool wants_card; /* at retry_at: their card, not their record */
     bool is_astray;  /* up, and what it went by is gone: to be led through a proxy of the newest record */
+    unsigned n_led;  /* through one after the other */
     struct device_entry device;
     struct dev_record record; /* its list slice is not used */
     ns_t open_by;             /* wait for an allocation until then */
@@ -172,6 +173,8 @@ void reach_stop(struct peer *p, ns_t now);
 void reach_tick(struct app *a, ns_t now);
 /* We sit elsewhere: flows are begun anew, calls' sessions go by the other side's proxies until a path is proven. */
 void reach_network_changed(struct app *a, ns_t now);
+/* The session of this call may have lost its way: lead it by the other side's proxies. */
+void reach_astray(struct app *a, ns_t now, const struct call *c);
 ns_t reach_deadline(const struct app *a);
 void reach_knock_in(void *arg, ns_t now, uint16_t slot, uint32_t flow, struct slice body);
 void reach_c9(struct app *a, ns_t now, const struct addr *from, struct slice bytes);

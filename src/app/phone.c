@@ -84,20 +84,23 @@ static size_t on_addrs(void *arg, const struct call *c, struct addr out[static C
     return n;
 }
 
-static int on_allocate(void *arg, const struct call *c, int other, const struct addr *avoid, size_t n_avoid)
+static int on_allocate(void *arg, const struct call *c, int other, const struct addr *avoid, size_t n_avoid,
+                       bool must_avoid)
 {
     struct app *a = arg;
 
     (void)c;
-    return a->relays != NULL ? relays_allocate(a->relays, a->now, other, avoid, n_avoid) : -1;
+    return a->relays != NULL ? relays_allocate(a->relays, a->now, other, avoid, n_avoid, must_avoid) : -1;
 }
 
-static void on_doubt(void *arg)
+static void on_doubt(void *arg, const struct call *c, bool is_cut)
 {
     struct app *a = arg;
 
     if (a->relays != NULL)
         relays_doubt(a->relays, a->now);
+    if (is_cut)
+        reach_astray(a, a->now, c);
 }
 
 static void on_release(void *arg, int slot)

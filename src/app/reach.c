@@ -613,7 +613,7 @@ static void lead_back(struct peer *p, ns_t now)
     if (p->session == NULL || !p->is_up || p->record.n_relays == 0)
         return;
     p->is_astray = false;
-    via = knock_path(knock_open(p->app, &p->record.relays[0], -1));
+    via = knock_path(knock_open(p->app, &p->record.relays[p->n_led++ % p->record.n_relays], -1));
     session_set_path(p->session, &via);
     session_ping(p->session, now);
 }
@@ -866,24 +866,28 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
     }
 }
 
+void reach_astray(struct app *a, ns_t now, const struct call *c)
+{
+    struct peer *p = call_session(c) != NULL ? reach_by_session(a, call_session(c)) : NULL;
+
+    if (p == NULL || p->contact == NULL || p->contact == a->echo || !p->is_up)
+        return;
+    p->is_astray = true;
+    if (p->has_record)
+        lead_back(p, now);
+    p->zone = p->zone != NULL ? p->zone : &a->zones[0];
+    if (p->locate == NULL)
+        locate(p, now, true); /* their proxies may be others by now */
+}
+
 void reach_network_changed(struct app *a, ns_t now)
 {
     struct call *c;
 
     for (int i = 0; i < APP_KNOCKS; i++)
         a->knocks[i].flow = 0;
-    for (size_t i = 0; (c = calls_at(a->calls, i)) != NULL; i++) {
-        struct peer *p = call_session(c) != NULL ? reach_by_session(a, call_session(c)) : NULL;
-
-        if (p == NULL || p->contact == NULL || p->contact == a->echo || !p->is_up)
-            continue;
-        p->is_astray = true;
-        if (p->has_record)
-            lead_back(p, now);
-        p->zone = p->zone != NULL ? p->zone : &a->zones[0];
-        if (p->locate == NULL)
-            locate(p, now, true); /* their proxies may be others by now */
-    }
+    for (size_t i = 0; (c = calls_at(a->calls, i)) != NULL; i++)
+        reach_astray(a, now, c);
     for (int i = 0; i < PEERS_MAX; i++) {
         struct peer *p = &a->peers[i];
 

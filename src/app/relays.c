@@ -967,7 +967,8 @@ void relays_doubt(struct relays *r, ns_t now)
     }
 }
 
-int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *avoid, size_t n_avoid)
+int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *avoid, size_t n_avoid,
+                    bool must_avoid)
 {
     struct favour_pass pass;
     struct link *l;
@@ -975,6 +976,8 @@ int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *av
 
     r->now = now;
     l = best_link(r, other, avoid, n_avoid);
+    if (l != NULL && must_avoid && is_avoided(l, avoid, n_avoid))
+        return -1;
     for (int i = 0; l != NULL && i < RELAYS_ALLOCS; i++) {
         struct alloc *a = &r->allocs[i];
 

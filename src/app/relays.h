@@ -119,8 +119,10 @@ void relays_knock_reply(struct relays *r, ns_t now, uint16_t slot, uint32_t flow
 /* New tokens everywhere: a contact was removed. */
 void relays_renew_tokens(struct relays *r, ns_t now, uint32_t generation);
 /* Ask the best relay for an allocation; the slot is ours until relays_release(). Not at the relay of our allocation
- * `other` (negative: any), and not at the addresses in `avoid` while there is another. Negative when there is none. */
-int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *avoid, size_t n_avoid);
+ * `other` (negative: any), and not at the addresses in `avoid` while there is another; with must_avoid not even then.
+ * Negative when there is none. */
+int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *avoid, size_t n_avoid,
+                    bool must_avoid);
 /* Nothing comes by an allocation: those who do not answer within DOUBT_NS are dropped as if their session had ended. */
 void relays_doubt(struct relays *r, ns_t now);
 void relays_release(struct relays *r, ns_t now, uint16_t slot);

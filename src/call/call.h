@@ -117,11 +117,14 @@ struct calls_ops {
     /* Our own addresses: host (first n_host) and server-reflexive; returns how many in all. */
     size_t (*addrs)(void *arg, const struct call *c, struct addr out[static CALL_ADDRS_MAX], size_t *n_host);
     /* An allocation for this call: its slot, or negative. Not at the relay of allocation `other` (-1: any), and not
-     * at one of `avoid` while there are others. ops.release when the call no longer needs it. */
-    int (*allocate)(void *arg, const struct call *c, int other, const struct addr *avoid, size_t n_avoid);
+     * at one of `avoid` while there are others; with must_avoid not even then. ops.release when the call no longer
+     * needs it. */
+    int (*allocate)(void *arg, const struct call *c, int other, const struct addr *avoid, size_t n_avoid,
+                    bool must_avoid);
     void (*release)(void *arg, int slot);
-    /* Nothing comes by the path: a relay may be dead. May be NULL. */
-    void (*doubt)(void *arg);
+    /* Nothing comes by the path: a relay may be dead. is_cut: nor by any other, and what the session says may be lost
+     * as well. May be NULL. */
+    void (*doubt)(void *arg, const struct call *c, bool is_cut);
     /* A new call came by this session. ERR_OK: it rings (policy, name and audio filled in); else the SIP answer is
      * 486 for ERR_FULL and 603 otherwise. */
     enum err (*incoming)(void *arg, struct session *s, struct call *c, struct call_policy *policy,

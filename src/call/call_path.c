@@ -11,6 +11,7 @@
 #define TELL_NS            NS_PER_S
 #define WARM_NS            NS_PER_S       /* after the answer: the second allocation */
 #define LEG_RETRY_NS       (2 * NS_PER_S) /* no relay for it: asked again */
+#define LEG_SPREAD_NS      (5 * NS_PER_S) /* relay-only: how often that is looked at */
 #define DOUBT_NS           (2 * NS_PER_S) /* how often the owner is told that nothing comes */
 #define LOOPBACK_BITRATE   64000
 #define LOOPBACK_JITTER_MS 100
@@ -128,30 +129,41 @@ static void add_own(struct call *c, ns_t now)
     }
 }
 
-/* Relays the other side is at, by what it told and what came from there. */
-static size_t their_relays(const struct call *c, struct addr *out, size_t max)
+/* Relays the other side is at: each telling names all it has. */
+static void note_their_relays(struct call *c, const struct sdp_ice *ice)
 {
     struct candidate candidate;
-    size_t n = 0;
+    unsigned n = 0;
 
-    for (unsigned i = 0; i < c->offer.ice.n_candidates && n < max; i++)
-        if (candidate_parse(slice_str(c->offer.ice.candidates[i]), &candidate) == ERR_OK &&
+    for (unsigned i = 0; i < ice->n_candidates && n < LEGS; i++)
+        if (candidate_parse(slice_str(ice->candidates[i]), &candidate) == ERR_OK &&
             candidate.type == CANDIDATE_RELAYED)
-            out[n++] = candidate.addr;
-    return n;
+            c->theirs[n++] = candidate.addr;
+    if (n > 0)
+        c->n_theirs = n;
+}
+
+static bool is_theirs(const struct call *c, const struct addr *relay)
+{
+    for (unsigned i = 0; i < c->n_theirs; i++)
+        if (addr_equal_ip(&c->theirs[i], relay))
+            return true;
+    return false;
+}
+
+static int allocate(const struct call *c, int i, bool must_avoid)
+{
+    return c->owner->ops.allocate(c->owner->ops.arg, c, c->legs[1 - i].slot, c->theirs,
+                                  c->policy.is_relay_only ? c->n_theirs : 0, must_avoid);
 }
 
 /* Another allocation: never where the other leg is. Who is relay-only keeps away from the other side's relays. */
 static void ask_leg(struct call *c, int i)
 {
-    const struct leg *other = &c->legs[1 - i];
-    struct addr theirs[LEGS];
-    size_t n = c->policy.is_relay_only ? their_relays(c, theirs, LEGS) : 0;
-
     if (c->policy.allow_loopback || c->legs[i].slot >= 0)
         return;
     c->legs[i] = no_leg;
-    c->legs[i].slot = c->owner->ops.allocate(c->owner->ops.arg, c, other->slot, theirs, n);
+    c->legs[i].slot = allocate(c, i, false);
 }
 
 enum err path_open(struct call *c, ns_t now)
@@ -161,6 +173,7 @@ enum err path_open(struct call *c, ns_t now)
                                 .is_relay_only = c->policy.is_relay_only};
 
     c->ice = ice_create(&config, &ice_callbacks, c, c->owner->env);
+    note_their_relays(c, &c->offer.ice);
     ask_leg(c, 0);
     if (c->policy.is_relay_only)
         ask_leg(c, 1);
@@ -206,6 +219,7 @@ void calls_alloc_ready(struct calls *x, ns_t now, int slot, const struct addr *r
     if (c == NULL)
         return;
     c->legs[leg].is_up = true;
+    c->legs[leg].relayed = *relayed;
     add_local(c, now, CANDIDATE_RELAYED, relayed, c->policy.is_relay_only ? NULL : mapped,
               (uint8_t)(BASE_TURN + leg), (uint16_t)(65535 - leg));
     if (c->is_told)
@@ -296,6 +310,27 @@ void path_want_legs(struct call *c, ns_t now)
     c->leg_at = now;
 }
 
+/* Relay-only, when both sides have the same two relays: the death of one would leave one, which may not carry both ends.
+ * What stands by moves to a third; the caller's first, so that not both move. */
+static void spread_legs(struct call *c, ns_t now)
+{
+    int standby = is_path_by(c, 0) ? 1 : 0;
+    int slot, old = c->legs[standby].slot;
+
+    if (ice_path(c->ice) == NULL)
+        return;
+    for (int i = 0; i < LEGS; i++)
+        if (!c->legs[i].is_up || !is_theirs(c, &c->legs[i].relayed))
+            return;
+    slot = allocate(c, standby, true);
+    if (slot < 0)
+        return;
+    ice_remove_base(c->ice, now, (uint8_t)(BASE_TURN + standby));
+    c->owner->ops.release(c->owner->ops.arg, old);
+    c->legs[standby] = no_leg;
+    c->legs[standby].slot = slot;
+}
+
 /* A call that is answered has a relay for its sound and one to spare. */
 static void keep_legs(struct call *c, ns_t now)
 {
@@ -306,6 +341,10 @@ static void keep_legs(struct call *c, ns_t now)
         ask_leg(c, i);
         if (c->legs[i].slot < 0)
             c->leg_at = now + LEG_RETRY_NS;
+    }
+    if (c->policy.is_relay_only) {
+        spread_legs(c, now);
+        c->leg_at = ns_min(c->leg_at, now + (c->is_outgoing ? LEG_SPREAD_NS : 2 * LEG_SPREAD_NS));
     }
 }
 
@@ -352,13 +391,15 @@ void path_describe(struct call *c, ns_t now, const struct sdp *offer, struct sdp
 
 void path_take_remote(struct call *c, ns_t now, const struct sdp_ice *ice)
 {
+    note_their_relays(c, ice);
     if (ice->ufrag[0] != '\0')
         ice_set_remote(c->ice, now, ice->ufrag, ice->pwd);
     for (unsigned i = 0; i < ice->n_candidates; i++) {
         struct candidate candidate;
 
-        if (candidate_parse(slice_str(ice->candidates[i]), &candidate) == ERR_OK)
-            ice_add_remote(c->ice, now, &candidate);
+        if (candidate_parse(slice_str(ice->candidates[i]), &candidate) != ERR_OK)
+            continue;
+        ice_add_remote(c->ice, now, &candidate);
     }
     if (ice->is_end)
         ice_end_of_remote(c->ice, now);
@@ -540,13 +581,13 @@ static void rtp_out(void *arg, struct slice datagram)
     send_by(c, c->standby, datagram);
 }
 
-/* A relay of ours may be what fails: let the owner look. */
-static void tell_doubt(struct call *c, ns_t now)
+/* A relay may be what fails: let the owner look. */
+static void tell_doubt(struct call *c, ns_t now, bool is_cut)
 {
     if (now < c->doubt_at || c->owner->ops.doubt == NULL || !path_has_leg(c))
         return;
     c->doubt_at = now + DOUBT_NS;
-    c->owner->ops.doubt(c->owner->ops.arg);
+    c->owner->ops.doubt(c->owner->ops.arg, c, is_cut);
 }
 
 void path_pump(struct call *c, ns_t now)
@@ -555,7 +596,7 @@ void path_pump(struct call *c, ns_t now)
         return;
     c->standby = ice_standby(c->ice, now);
     if (c->standby != NULL)
-        tell_doubt(c, now);
+        tell_doubt(c, now, false);
     media_pump(c->media, now, rtp_out, c);
     c->standby = NULL;
 }
@@ -574,6 +615,19 @@ bool path_input(struct call *c, ns_t now, const struct path *via, struct slice b
     if (base >= BASE_TURN)
         c->legs[base - BASE_TURN].media_at = now;
     return true;
+}
+
+/* Sound again: the session, which may have been led another way meanwhile, follows it. */
+static void come_back(struct call *c, ns_t now)
+{
+    const struct ice_path *path = ice_path(c->ice);
+
+    if (path != NULL && c->session != NULL) {
+        struct path p = path_of_base(c, path->base, &path->remote);
+
+        c->owner->ops.move_session(c->owner->ops.arg, c->session, &p);
+    }
+    call_enter(c, now, CALL_IN_CALL);
 }
 
 /* Silence and its end: words on the screen after 2 s, the end of the call after 30. */
@@ -595,9 +649,9 @@ static void watch_silence(struct call *c, ns_t now)
     else if (silent > CALL_SILENCE_NS && c->state == CALL_IN_CALL)
         call_enter(c, now, CALL_RECONNECTING);
     else if (silent > CALL_SILENCE_NS && c->state == CALL_RECONNECTING)
-        tell_doubt(c, now);
+        tell_doubt(c, now, true);
     else if (silent <= CALL_SILENCE_NS && c->state == CALL_RECONNECTING)
-        call_enter(c, now, CALL_IN_CALL);
+        come_back(c, now);
 }
 
 void path_answered(struct call *c, ns_t now)
