@@ -572,16 +572,18 @@ cJSON *json_ledger(struct app *a)
     cJSON_AddNumberToObject(v, "used", (double)t.used_bytes);
     cJSON_AddNumberToObject(v, "balance", (double)t.given_bytes - (double)t.used_bytes);
     list.rows = cJSON_AddArrayToObject(v, "peers");
-    if (a->ledger == NULL)
-        return v;
-    ledger_db_each(a->ledger, ledger_row_json, &list);
+    if (a->ledger != NULL)
+        ledger_db_each(a->ledger, ledger_row_json, &list);
     cJSON_AddNumberToObject(v, "credit_min", minutes(list.owed_s));
     list.rows = cJSON_AddArrayToObject(v, "passes");
-    favour_db_each_pass(a->ledger, pass_json, &list);
+    if (a->ledger != NULL)
+        favour_db_each_pass(a->ledger, pass_json, &list);
     list.rows = cJSON_AddArrayToObject(v, "sponsored_by");
-    favour_db_each_line(a->ledger, line_json, &list);
+    if (a->ledger != NULL)
+        favour_db_each_line(a->ledger, line_json, &list);
     list.rows = cJSON_AddArrayToObject(v, "sponsors");
-    favour_db_each_given(a->ledger, given_json, &list);
+    if (a->ledger != NULL)
+        favour_db_each_given(a->ledger, given_json, &list);
     return v;
 }
 

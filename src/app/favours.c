@@ -279,7 +279,7 @@ static void on_line(struct peer *p, const struct favour_msg *m)
 
 static uint16_t tenths(double n)
 {
-    return n < 0 ? 0 : n > 6000 ? 60000 : (uint16_t)(10 * n + 0.5);
+    return n < 0 ? 0 : n > 6000 ? 60000 : (uint16_t)lround(10 * n);
 }
 
 static void tell_met(struct peer *p, ns_t now)
