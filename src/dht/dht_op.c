@@ -9,8 +9,9 @@
 #define FETCH_TRIES 3
 #define SEED_NODES  20
 #define SEED_ROUNDS 5
-#define STORE_SURE  5  /* acks that make the neighbourhood known */
-#define STORE_MORE  20 /* puts that may fail, or go to nodes that others turn out to be nearer than */
+#define WRITE_SLACK 1.1 /* the density check is a false alarm for one put in ten while a zone grows */
+#define STORE_SURE  5   /* acks that make the neighbourhood known */
+#define STORE_MORE  20  /* puts that may fail, or go to nodes that others turn out to be nearer than */
 
 struct op *dht_op(struct dht *d, uint32_t id)
 {
@@ -258,7 +259,8 @@ static bool relaunch(struct dht *d, ns_t now, struct op *op)
         return false;
     dht_size(d, now, &size, &low, &high);
     if (is_write(op))
-        size = size * lookup_alive_pct(op->l) / 100; /* where many have died, the living lie far apart */
+        size = size * lookup_alive_pct(op->l) / 100 /* where many have died, the living lie far apart */
+               / WRITE_SLACK;
     if (!is_missing && !lookup_is_sparse(op->l, size))
         return false;
     if (is_write(op))

@@ -3,8 +3,7 @@
 #include "base/mem.h"
 #include "dht/bep42.h"
 
-#define SPARSE_FACTOR \
-    1.75 /* 1.5 to 1.6 (reference/overlay.md §7) is a false alarm for one put in ten while a zone grows */
+#define SPARSE_FACTOR 1.6 /* reference/overlay.md §7 */
 
 static unsigned sane_paths(unsigned n)
 {

@@ -97,7 +97,7 @@ bool lookup_is_done(struct lookup *l);
 /* Those that answered, nearest first, at most n. */
 size_t lookup_closest(struct lookup *l, struct lookup_node **out, size_t n);
 unsigned lookup_answers(const struct lookup *l);
-/* The density check: the k nearest that answered reach farther than 1.75 times what a zone of `size` nodes would
+/* The density check: the k nearest that answered reach farther than 1.6 times what a zone of `size` nodes would
  * need. False when the zone is too small, or too few answered, to say. */
 bool lookup_is_sparse(struct lookup *l, double size);
 /* Of a hundred nodes whose fate is known, how many answered; 100 when none is. */

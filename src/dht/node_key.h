@@ -2,7 +2,7 @@
  *
  * The first messages between two nodes are signed. Whoever has verified a signature keeps the pair: the key of
  * `mac`, and the address the peer has proven. From then on both use `mac`. A pair pushed out of the cache costs one
- * round trip and one signature. Signatures of strangers are verified only under a valid cookie.
+ * round trip and one signature. Signatures of strangers are verified only under a valid cookie or voucher (krpc.h).
  *
  *   in     packets and what krpc_parse() made of them
  *   out    sealed packets; "this was said by N, whose id is ..."
