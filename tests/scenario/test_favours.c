@@ -49,6 +49,21 @@ static cJSON *row_of(struct sim_phone *p, const char *cmd, const char *list, con
     return found;
 }
 
+/* Two who added each other see each other, sooner or later: each looks at moments of its own. */
+static void meet(struct homes *h, struct sim_phone *p, const char *other)
+{
+    for (int i = 0; i < 90; i++) {
+        cJSON *row = row_of(p, "contacts", "contacts", "name", other);
+        bool is_online = strcmp(json_str(row, "presence", ""), "online") == 0;
+
+        cJSON_Delete(row);
+        if (is_online)
+            return;
+        wait_for(h, 2);
+    }
+    fail_msg("%s does not see %s", vnet_name(p->host), other);
+}
+
 /* relay.for contacts: Olga's contacts call by her relay, as guests; nobody else does, and no relay knows who they are. */
 static void guests_only(void **state)
 {
@@ -74,7 +89,8 @@ static void guests_only(void **state)
     cJSON_Delete(row);
 
     sim_befriend(olga, "Alice", h.alice, "Olga");
-    wait_for(&h, 40); /* cards, a session, the pass */
+    meet(&h, olga, "Alice"); /* cards, a session, the pass */
+    wait_for(&h, 20);
     row = row_of(h.alice, "ledger", "passes", "relay", node);
     assert_non_null(row);
     assert_string_equal(json_str(row, "contact", ""), olga->id);
@@ -177,7 +193,10 @@ static void sponsored(void **state)
     sim_befriend(h.alice, "Bob", h.bob, "Alice");
     sim_befriend(dave, "Bob", h.bob, "Dave");
     sim_befriend(eve, "Bob", h.bob, "Eve");
-    wait_for(&h, 40);
+    meet(&h, olga, "Alice");
+    meet(&h, h.bob, "Alice");
+    meet(&h, h.bob, "Dave");
+    meet(&h, h.bob, "Eve");
     assert_false(
         sim_ask(h.alice, "{\"id\":5,\"cmd\":\"sponsor\",\"contact\":\"Bob\"}")); /* has earned nothing */
 
