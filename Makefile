@@ -210,6 +210,15 @@ $(B)/bench/ledger_admit: tests/bench/ledger_admit.c $(call libs,$(CLOSURE_relay)
 	$(Q)mkdir -p $(dir $@) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< \
 	    -Wl,--start-group $(call libs,$(CLOSURE_relay)) -Wl,--end-group $(LDLIBS)
 
+bench-overlay: $(B)/bench/overlay_wire $(B)/bench/overlay_nodes ## the overlay beside libtorrent and OpenDHT (as root), 5 minutes: round trips, traffic, memory
+	$(Q)tests/bench/overlay.sh $^
+.PHONY: bench-overlay
+
+$(B)/bench/overlay_nodes: tests/bench/overlay_nodes.c $(call libs,$(CLOSURE_dht) io)
+	@echo "  BENCH $<"
+	$(Q)mkdir -p $(dir $@) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< \
+	    -Wl,--start-group $(call libs,$(CLOSURE_dht) io) -Wl,--end-group $(LDLIBS)
+
 $(B)/bench/%: tests/bench/%.c $(call libs,nat crypto base)
 	@echo "  BENCH $<"
 	$(Q)mkdir -p $(dir $@) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< \

@@ -11,7 +11,7 @@ libcjson-dev libsrtp2-dev libssl-dev libsqlite3-dev libminiupnpc-dev libnatpmp-d
 libqrencode-dev libncurses-dev uthash-dev"
 test="libcmocka-dev tmux iproute2 python3 python3-numpy python3-scipy"
 ci="clang clang-format clang-tidy cppcheck libclang-rt-14-dev debootstrap nftables coturn tcpdump systemd
-python3-libtorrent"
+python3-libtorrent python3-opendht"
 
 want="$build"
 case "${1:-}" in
