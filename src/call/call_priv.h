@@ -51,8 +51,8 @@ struct call {
     struct ice_path last_path; /* for the history, after ICE is gone */
     bool has_last_path;
     struct leg legs[LEGS];
-    ns_t leg_at;                    /* a missing leg is asked for then; NS_NEVER: not wanted (yet) */
-    struct addr theirs[LEGS];       /* relays the other side told of last */
+    ns_t leg_at;              /* a missing leg is asked for then; NS_NEVER: not wanted (yet) */
+    struct addr theirs[LEGS]; /* relays the other side told of last */
     unsigned n_theirs;
     ns_t doubt_at;                  /* not before: tell the owner that a relay of ours may be dead */
     ns_t told_to_move_at;           /* a relay of the path said that it will stop; 0: none */

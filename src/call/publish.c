@@ -585,11 +585,13 @@ uint32_t publish_next_once(struct publish *p, ns_t now, struct item *out)
     p->now = now;
     for (uint32_t i = 1; i <= PUBLISH_CARDS_MAX && p->is_tended && keyring_is_main(p->keys); i++) {
         struct entry *e = &p->entries[i];
+        unsigned n;
 
         if (!e->is_used || e->is_kept || e->once_at > now)
             continue;
         e->once_at = now + ONCE_TRY_NS;
-        if (build(p, e, epochs[e->once_turn % epochs_put(p, e, epochs)], out) == ERR_OK)
+        n = epochs_put(p, e, epochs);
+        if (build(p, e, epochs[e->once_turn % n], out) == ERR_OK)
             return i;
     }
     return 0;

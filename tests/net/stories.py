@@ -252,8 +252,7 @@ def blocked(kind="blocked", way="TCP"):
         people = {}
         relays = [BOOT, f"203.0.113.30:{PORT}"]
         for name in ("boot", "relay"):
-            more = {"boot": {"net__peers": []}, "relay": of_relay}.get(name, {})
-            people[name] = Phone(lab, ITO, name, **settings(**more))
+            people[name] = Phone(lab, ITO, name, **settings(**({"net__peers": []} if name == "boot" else {})))
         for name in ("alice", "bob"):
             people[name] = Phone(lab, ITO, name, **settings(
                 net__peers=relays, audio__input="wav:" + SPEECH, audio__output=f"wav:{lab.folder}/{name}-heard.wav"))
