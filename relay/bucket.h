@@ -31,6 +31,14 @@ static inline bool bucket_take(struct bucket *b, ns_t now, size_t bytes)
     return true;
 }
 
+/* The earliest moment at which bucket_take() succeeds. */
+static inline ns_t bucket_ready_at(const struct bucket *b, ns_t now)
+{
+    ns_t burst = b->burst_ns > 0 ? b->burst_ns : BUCKET_BURST_NS;
+
+    return b->ns_per_kib == 0 || b->paid_at <= now + burst ? now : b->paid_at - burst;
+}
+
 /* So much of the burst is left that half of it stays for others: what is taken beforehand must not crowd them out. */
 static inline bool bucket_has_room(const struct bucket *b, ns_t now)
 {

@@ -11,10 +11,11 @@
 #define RETRY_NS   (10 * NS_PER_S) /* doubles */
 #define RETRY_MAX  6
 #define SPREAD_MS  2000 /* items of one client are not put in one burst */
-#define PUT_BYTES  300  /* a put sends this and the value to each of PUT_NODES */
-#define PUT_NODES  60   /* 20 copies in the zone and on mainline, and the look-ups before */
+#define PUT_BYTES  300  /* a query of a put, and as many as there may be ... */
+#define PUT_NODES  60   /* ... and copies: 20 in the zone and on mainline. What it took less is given back */
 #define PUT_COPIES 40
-#define GET_BYTES  20000 /* about, a look-up */
+#define GET_BYTES  600 /* the same of a look-up, answers too */
+#define GET_NODES  35
 #define BURST_NS   (30 * NS_PER_S)
 
 /* An item we put. */
@@ -248,6 +249,17 @@ void care_closed(struct care *c, ns_t now, uint64_t session_ref)
 
 /* --- putting --- */
 
+static size_t most_of_put(const struct kept *k)
+{
+    return PUT_NODES * PUT_BYTES + (size_t)PUT_COPIES * k->item.v_len;
+}
+
+static void give_back(struct bucket *b, size_t taken, size_t used)
+{
+    if (used < taken)
+        bucket_give(b, taken - used);
+}
+
 /* An item that only the public DHT took is stored, and put again soon. */
 static void on_put(void *arg, enum err e, const struct dht_result *result)
 {
@@ -259,6 +271,8 @@ static void on_put(void *arg, enum err e, const struct dht_result *result)
 
     k->op = 0;
     c->n_puts--;
+    give_back(&c->puts, most_of_put(k),
+              (size_t)result->queries * PUT_BYTES + (size_t)result->n_acks * k->item.v_len);
     if (e == ERR_OK) {
         int64_t t_s = zone_time_s(c), wait_s = (k->minute_s + HOUR_S - t_s % HOUR_S) % HOUR_S;
 
@@ -280,21 +294,55 @@ static void on_put(void *arg, enum err e, const struct dht_result *result)
     }
     if (is_once)
         drop_kept(k);
-    else
-        wake_at(c, k->due_at);
+    wake_at(c, c->now); /* for the next one */
     say(c, client, &m);
 }
 
 static void put(struct care *c, struct kept *k)
 {
-    if (c->n_puts >= CARE_PUTS_AT_ONCE ||
-        !bucket_take(&c->puts, c->now, PUT_NODES * PUT_BYTES + PUT_COPIES * k->item.v_len)) {
-        k->due_at = c->now + NS_PER_S + env_random_u32(c->env) % 1000 * NS_PER_MS;
-        return;
-    }
     k->op = c->config.items.put(c->config.items.arg, c->now, &k->item, on_put, k);
     k->due_at = k->op != 0 ? NS_NEVER : c->now + RETRY_NS;
     c->n_puts += k->op != 0;
+    if (k->op == 0)
+        bucket_give(&c->puts, most_of_put(k));
+}
+
+/* What nobody can find yet goes first, what ends soonest (today's before tomorrow's) then. */
+static bool is_more_urgent(const struct kept *a, const struct kept *b)
+{
+    bool a_is_new = a->acks == 0 && a->failures == 0, b_is_new = b->acks == 0 && b->failures == 0;
+
+    if (a_is_new != b_is_new)
+        return a_is_new;
+    return a->until_s != b->until_s ? a->until_s < b->until_s : a->due_at < b->due_at;
+}
+
+static struct kept *most_urgent(struct care *c)
+{
+    struct kept *best = NULL;
+
+    list_each(node, &c->kept)
+    {
+        struct kept *k = list_item(node, struct kept, all);
+
+        if (k->due_at <= c->now && (best == NULL || is_more_urgent(k, best)))
+            best = k;
+    }
+    return best;
+}
+
+/* As many of those that are due as our rate allows. */
+static void put_due(struct care *c)
+{
+    struct kept *k;
+
+    while (c->n_puts < CARE_PUTS_AT_ONCE && (k = most_urgent(c)) != NULL) {
+        if (!bucket_take(&c->puts, c->now, most_of_put(k))) {
+            wake_at(c, bucket_ready_at(&c->puts, c->now) + 1);
+            return;
+        }
+        put(c, k);
+    }
 }
 
 /* --- messages --- */
@@ -396,6 +444,7 @@ static void on_got(void *arg, enum err e, const struct dht_result *result)
     m.why = e == ERR_OK ? CARE_WHY_NONE : e == ERR_TIMEOUT ? CARE_WHY_ALONE : CARE_WHY_NOT_FOUND;
     m.n = (uint8_t)(result->n_nodes < 255 ? result->n_nodes : 255);
     g->owner->stats.gets_done++;
+    give_back(&g->owner->lookups, GET_NODES * GET_BYTES, (size_t)result->queries * GET_BYTES);
     end_get(g);
     say(g->owner, client, &m);
 }
@@ -411,7 +460,8 @@ static void on_get(struct care *c, struct client *client, const struct care_msg 
         if (c->gets[i].client == NULL && g == NULL)
             g = &c->gets[i];
     }
-    if (g != NULL && client->n_gets < CARE_GETS_PER_CLIENT && bucket_take(&c->lookups, c->now, GET_BYTES)) {
+    if (g != NULL && client->n_gets < CARE_GETS_PER_CLIENT &&
+        bucket_take(&c->lookups, c->now, GET_NODES * GET_BYTES)) {
         g->req = m->req;
         g->op = c->config.items.get(c->config.items.arg, c->now, m->key, m->min_seq, on_value, on_got, g);
         if (g->op != 0) {
@@ -445,6 +495,8 @@ static void on_looked(void *arg, enum err e, const struct dht_result *result)
         .type = CARE_DONE, .req = l->req, .why = e == ERR_TIMEOUT ? CARE_WHY_ALONE : CARE_WHY_NONE};
 
     m.n = (uint8_t)(result->n_nodes < 255 ? result->n_nodes : 255);
+    give_back(&l->owner->lookups, GET_NODES * GET_BYTES,
+              (size_t)result->queries * GET_BYTES + (size_t)result->n_found * CARE_BLOB_BYTES);
     l->client = NULL;
     say(l->owner, client, &m);
 }
@@ -483,7 +535,7 @@ static void on_look(struct care *c, struct client *client, const struct care_msg
         if (c->looks[i].client == NULL)
             l = &c->looks[i];
     }
-    if (l != NULL && n < CARE_LOOKS_PER_CLIENT && bucket_take(&c->lookups, c->now, GET_BYTES)) {
+    if (l != NULL && n < CARE_LOOKS_PER_CLIENT && bucket_take(&c->lookups, c->now, GET_NODES * GET_BYTES)) {
         l->req = m->req;
         memcpy(l->drop, m->drop, sizeof l->drop);
         l->op = dht_drop_get(c->config.dht, c->now, m->drop, on_blob, on_looked, l);
@@ -601,10 +653,10 @@ void care_tick(struct care *c, ns_t now)
         }
         if (k->due_at <= now && t_s < k->from_s)
             k->due_at = now + (ns_t)(k->from_s - t_s) * NS_PER_S;
-        if (k->due_at <= now)
-            put(c, k);
-        wake_at(c, k->due_at);
+        if (k->due_at > now)
+            wake_at(c, k->due_at);
     }
+    put_due(c);
 }
 
 ns_t care_deadline(const struct care *c)

@@ -21,8 +21,7 @@ struct registration {
     uint32_t generation;
     uint64_t epoch; /* of tokens[0]; tokens[1] is of the epoch before */
     struct token tokens[2];
-    ns_t flow_times[KNOCK_FLOWS_PER_TOKEN]; /* of the last new flows, plus one */
-    uint8_t next_time;
+    ns_t new_paid_at; /* when all its new flows will be paid for */
 };
 
 struct flow {
@@ -30,17 +29,12 @@ struct flow {
     struct list node; /* oldest first: they all live KNOCK_FLOW_S */
     uint32_t id;
     struct addr caller;
+    uint64_t prefix; /* of the caller */
     uint64_t session_ref;
     uint8_t token[KNOCK_TOKEN_BYTES];
     bool is_proven;
     uint32_t n_in, n_out, bytes_in, bytes_out;
     ns_t expires_at;
-};
-
-struct net {
-    uint64_t prefix;
-    ns_t times[KNOCK_FLOWS_PER_NET];
-    uint8_t next_time;
 };
 
 struct knock_proxy {
@@ -52,8 +46,6 @@ struct knock_proxy {
     struct list registrations, flows;
     struct token *by_token;
     struct flow *by_id;
-    struct net nets[KNOCK_NETS_MAX]; /* by hash; a collision shares the cap */
-    uint64_t net_seed;
     struct bucket rate;
     struct knock_stats stats;
 };
@@ -134,7 +126,6 @@ struct knock_proxy *knock_proxy_create(const struct knock_config *config, const 
                                                                                 : KNOCK_REGISTRATIONS_MAX;
     list_init(&kp->registrations);
     list_init(&kp->flows);
-    env_random(env, &kp->net_seed, sizeof kp->net_seed);
     knock_set_kbps(kp, config->max_kbps);
     return kp;
 }
@@ -319,40 +310,63 @@ static struct flow *flow_opened_by(struct knock_proxy *kp, const struct addr *fr
     return NULL;
 }
 
-/* Room for one more event among the last n within the window? Takes it. */
-static bool take_turn(ns_t *times, uint8_t n, uint8_t *next, ns_t now, ns_t window)
+struct count {
+    unsigned net, net_unproven, net_proven, unproven;
+    struct flow *oldest; /* of those in net_proven */
+};
+
+/* What is open from a network (net: in all) and to a registration. */
+static struct count count_flows(const struct knock_proxy *kp, uint64_t prefix, uint64_t session_ref)
 {
-    if (times[*next] != 0 && now < times[*next] - 1 + window)
-        return false;
-    times[*next] = now + 1;
-    *next = (uint8_t)((*next + 1) % n);
-    return true;
+    struct count n = {0};
+
+    list_each(node, &kp->flows)
+    {
+        struct flow *f = list_item(node, struct flow, node);
+        bool is_net = f->prefix == prefix, is_to = f->session_ref == session_ref;
+
+        n.net += is_net;
+        n.unproven += is_to && !f->is_proven;
+        n.net_unproven += is_net && is_to && !f->is_proven;
+        n.net_proven += is_net && is_to && f->is_proven;
+        if (n.oldest == NULL && is_net && is_to && f->is_proven)
+            n.oldest = f;
+    }
+    return n;
 }
 
-static struct net *net_of(struct knock_proxy *kp, const struct addr *from)
+static bool take_new(struct registration *reg, ns_t now)
 {
-    uint64_t prefix = ledger_prefix_of(from);
-    uint64_t h = (prefix ^ kp->net_seed) * 0x9e3779b97f4a7c15u;
+    ns_t gap = NS_PER_S / KNOCK_NEW_PER_S;
 
-    return &kp->nets[(h >> 32) % KNOCK_NETS_MAX];
+    if (reg->new_paid_at < now)
+        reg->new_paid_at = now;
+    if (reg->new_paid_at - now > (KNOCK_NEW_BURST - 1) * gap)
+        return false;
+    reg->new_paid_at += gap;
+    return true;
 }
 
 static struct flow *open_flow(struct knock_proxy *kp, ns_t now, const struct addr *from,
                               struct registration *reg, const uint8_t token[static KNOCK_TOKEN_BYTES])
 {
-    struct net *net = net_of(kp, from);
+    uint64_t prefix = ledger_prefix_of(from);
+    struct count n = count_flows(kp, prefix, reg->session_ref);
     struct flow *f;
 
-    if (kp->stats.flows >= KNOCK_FLOWS_MAX ||
-        !take_turn(net->times, KNOCK_FLOWS_PER_NET, &net->next_time, now, 60 * NS_PER_S) ||
-        !take_turn(reg->flow_times, KNOCK_FLOWS_PER_TOKEN, &reg->next_time, now,
-                   KNOCK_TOKEN_WINDOW_S * NS_PER_S))
+    if (n.net_unproven >= KNOCK_UNPROVEN_PER_NET || n.unproven >= KNOCK_UNPROVEN_PER_TOKEN ||
+        !take_new(reg, now))
+        return NULL;
+    if (n.net_proven >= KNOCK_PROVEN_PER_NET)
+        drop_flow(kp, n.oldest);
+    else if (n.net >= KNOCK_FLOWS_PER_NET || kp->stats.flows >= KNOCK_FLOWS_MAX)
         return NULL;
     f = mem_alloc(sizeof *f);
     do {
         f->id = env_random_u32(kp->env);
     } while (f->id == 0 || flow_by_id(kp, f->id) != NULL);
     f->caller = *from;
+    f->prefix = prefix;
     f->session_ref = reg->session_ref;
     memcpy(f->token, token, sizeof f->token);
     f->expires_at = now + KNOCK_FLOW_S * NS_PER_S;

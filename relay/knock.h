@@ -15,23 +15,27 @@
 
 #include "crypto/zone.h"
 
-#define KNOCK_C8                0xc8
-#define KNOCK_C9                0xc9
-#define KNOCK_C8_HEADER         16 /* C8 flags1 len2 token8 flow4 */
-#define KNOCK_C9_HEADER         8  /* C9 flags1 len2 flow4 */
-#define KNOCK_BODY_MAX          1232
-#define KNOCK_FRAME_MAX         (KNOCK_C8_HEADER + KNOCK_BODY_MAX)
-#define KNOCK_FLOWS_PER_TOKEN   4 /* new ones in KNOCK_TOKEN_WINDOW_S */
-#define KNOCK_TOKEN_WINDOW_S    10
-#define KNOCK_FLOWS_PER_NET     4  /* new ones a minute from a /24 or /48 */
-#define KNOCK_FLOW_DATAGRAMS    64 /* each way */
-#define KNOCK_FLOW_BYTES        65536
-#define KNOCK_BURST_KIB         128 /* of the rate, taken at once */
-#define KNOCK_FLOW_S            90
-#define KNOCK_FLOWS_MAX         1024
-#define KNOCK_NETS_MAX          1024
-#define KNOCK_REGISTRATIONS_MAX 4096
-#define KNOCK_EPOCH_S           86400
+#define KNOCK_C8        0xc8
+#define KNOCK_C9        0xc9
+#define KNOCK_C8_HEADER 16 /* C8 flags1 len2 token8 flow4 */
+#define KNOCK_C9_HEADER 8  /* C9 flags1 len2 flow4 */
+#define KNOCK_BODY_MAX  1232
+#define KNOCK_FRAME_MAX (KNOCK_C8_HEADER + KNOCK_BODY_MAX)
+/* Open flows. A flow is proven once its caller sent back the number that the client's answer brought: whoever answers
+ * has checked the knock by then, so those who know each other do not use up what is for anybody. */
+#define KNOCK_UNPROVEN_PER_NET   4   /* from one /24 or /48 to one token */
+#define KNOCK_UNPROVEN_PER_TOKEN 32  /* from everywhere */
+#define KNOCK_PROVEN_PER_NET     16  /* from one /24 or /48 to one token: the oldest makes room */
+#define KNOCK_FLOWS_PER_NET      128 /* from one /24 or /48 */
+#define KNOCK_FLOWS_MAX          1024
+#define KNOCK_NEW_BURST          32 /* new flows of one token at once ... */
+#define KNOCK_NEW_PER_S          3  /* ... and lasting */
+#define KNOCK_FLOW_DATAGRAMS     64 /* each way */
+#define KNOCK_FLOW_BYTES         65536
+#define KNOCK_BURST_KIB          128 /* of the rate, taken at once */
+#define KNOCK_FLOW_S             90
+#define KNOCK_REGISTRATIONS_MAX  4096
+#define KNOCK_EPOCH_S            86400
 
 struct knock_proxy;
 

@@ -174,28 +174,97 @@ static void repeated_first(void **state)
     rig_free(r);
 }
 
-static void flow_caps(void **state)
+/* A knock that the client answers and the caller goes on with. */
+static void knock_proven(struct rig *r, const char *from, const uint8_t *token)
+{
+    size_t n = r->n_delivered;
+
+    knock(r, from, token, 0, KNOCK);
+    if (r->n_delivered == n)
+        return; /* over a cap */
+    reply(r, r->to, last_flow(r), slice_str("message 2"));
+    knock(r, from, token, last_flow(r), slice_str("message 3"));
+}
+
+/* What nobody answers: little from one network, not much from all of them, and no more by being patient. */
+static void caps_of_the_unproven(void **state)
 {
     struct rig *r = rig_new(16, 0);
-    struct knock_tokens t;
+    struct knock_tokens t, other;
     char from[32];
 
     (void)state;
     knock_register(r->kp, r->w.now, 77, hanako, 0, &t);
-    for (int i = 0; i < 10; i++) { /* other networks: the token's cap counts */
-        snprintf(from, sizeof from, "203.0.%d.5:1000", i);
-        knock(r, from, t.token, 0, KNOCK);
-    }
-    assert_int_equal(knock_stats(r->kp)->flows, KNOCK_FLOWS_PER_TOKEN);
-    world_pass(&r->w, KNOCK_TOKEN_WINDOW_S * NS_PER_S);
-    knock(r, "203.0.99.5:1000", t.token, 0, KNOCK);
-    assert_int_equal(knock_stats(r->kp)->flows, KNOCK_FLOWS_PER_TOKEN + 1);
-    for (int i = 0; i < 8; i++) { /* one network: its own cap, also over a minute of patience */
-        world_pass(&r->w, 6 * NS_PER_S);
+    knock_register(r->kp, r->w.now, 78, kenji, 0, &other);
+    for (int i = 0; i < 20; i++) {
         snprintf(from, sizeof from, "198.51.100.%d:1000", i);
         knock(r, from, t.token, 0, KNOCK);
+        world_pass(&r->w, 4 * NS_PER_S);
     }
-    assert_int_equal(knock_stats(r->kp)->flows, KNOCK_FLOWS_PER_TOKEN + 1 + KNOCK_FLOWS_PER_NET);
+    assert_int_equal(knock_stats(r->kp)->flows, KNOCK_UNPROVEN_PER_NET);
+    knock(r, "198.51.100.99:1000", other.token, 0, KNOCK); /* somebody else there calls somebody else */
+    assert_int_equal(knock_stats(r->kp)->flows, KNOCK_UNPROVEN_PER_NET + 1);
+    for (int i = 0; i < 100; i++) {
+        snprintf(from, sizeof from, "203.0.%d.5:1000", i);
+        knock(r, from, t.token, 0, KNOCK);
+        world_pass(&r->w, NS_PER_S / 10);
+    }
+    assert_int_equal(knock_stats(r->kp)->flows, KNOCK_UNPROVEN_PER_TOKEN + 1);
+    assert_int_equal(knock_stats(r->kp)->over_cap,
+                     16 + 100 - (KNOCK_UNPROVEN_PER_TOKEN - KNOCK_UNPROVEN_PER_NET));
+    world_pass(&r->w, KNOCK_FLOW_S * NS_PER_S);
+    knock_tick(r->kp, r->w.now);
+    knock(r, "198.51.100.1:1000", t.token, 0, KNOCK);
+    assert_int_equal(knock_stats(r->kp)->flows, 1);
+    rig_free(r);
+}
+
+/* Friends who call again and again, all of them from the address of one relay, are always heard. */
+static void the_proven_make_room(void **state)
+{
+    struct rig *r = rig_new(16, 0);
+    struct knock_tokens t, other;
+    char from[32];
+
+    (void)state;
+    knock_register(r->kp, r->w.now, 77, hanako, 0, &t);
+    knock_register(r->kp, r->w.now, 78, kenji, 0, &other);
+    knock_proven(r, "198.51.100.20:900", other.token);
+    for (int i = 0; i < 100; i++) {
+        snprintf(from, sizeof from, "198.51.100.20:%d", 1000 + i);
+        knock_proven(r, from, t.token);
+        assert_int_equal(r->n_delivered, 2 * (i + 2));
+        world_pass(&r->w, NS_PER_S / KNOCK_NEW_PER_S);
+    }
+    assert_int_equal(knock_stats(r->kp)->flows, KNOCK_PROVEN_PER_NET + 1);
+    assert_int_equal(knock_stats(r->kp)->over_cap, 0);
+    reply(r, 77, last_flow(r), slice_str("x")); /* the newest lives */
+    assert_int_equal(knock_stats(r->kp)->unknown_flow, 0);
+    rig_free(r);
+}
+
+/* One who may knock and never ends: his network fills its share, and the client hears a few a second. */
+static void caps_of_the_proven(void **state)
+{
+    struct rig *r = rig_new(64, 0);
+    struct knock_tokens t[64];
+    char from[32];
+
+    (void)state;
+    for (uint8_t i = 0; i < 64; i++)
+        knock_register(r->kp, r->w.now, 100 + i, (uint8_t[32]){i, 9}, 0, &t[i]);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(from, sizeof from, "198.51.100.20:%d", 1000 + i);
+        knock_proven(r, from, t[i % 32].token);
+    }
+    assert_int_equal(knock_stats(r->kp)->flows, KNOCK_FLOWS_PER_NET);
+    knock(r, "203.0.113.5:1000", t[40].token, 0, KNOCK); /* the others are not hurt */
+    assert_int_equal(knock_stats(r->kp)->flows, KNOCK_FLOWS_PER_NET + 1);
+    for (int i = 0, n = (int)r->n_delivered; i < 1000; i++) {
+        snprintf(from, sizeof from, "192.0.2.%d:1000", i % 4);
+        knock_proven(r, from, t[50].token);
+        assert_in_range(r->n_delivered - (size_t)n, 1, 2 * KNOCK_NEW_BURST);
+    }
     rig_free(r);
 }
 
@@ -306,7 +375,9 @@ int main(void)
         sentence("unknown tokens, unknown flows and rubbish are met with silence", silence),
         sentence("an unproven caller gets no more bytes than it sent", not_amplified),
         sentence("a first frame that comes again opens no second flow", repeated_first),
-        sentence("new flows are capped by token and by network", flow_caps),
+        sentence("knocks that nobody answers are few, by network and by token", caps_of_the_unproven),
+        sentence("friends behind one address call as often as they like", the_proven_make_room),
+        sentence("one who never ends has his share and no more", caps_of_the_proven),
         sentence("a flow is capped in datagrams, bytes and time", size_caps),
         sentence("all knocks together keep to their rate", rate_cap),
         sentence("tokens last two epochs and a restart, and change with the generation", tokens),
