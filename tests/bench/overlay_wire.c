@@ -71,13 +71,13 @@ static int is_ours(const uint8_t *p, ssize_t n)
 
 int main(int argc, char **argv)
 {
-    struct waiting *queue = calloc(QUEUE_MAX, sizeof *queue);
+    static struct waiting queue[QUEUE_MAX];
     struct counts(*counts)[256] = argc == 4 ? open_counts(argv[3]) : NULL;
     uint64_t delay = argc == 4 ? strtoull(argv[2], NULL, 10) * 1000 : 0;
     size_t head = 0, n = 0;
     int fd = argc == 4 ? open_device(argv[1]) : -1;
 
-    if (queue == NULL || counts == NULL || fd < 0) {
+    if (counts == NULL || fd < 0) {
         perror("overlay_wire");
         return 1;
     }

@@ -119,14 +119,30 @@ class Capture:
 
     def __init__(self, lab, host, device="eth0"):
         self.lab, self.path = lab, os.path.join(lab.folder, host + ".pcap")
-        self.child = lab.start(host, "tcpdump", "-i", device, "-U", "-w", self.path, "-s", "0", "-Z", "root",
+        self.child = lab.start(host, "tcpdump", "-i", device, "-U", "--immediate-mode", "-w", self.path, "-s", "0", "-Z", "root",
                                log=host + "-tcpdump.log")
         until = time.monotonic() + 10
         while not (os.path.exists(self.path) and os.path.getsize(self.path)) and time.monotonic() < until:
             time.sleep(0.05)
 
-    def check(self, least_packets):
+    def is_past(self, when):
+        """Has anything been written that came after that moment?"""
+        at, newest = 24, 0.0
+        with open(self.path, "rb") as f:
+            raw = f.read()
+        while at + 16 <= len(raw):
+            second, micro, n = (int.from_bytes(raw[at + i:at + i + 4], "little") for i in (0, 4, 8))
+            newest, at = second + micro / 1e6, at + 16 + n
+        return newest > when
+
+    def end(self):
+        """With all that went over it until now: what the kernel still holds is lost when tcpdump is told to stop."""
+        now = time.time()
+        until(lambda: self.is_past(now), 10)
         self.lab.end(self.child, signal.SIGINT)
+
+    def check(self, least_packets):
+        self.end()
         with open(self.path, "rb") as f:
             raw = f.read()
         packets = subprocess.run(["tcpdump", "-nr", self.path], capture_output=True, check=False).stdout.count(b"\n")
@@ -474,7 +490,7 @@ def xdp_call(lab, people, where):
     check(calls_of_kernel(relay, 0), "the kernel carries it no longer")
     heard(out, "alice hears what bob says")
     heard(os.path.join(lab.folder, "bob-heard.wav"), "bob hears what alice says")
-    lab.end(capture.child, signal.SIGINT)
+    capture.end()
     after = metrics(relay)
     moved = {k: after[k] - before[k] for k in after if k in before}
     frames, indications, wrong = on_the_wire(capture.path, bytes([203, 0, 113, 30]))
@@ -485,7 +501,8 @@ def xdp_call(lab, people, where):
     check(wrong == 0, "every checksum on the relay's cable is right", f"{len(frames)} frames")
     check(moved["ito_relay_kernel_packets_total"] == len(kernels) and
           moved["ito_relay_packets_total"] == len(outs) + indications[0],
-          "the counters say what the cable says", f"{moved['ito_relay_packets_total']:.0f} and {moved['ito_relay_kernel_packets_total']:.0f}")
+          "the counters say what the cable says",
+          f"{moved['ito_relay_packets_total']:.0f} and {len(outs) + indications[0]}, by the kernel {moved['ito_relay_kernel_packets_total']:.0f} and {len(kernels)}")
     came, left = ([f[44:] for is_out, f in frames if is_out == way] for way in (False, True))  # length, what is encrypted
     dropped = sum(v for k, v in moved.items() if k.startswith("ito_relay_dropped_packets_total"))
     lost = len(came) + indications[1] - len(left) - indications[0]
@@ -540,7 +557,7 @@ def xdp():
         check(160 < kbps < 200 * 5.5 / 5, "relay.max_kbps holds", f"{kbps:.0f} kbit/s")
         relay.ito("config", "set", "relay.max_kbps", "5000")
 
-        child = lab.start("load", LOAD, "-m", "rate", "-c", "10", "-t", "30", "-b", "203.0.113.200", "-p", "0",
+        child = lab.start("load", LOAD, "-m", "rate", "-c", "10", "-t", "90", "-b", "203.0.113.200", "-p", "0",
                           f"203.0.113.30:{PORT}", log="load.log")
         check(calls_of_kernel(relay, 10), "ten calls again")
         relay.ito("relay", "upgrade")
