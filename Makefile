@@ -201,6 +201,10 @@ bench: all ## numbers as `name value unit`
 bench-relay: all $(B)/bench/relay_load $(B)/bench/relay_floor ## the relay beside coturn: CPU a packet, memory, set-up
 	$(Q)tests/bench/relay.py $(B)/bench/relay_load $(B)/bench/relay_floor build/ito
 
+soak-relay: all $(B)/bench/relay_load ## MINUTES=60 of a relay with CALLS=500 in real time: memory, lost bytes
+	$(Q)tests/bench/soak.py $(B)/bench/relay_load build/ito
+.PHONY: soak-relay
+
 bench-ledger: $(B)/bench/ledger_admit ## an admission with 4096 accounts, the ledger's bytes in a call
 	$(Q)t=$$(mktemp -d) && $< $$t/ledger.db; rc=$$?; rm -rf "$$t"; exit $$rc
 .PHONY: bench-ledger
