@@ -10,7 +10,7 @@ build="gcc libc6-dev make pkg-config libuv1-dev libsodium-dev libopus-dev libaso
 libcjson-dev libsrtp2-dev libssl-dev libsqlite3-dev libminiupnpc-dev libnatpmp-dev libspeexdsp-dev
 libqrencode-dev libncurses-dev uthash-dev"
 test="libcmocka-dev tmux iproute2 python3 python3-numpy python3-scipy"
-ci="clang clang-format clang-tidy cppcheck libclang-rt-14-dev debootstrap nftables coturn tcpdump systemd
+ci="clang clang-format clang-tidy cppcheck libclang-rt-14-dev debootstrap nftables coturn miniupnpd-nftables tcpdump systemd
 python3-libtorrent python3-opendht"
 
 want="$build"

@@ -1,7 +1,7 @@
 """A small Internet of network namespaces: public hosts, homes behind Linux routers, and the programs on them.
 
     203.0.113.0/24 ─┬─ core ─┬─ 198.51.100.0/24        every private address ends at core
-        relay, boot ┘        └ third, carol
+        relay, boot ┘        └ third, carol            11.22.33.0/24: routers that map ports
     alice ── home-a (203.0.113.10)      home-b (198.51.100.20) ── bob      both homes are 192.168.1.0/24
 
 Names begin with a prefix of this run, the root namespace is not touched, and close() removes all of it. Processes
@@ -15,7 +15,8 @@ import subprocess
 import tempfile
 import time
 
-NETS = {"203.0.113": "br0", "198.51.100": "br1"}
+# The third is for miniupnpd, which maps nothing to a documentation address.
+NETS = {"203.0.113": "br0", "198.51.100": "br1", "11.22.33": "br2"}
 PORT = 41641
 
 
@@ -81,13 +82,42 @@ class Lab:
                 chain through {{
                     type filter hook forward priority filter;
                     {self.refused(kind)}
-                    iifname "eth0" ct state established,related accept; iifname "eth0" drop;
+                    iifname "eth0" ct state established,related accept; ct status dnat accept; iifname "eth0" drop;
                 }}
                 chain to_us {{
                     type filter hook input priority filter;
                     iifname "eth0" ct state established,related accept; iifname "eth0" drop;
                 }}
             }}""")
+
+    def maps_ports(self, router, *settings):
+        """The home's router gives ports to who asks by UPnP IGD, or by what the settings (lines of miniupnpd.conf)
+        say."""
+        self.run_in(router, "nft", "-f", "-", input="""
+            table inet mapped {
+                chain miniupnpd { }
+                chain postrouting_miniupnpd { }
+                chain prerouting_miniupnpd { }
+                chain prerouting { type nat hook prerouting priority dstnat; iifname "eth0" jump prerouting_miniupnpd; }
+            }""")
+        path = os.path.join(self.folder, router + ".conf")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("\n".join(("ext_ifname=eth0", "listening_ip=lan", "http_port=5000", "ipv6_disable=yes",
+                               "secure_mode=yes", "min_lifetime=10", "upnp_table_name=mapped",
+                               "upnp_nat_table_name=mapped", "uuid=00000000-0000-4000-8000-000000000001",
+                               "allow 1024-65535 192.168.1.0/24 1024-65535", *settings, "")))
+        child = self.start(router, "miniupnpd", "-d", "-f", path, "-P", path + ".pid", log=router + ".log")
+        until = time.monotonic() + 10
+        while time.monotonic() < until:  # it listens for SSDP
+            if ":1900 " in self.run_in(router, "ss", "-Hlun").stdout:
+                return child
+            time.sleep(0.05)
+        raise AssertionError("miniupnpd does not start: " + self.folder)
+
+    def mapped(self, router):
+        """What the router maps, as its kernel has it: lines of nft."""
+        return [line.strip() for line in self.run_in(router, "nft", "list", "chain", "inet", "mapped",
+                                                     "prerouting_miniupnpd").stdout.splitlines() if "dnat" in line]
 
     @staticmethod
     def refused(kind):

@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")" || exit 1
 
 missing=""
-for tool in ip nft tcpdump sysctl; do
+for tool in ip nft tcpdump sysctl miniupnpd; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 /usr/bin/python3 -c 'import numpy' 2>/dev/null || missing="$missing python3-numpy"

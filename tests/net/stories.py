@@ -376,6 +376,57 @@ def upgrade():
         finish(lab)
 
 
+def at_home(by, *of_router):
+    """A volunteer's relay behind a router that maps ports by that protocol; two symmetric homes talk through it."""
+    lab = Lab(f"ito{secrets.token_hex(2)}-")
+    try:
+        lab.public("boot", "203.0.113.40")
+        lab.home("home-r", "11.22.33.10", "restricted")
+        lab.inside("relay", "192.168.1.2", "home-r")
+        lab.maps_ports("home-r", *of_router)
+        lab.home("home-a", "203.0.113.10", "symmetric")
+        lab.inside("alice", "192.168.1.2", "home-a")
+        lab.home("home-b", "198.51.100.20", "symmetric")
+        lab.inside("bob", "192.168.1.3", "home-b")
+        people = {name: Phone(lab, ITO, name, **settings(**more)) for name, more in {
+            "boot": {"net__peers": []}, "relay": {"net__port_mapping": True},
+            **{name: {"audio__input": "wav:" + SPEECH, "audio__output": f"wav:{lab.folder}/{name}-heard.wav"}
+               for name in ("alice", "bob")}}.items()}
+        alice, bob, relay = people["alice"], people["bob"], people["relay"]
+        alice.ito("contacts", "add", bob.id, "Bob")
+        bob.ito("contacts", "add", alice.id, "Alice")
+        bob.ito("config", "set", "call.auto_answer", '["Alice"]')
+        people["boot"].up()
+        time.sleep(0.3)
+        relay.up("relay")
+        found = relay.wait(lambda s: s["network"]["reach_by"] == "mapped port", "status", seconds=40)
+        port = (found or relay.json("status"))["network"]["ports"][0]
+        check(port["by"] == by and len(lab.mapped("home-r")) == 1, f"the router maps the relay's port by {by}",
+              f"{port} {lab.mapped('home-r')}")
+        for name in ("alice", "bob"):
+            people[name].up()
+        everybody_joined(people, ("relay", "alice", "bob"))
+        out = os.path.join(lab.folder, "out.wav")
+        done = call(alice, "Bob", 12, out)
+        said = check_call(done)
+        check(any(line.startswith("In call, relayed") for line in said), "the call is relayed", tell(done))
+        heard(out, "alice hears what bob says")
+        relay.down()
+        check(until(lambda: not lab.mapped("home-r"), 5), "the relay gives the port back when it ends", str(lab.mapped("home-r")))
+    finally:
+        finish(lab)
+
+
+def mapped_by_pcp():
+    """The volunteer's relay stands behind a router of his own, which is asked for the port."""
+    at_home("pcp", "enable_natpmp=yes")
+
+
+def mapped_by_upnp():
+    """The same, and the router knows UPnP only."""
+    at_home("upnp", "enable_natpmp=no")
+
+
 def one_cable(addresses, what):
     lab = Lab(f"ito{secrets.token_hex(2)}-")
     try:
@@ -589,7 +640,7 @@ def xdp():
         finish(lab)
 
 
-STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls, warm, upgrade, cable, xdp]
+STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls, warm, upgrade, cable, mapped_by_pcp, mapped_by_upnp, xdp]
 
 
 def finish(lab):
