@@ -27,7 +27,6 @@
 #define DHT_PUT_MAINLINE   20 /* copies: items there are easily lost (reference/overlay.md §2) */
 #define DHT_SPARE_MAINLINE 4  /* more are asked, so that a dead one among the nearest is not waited for */
 #define DHT_FREE_GET       4  /* nodes whose id does not follow from their address, among the k nearest */
-#define DHT_K_MORE_GET     14 /* nearest of each path then, for a get: nothing was found yet */
 #define DHT_LAUNCHES       2  /* times a lookup is begun anew */
 #define DHT_LAUNCH_RTTS    8  /* how long it may take each time */
 #define DHT_SEEDS_PATH     3  /* first contacts of each path then */

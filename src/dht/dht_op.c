@@ -125,8 +125,6 @@ struct op *dht_op_start(struct dht *d, ns_t now, enum op_kind kind, const uint8_
     memcpy(op->target, target, ID_BYTES);
     op->l = lookup_create(target, d->id, width(d, op), d->config.n_paths,
                           is_write(op) && !(d->is_zone && kind == OP_PUT) ? 2 * LOOKUP_ALPHA : LOOKUP_ALPHA);
-    if (!is_write(op))
-        op->l->k_more = DHT_K_MORE_GET;
     if (!d->is_zone)
         op->l->free_max = is_write(op) ? DHT_K_MAINLINE : DHT_FREE_GET;
     op->started_at = now;

@@ -19,7 +19,6 @@ struct lookup *lookup_create(const uint8_t target[static ID_BYTES], const uint8_
     memcpy(l->own, own, ID_BYTES);
     l->k = (uint8_t)k;
     l->alpha = (uint8_t)alpha;
-    l->k_more = LOOKUP_K_MORE;
     l->n_paths = (uint8_t)sane_paths(n_paths);
     return l;
 }
@@ -175,7 +174,7 @@ static struct path_view view_path(struct lookup *l, unsigned path)
     struct path_view v = {0};
     struct lookup_node *first_more = NULL; /* with a free id, when there are enough of these */
     unsigned n_free = 0, more = 0;
-    unsigned in_play = 0, in_all = 0, k = l->first_path > 0 && l->k > l->k_more ? l->k_more : l->k;
+    unsigned in_play = 0, in_all = 0, k = l->first_path > 0 && l->k > LOOKUP_K_MORE ? LOOKUP_K_MORE : l->k;
 
     for (unsigned i = 0; i < l->n; i++) {
         struct lookup_node *n = &l->nodes[i];

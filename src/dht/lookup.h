@@ -35,8 +35,8 @@
 #define LOOKUP_PER_NET    6
 #define LOOKUP_TOKEN_MAX  32
 #define LOOKUP_TRIES      3
-#define LOOKUP_K_MORE     6 /* nearest of each path begun anew; the k of all count together */
-#define LOOKUP_FEW        8 /* while fewer have answered, those that were late are asked again */
+#define LOOKUP_K_MORE     14 /* nearest of each path begun anew; the k of all count together */
+#define LOOKUP_FEW        8  /* while fewer have answered, those that were late are asked again */
 
 enum lookup_state { LOOKUP_NEW, LOOKUP_ASKED, LOOKUP_LATE, LOOKUP_ANSWERED, LOOKUP_FAILED, LOOKUP_SKIPPED };
 
@@ -55,7 +55,6 @@ struct lookup_node {
 struct lookup {
     uint8_t target[ID_BYTES], own[ID_BYTES];
     uint8_t k, n_paths, alpha;
-    uint8_t k_more;     /* of each path begun anew, at most k: LOOKUP_K_MORE unless set */
     uint8_t first_path; /* paths before it have ended */
     bool is_checking;
     uint8_t
