@@ -273,22 +273,34 @@ void relay_client_account(struct relay_client *rc, ns_t now, const uint8_t alloc
     l->since_report_s += l->slots;
 }
 
-void relay_client_quality(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8], double loss,
+bool relay_client_quality(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8], double loss,
                           double jitter_ms)
 {
     struct lease *l = lease_of(rc, alloc_id);
-    bool is_bad = loss >= CLIENT_LOSS_BAD || jitter_ms >= CLIENT_JITTER_BAD_MS;
+    bool is_good = loss < CLIENT_LOSS_BAD && jitter_ms < CLIENT_JITTER_BAD_MS;
 
     (void)now;
     if (l == NULL)
-        return;
-    if (is_bad) {
+        return is_good;
+    if (loss >= CLIENT_LOSS_USELESS) {
         rc->good_s -= l->since_report_s;
         rc->bad_s += l->since_report_s;
     }
     l->since_report_s = 0;
-    ledger_quality_note(&rc->quality, !is_bad, today(rc));
+    ledger_quality_note(&rc->quality, is_good, today(rc));
     rc->quality.added_ms += (jitter_ms - rc->quality.added_ms) / 8;
+    return is_good;
+}
+
+void relay_client_judge(struct relay_client *rc, bool is_good)
+{
+    ledger_quality_note(&rc->quality, is_good, today(rc));
+    ledger_db_put_quality(rc->config.db, rc->config.relay, &rc->quality);
+}
+
+double relay_client_quality_mean(const struct relay_client *rc)
+{
+    return ledger_quality_mean(&rc->quality);
 }
 
 void relay_client_broke(struct relay_client *rc, const uint8_t alloc_id[static 8])

@@ -23,8 +23,9 @@
 #define CLIENT_FUNDS_S       (2 * LEDGER_TRANCHE_S) /* kept at a relay, LEDGER.md §4 */
 #define CLIENT_TOLERANCE     0.05
 #define CLIENT_SLACK_BYTES   4096 /* what was on its way when the relay counted */
-#define CLIENT_LOSS_BAD      0.03 /* relay-caused, LEDGER.md §4 */
+#define CLIENT_LOSS_BAD      0.03 /* relay-caused, LEDGER.md §4: a bad interval */
 #define CLIENT_JITTER_BAD_MS 40.0
+#define CLIENT_LOSS_USELESS  0.3 /* one that is not signed for, too */
 
 struct relay_client;
 
@@ -101,9 +102,14 @@ void relay_client_message(struct relay_client *rc, ns_t now, uint8_t chan, struc
 void relay_client_knock_reply(struct relay_client *rc, uint32_t flow, struct slice body);
 /* We sent or received a packet of so many bytes through allocation alloc_id. */
 void relay_client_account(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8], size_t bytes);
-/* Loss and added jitter that the relay caused since the last report (RTCP interval); bad ones are not signed. */
-void relay_client_quality(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8], double loss,
+/* Loss and added jitter that the relay caused since the last report, an RTCP interval: was it good? Bad ones lower the
+ * score; only useless ones are not signed, since who does not sign is served no longer, and blame is a guess. */
+bool relay_client_quality(struct relay_client *rc, ns_t now, const uint8_t alloc_id[static 8], double loss,
                           double jitter_ms);
+/* One more experience that was not sound: it does not answer. */
+void relay_client_judge(struct relay_client *rc, bool is_good);
+/* ledger_quality_mean() of it. */
+double relay_client_quality_mean(const struct relay_client *rc);
 /* The relay died under this allocation, or TURN refused its ticket: lowers the score, frees the lease. */
 void relay_client_broke(struct relay_client *rc, const uint8_t alloc_id[static 8]);
 /* Draw on `drawee` for this relay: the cheque is on disk before it leaves. ERR_STATE: one is under way, or our account

@@ -6,7 +6,6 @@
 #define NOISE_POINTS   4.0
 #define FAILURE_POINTS 15.0
 #define REFUSALS       2   /* in a row: it only pretends to relay */
-#define QUALITY_FLOOR  0.6 /* a relay that was more often bad than a new one is believed to be */
 #define GUARD_POINTS   3.0 /* eight stable guards see us, not everybody */
 
 double select_r_factor(double rtt_ms, double loss, double jitter_ms)
@@ -104,7 +103,7 @@ size_t select_rank(const struct select_candidate *candidates, size_t n, const st
 
         if (!may_be_used(&candidates[i], policy))
             continue;
-        if (candidates[i].quality < QUALITY_FLOOR || candidates[i].failures >= REFUSALS)
+        if (candidates[i].quality < SELECT_QUALITY_FLOOR || candidates[i].failures >= REFUSALS)
             key.pay += SELECT_REST + 1; /* that we could pay there is no reason to be heard badly */
         key.u = utility(&candidates[i], policy);
         for (; at > 0 && is_better(&key, &keys[at - 1]); at--)

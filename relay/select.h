@@ -11,10 +11,11 @@
 
 #include "base/addr.h"
 
-#define SELECT_MAX      32
-#define SELECT_PARALLEL 3  /* ask so many at once */
-#define SELECT_TRIES    16 /* and so many in all */
-#define SELECT_RETRY_S  15 /* twice */
+#define SELECT_MAX           32
+#define SELECT_PARALLEL      3   /* ask so many at once */
+#define SELECT_TRIES         16  /* and so many in all */
+#define SELECT_RETRY_S       15  /* twice */
+#define SELECT_QUALITY_FLOOR 0.6 /* below: more often bad than a new one is believed to be */
 
 enum select_pay { SELECT_DIRECT, SELECT_TWO_HOPS, SELECT_SLACK, SELECT_REST };
 

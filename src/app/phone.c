@@ -111,6 +111,21 @@ static void on_release(void *arg, int slot)
         relays_release(a->relays, a->now, (uint16_t)slot);
 }
 
+static void on_judged(void *arg, int slot, double loss, double jitter_ms)
+{
+    struct app *a = arg;
+
+    if (a->relays != NULL)
+        relays_judge(a->relays, a->now, (uint16_t)slot, loss, jitter_ms);
+}
+
+static double on_line_loss(void *arg)
+{
+    struct app *a = arg;
+
+    return a->relays != NULL ? relays_line_loss(a->relays) : 0;
+}
+
 static bool is_auto_answered(const struct app *a, const struct contact *who)
 {
     if (a->config.mode == APP_ECHO)
@@ -237,6 +252,8 @@ void phone_create(struct app *a)
                             .allocate = on_allocate,
                             .release = on_release,
                             .doubt = on_doubt,
+                            .judged = on_judged,
+                            .line_loss = on_line_loss,
                             .incoming = on_incoming,
                             .changed = on_changed,
                             .ended = on_ended,

@@ -1,16 +1,12 @@
-#include "app/relays.h"
-
 #include <math.h>
 
+#include "app/relays_priv.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/identity.h"
 #include "crypto/idtext.h"
-#include "crypto/zone.h"
-#include "nat/turn_client.h"
 #include "relay/advert.h"
 #include "relay/care_wire.h"
-#include "relay/client.h"
 #include "relay/favour_db.h"
 #include "relay/select.h"
 
@@ -25,66 +21,10 @@
 #define DOUBT_NS        (2 * NS_PER_S)
 #define BACKOFF_NS      (5 * NS_PER_S) /* doubles with each failure */
 #define BACKOFF_MAX     6
-#define NEVER_MAX       256
-#define ALLOC_WISH_S    600
 #define LEAVING_NS      (600 * NS_PER_S) /* a relay that asked us to move is not asked again for so long */
 #define BUSY_MAX_MS     600000
 #define FUND_NS         (300 * NS_PER_S)
 #define LAST_WORD_S     5 /* MIGRATE with so little time left: the relay means it */
-
-/* What an advert, a cache or a person told. */
-struct known {
-    bool is_used, is_node; /* is_node: a full zone node, carries knocks only */
-    uint8_t node[32];
-    struct addr addr;
-    uint8_t load_pct;
-    int admission; /* of the last allocation; negative: none */
-    ns_t refused_until;
-    ns_t rtt; /* 0: unknown */
-    unsigned failures;
-    ns_t not_before;
-    uint64_t bytes;
-};
-
-struct link {
-    struct relays *owner;
-    struct known *known; /* NULL: free */
-    uint16_t slot;
-    struct session *session;
-    bool is_up, is_borrowed; /* is_borrowed: the other side opened the session, or an errand did */
-    ns_t opened_at, up_at, ping_at, doubt_at; /* doubt_at: asked then whether it is there; 0: no doubt */
-    ns_t leaving_until;                       /* it asked us to move: for new work another one */
-    ns_t busy_until;                          /* it refused: not asked again before */
-    ns_t fund_at;                             /* when it is looked whether we can pay there */
-    struct relay_client *client;
-    bool has_token;
-    uint8_t token[KNOCK_TOKEN_BYTES];
-};
-
-struct alloc {
-    struct relays *owner;
-    uint16_t slot;
-    struct link *link; /* NULL: free */
-    uint32_t request;  /* at the relay client; 0 when answered */
-    bool has_ticket, is_up, is_gone;
-    uint8_t alloc_id[8];
-    struct turn *turn;
-};
-
-struct relays {
-    struct relays_config config;
-    struct relays_ops ops;
-    const struct env *env;
-    struct known known[RELAYS_KNOWN];
-    struct link links[RELAYS_LINKS];
-    struct alloc allocs[RELAYS_ALLOCS];
-    uint8_t never[NEVER_MAX][32];
-    size_t n_never;
-    ns_t started_at, search_at, step_at;
-    unsigned n_searching;
-    uint32_t generation;
-    ns_t now;
-};
 
 static void link_down(struct link *l, ns_t now, bool is_failure);
 
@@ -263,18 +203,17 @@ int relays_score(struct relays *r, const uint8_t node[static 32])
     return s.is_shown ? s.score : -1;
 }
 
-static void note_quality(struct relays *r, const uint8_t node[static 32], bool is_good)
+/* It does not answer. */
+static void judge_silent(struct link *l)
 {
-    struct ledger_quality q = {.good = 0, .bad = 0, .day = today(r)};
+    if (l->client != NULL)
+        relay_client_judge(l->client, false);
+    favour_db_judge(l->owner->config.db, l->known->node, false);
+}
 
-    ledger_db_get_quality(r->config.db, node, &q);
-    ledger_quality_note(&q, is_good, today(r));
-    q.asked++;
-    q.uses++;
-    if (is_good)
-        q.answered++;
-    ledger_db_put_quality(r->config.db, node, &q);
-    favour_db_judge(r->config.db, node, is_good);
+bool link_is_poor(const struct link *l)
+{
+    return l->client != NULL && relay_client_quality_mean(l->client) < SELECT_QUALITY_FLOOR;
 }
 
 /* What a relay owes us, on the whole. */
@@ -390,10 +329,11 @@ static void turn_changed(void *arg, ns_t now, enum turn_state state, const struc
 
     if (state == TURN_READY) {
         a->is_up = true;
-        note_quality(r, a->link->known->node, true);
         r->ops.alloc_ready(r->ops.arg, now, a->slot, relayed, mapped);
     } else if (state == TURN_FAILED) {
-        note_quality(r, a->link->known->node, false);
+        if (a->link->client != NULL)
+            relay_client_broke(a->link->client, a->alloc_id);
+        favour_db_judge(r->config.db, a->link->known->node, false);
         alloc_lost(a, now);
     }
 }
@@ -440,7 +380,7 @@ static void on_refused(void *arg, ns_t now, uint32_t request, enum client_refusa
         l->known->refused_until = now + (ns_t)retry_ms * NS_PER_MS;
     l->busy_until = now + (ns_t)(retry_ms < BUSY_MAX_MS ? retry_ms : BUSY_MAX_MS) * NS_PER_MS;
     if (why == CLIENT_NO_ANSWER)
-        note_quality(l->owner, l->known->node, false);
+        judge_silent(l);
     if (a != NULL)
         alloc_lost(a, now);
 }
@@ -616,7 +556,7 @@ static bool has_alloc(const struct link *l)
 }
 
 /* It takes no more of us for now. */
-static bool is_away(const struct link *l, ns_t now)
+bool link_is_away(const struct link *l, ns_t now)
 {
     return now < l->leaving_until || now < l->busy_until;
 }
@@ -764,11 +704,23 @@ void relays_session_down(struct relays *r, ns_t now, struct session *s)
     link_down(l, now, true);
 }
 
+/* A better one than `poor` is known: it may go, when no call needs it. */
+static bool has_better(struct relays *r, ns_t now, const struct link *poor)
+{
+    struct select_candidate c;
+    struct known *k;
+
+    if (poor == NULL || has_alloc(poor) || (k = choose(r, now, false)) == NULL)
+        return false;
+    candidate_of(r, k, &c);
+    return c.quality >= SELECT_QUALITY_FLOOR;
+}
+
 /* Enough proxies: relays first, zone nodes only in the place of relays that are not there. */
 static void fill_links(struct relays *r, ns_t now)
 {
     unsigned n_relays = 0, n_nodes = 0, wanted = RELAYS_WANTED;
-    struct link *free_link = NULL, *a_node = NULL, *leaver = NULL;
+    struct link *free_link = NULL, *a_node = NULL, *leaver = NULL, *poor = NULL;
     struct known *k;
 
     for (int i = 0; i < RELAYS_LINKS; i++) {
@@ -779,11 +731,16 @@ static void fill_links(struct relays *r, ns_t now)
         } else if (l->known->is_node) {
             n_nodes++;
             a_node = l;
-        } else if (is_away(l, now)) { /* stays while there is room, or no other */
+        } else if (link_is_away(l, now)) { /* stays while there is room, or no other */
             leaver = has_alloc(l) ? leaver : l;
         } else {
             n_relays++;
+            poor = link_is_poor(l) ? l : poor;
         }
+    }
+    if (leaver == NULL && has_better(r, now, poor)) {
+        link_leave(poor, now);
+        return;
     }
     for (int i = 0; i < RELAYS_ALLOCS; i++)
         if (r->allocs[i].link != NULL)
@@ -832,6 +789,7 @@ static void keep_link(struct link *l, ns_t now)
         link_down(l, now, true);
         return;
     }
+    link_probe(l, now);
     if (l->doubt_at != 0 || now >= l->ping_at)
         session_ping(l->session, now);
     if (now < l->ping_at)
@@ -919,157 +877,6 @@ void relays_renew_tokens(struct relays *r, ns_t now, uint32_t generation)
     for (int i = 0; i < RELAYS_LINKS; i++)
         if (r->links[i].client != NULL)
             relay_client_register(r->links[i].client, now, r->generation);
-}
-
-/* ---- allocations ---- */
-
-static bool is_avoided(const struct link *l, const struct addr *avoid, size_t n_avoid)
-{
-    for (size_t i = 0; i < n_avoid; i++)
-        if (addr_equal_ip(&avoid[i], &l->known->addr))
-            return true;
-    return false;
-}
-
-static struct link *best_link(struct relays *r, int other, const struct addr *avoid, size_t n_avoid)
-{
-    const struct link *taken = other >= 0 ? r->allocs[other].link : NULL;
-    struct link *best = NULL;
-
-    for (int i = 0; i < RELAYS_LINKS; i++) {
-        struct link *l = &r->links[i];
-        bool is_worse;
-
-        if (l->known == NULL || !l->is_up || l->known->is_node || l == taken || l->doubt_at != 0 ||
-            is_away(l, r->now))
-            continue;
-        if (best == NULL) {
-            best = l;
-            continue;
-        }
-        is_worse = is_avoided(l, avoid, n_avoid);
-        if (is_worse == is_avoided(best, avoid, n_avoid) ? l->known->rtt < best->known->rtt : !is_worse)
-            best = l;
-    }
-    return best;
-}
-
-void relays_doubt(struct relays *r, ns_t now)
-{
-    r->now = now;
-    for (int i = 0; i < RELAYS_ALLOCS; i++) {
-        struct link *l = r->allocs[i].link;
-
-        if (l == NULL || !l->is_up || l->doubt_at != 0)
-            continue;
-        l->doubt_at = now;
-        session_ping(l->session, now);
-    }
-}
-
-int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *avoid, size_t n_avoid,
-                    bool must_avoid)
-{
-    struct favour_pass pass;
-    struct link *l;
-    bool has_pass;
-
-    r->now = now;
-    l = best_link(r, other, avoid, n_avoid);
-    if (l != NULL && must_avoid && is_avoided(l, avoid, n_avoid))
-        return -1;
-    for (int i = 0; l != NULL && i < RELAYS_ALLOCS; i++) {
-        struct alloc *a = &r->allocs[i];
-
-        if (a->link != NULL)
-            continue;
-        *a = (struct alloc){.owner = r, .slot = (uint16_t)i, .link = l};
-        has_pass = favour_db_get_pass(r->config.db, l->known->node, &pass) == ERR_OK;
-        a->request = relay_client_allocate(l->client, now, 1, ALLOC_WISH_S, has_pass ? pass.pass : NULL);
-        secret_wipe(&pass, sizeof pass);
-        if (a->request != 0)
-            return i;
-        a->link = NULL;
-        return -1;
-    }
-    return -1;
-}
-
-static void close_turn(void *arg)
-{
-    turn_destroy(arg);
-}
-
-void relays_release(struct relays *r, ns_t now, uint16_t slot)
-{
-    struct alloc *a = &r->allocs[slot];
-
-    r->now = now;
-    if (slot >= RELAYS_ALLOCS || a->link == NULL)
-        return;
-    if (a->has_ticket && a->link->client != NULL)
-        relay_client_release(a->link->client, now, a->alloc_id);
-    if (a->turn != NULL) {
-        turn_close(a->turn, now); /* says Refresh 0 once; lost, it ends by its lifetime */
-        env_defer(r->env, close_turn, a->turn);
-    }
-    *a = (struct alloc){.owner = r, .slot = slot};
-}
-
-enum err relays_alloc_send(struct relays *r, ns_t now, uint16_t slot, const struct addr *to,
-                           struct slice bytes)
-{
-    struct alloc *a = &r->allocs[slot];
-
-    if (slot >= RELAYS_ALLOCS || a->turn == NULL || !a->is_up)
-        return ERR_STATE;
-    r->now = now;
-    a->link->known->bytes += bytes.len;
-    relay_client_account(a->link->client, now, a->alloc_id, bytes.len);
-    return turn_send(a->turn, now, to, bytes);
-}
-
-const uint8_t *relays_alloc_node(const struct relays *r, uint16_t slot)
-{
-    return slot < RELAYS_ALLOCS && r->allocs[slot].link != NULL ? r->allocs[slot].link->known->node : NULL;
-}
-
-const uint8_t *relays_at(const struct relays *r, const struct addr *ip)
-{
-    for (int i = 0; i < RELAYS_KNOWN; i++)
-        if (r->known[i].is_used && !r->known[i].is_node && addr_equal_ip(&r->known[i].addr, ip))
-            return r->known[i].node;
-    return NULL;
-}
-
-bool relays_alloc_is_up(const struct relays *r, uint16_t slot, struct addr *relayed, struct addr *mapped)
-{
-    if (slot >= RELAYS_ALLOCS || !r->allocs[slot].is_up)
-        return false;
-    *relayed = *turn_relayed(r->allocs[slot].turn);
-    *mapped = *turn_mapped(r->allocs[slot].turn);
-    return true;
-}
-
-bool relays_is_server(const struct relays *r, const struct addr *from)
-{
-    for (int i = 0; i < RELAYS_ALLOCS; i++) {
-        if (r->allocs[i].turn != NULL && addr_equal(turn_server(r->allocs[i].turn), from))
-            return true;
-    }
-    return false;
-}
-
-bool relays_input(struct relays *r, ns_t now, const struct addr *from, struct slice bytes)
-{
-    r->now = now;
-    for (int i = 0; i < RELAYS_ALLOCS; i++) {
-        struct alloc *a = &r->allocs[i];
-
-        if (a->turn != NULL && addr_equal(turn_server(a->turn), from) && turn_input(a->turn, now, bytes))
-            return true;
-    }
-    return false;
 }
 
 /* ---- the whole ---- */

@@ -125,6 +125,12 @@ int relays_allocate(struct relays *r, ns_t now, int other, const struct addr *av
                     bool must_avoid);
 /* Nothing comes by an allocation: those who do not answer within DOUBT_NS are dropped as if their session had ended. */
 void relays_doubt(struct relays *r, ns_t now);
+/* While allocations are up each link is asked every 2 s whether it is there. What all of them lose, 0..1, our own line
+ * loses; 0 with less than two links. */
+double relays_line_loss(const struct relays *r);
+/* A call heard for an interval by that allocation: 0..1 lost both ways, jitter. What the other links lost of late is our
+ * own line's and not held against it. */
+void relays_judge(struct relays *r, ns_t now, uint16_t slot, double loss, double jitter_ms);
 void relays_release(struct relays *r, ns_t now, uint16_t slot);
 enum err relays_alloc_send(struct relays *r, ns_t now, uint16_t slot, const struct addr *to,
                            struct slice bytes);

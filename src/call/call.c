@@ -224,6 +224,7 @@ static struct call *call_new(struct calls *x, const uint8_t peer[static 32], boo
     for (int i = 0; i < LEGS; i++)
         c->legs[i] = (struct leg){.slot = -1, .end_at = NS_NEVER};
     c->leg_at = NS_NEVER;
+    c->judged_slot = -1;
     c->volume_pct = 100;
     c->deadline = c->tell_at = NS_NEVER;
     memcpy(c->peer, peer, 32);

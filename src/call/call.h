@@ -108,6 +108,8 @@ struct calls_config {
 struct calls;
 struct call;
 
+#define CALL_JUDGE_NS (30 * NS_PER_S)
+
 struct calls_ops {
     void *arg;
     void (*send)(void *arg, const struct path *via, struct slice bytes);
@@ -125,6 +127,11 @@ struct calls_ops {
     /* Nothing comes by the path: a relay may be dead. is_cut: nor by any other, and what the session says may be lost
      * as well. May be NULL. */
     void (*doubt)(void *arg, const struct call *c, bool is_cut);
+    /* What was heard in CALL_JUDGE_NS by allocation `slot`: lost both ways (the less of the two: loss one way is
+     * somebody's line; less what the peer says of its own), 0..1, and jitter. May be NULL. */
+    void (*judged)(void *arg, int slot, double loss, double jitter_ms);
+    /* What our own line loses, 0..1, as far as can be told. May be NULL. */
+    double (*line_loss)(void *arg);
     /* A new call came by this session. ERR_OK: it rings (policy, name and audio filled in); else the SIP answer is
      * 486 for ERR_FULL and 603 otherwise. */
     enum err (*incoming)(void *arg, struct session *s, struct call *c, struct call_policy *policy,

@@ -590,6 +590,47 @@ static void tell_doubt(struct call *c, ns_t now, bool is_cut)
     c->owner->ops.doubt(c->owner->ops.arg, c, is_cut);
 }
 
+static void begin_judging(struct call *c, ns_t now, int slot)
+{
+    c->judged_slot = slot;
+    c->judge_at = now + CALL_JUDGE_NS;
+    c->n_judged = 0;
+    c->sum_loss = c->sum_jitter_ms = 0;
+}
+
+/* So that nobody blames a relay for our own line. */
+static void tell_line(struct call *c)
+{
+    int lost = c->owner->ops.line_loss != NULL ? (int)(c->owner->ops.line_loss(c->owner->ops.arg) * 255) : 0;
+
+    if (lost != c->told_line && media_set(c->media, MEDIA_LINE, lost) == ERR_OK)
+        c->told_line = lost;
+}
+
+/* How good is the relay that carries us? Only one that we asked for is ours to judge. */
+static void judge_relay(struct call *c, ns_t now)
+{
+    const struct ice_path *path = c->ice != NULL ? ice_path(c->ice) : NULL;
+    int slot = path != NULL && path->base >= BASE_TURN ? c->legs[path->base - BASE_TURN].slot : -1;
+    const struct stream_stats *s = &c->last_stats;
+
+    if (slot != c->judged_slot || !c->is_answered) {
+        begin_judging(c, now, slot);
+        return;
+    }
+    if (slot < 0 || s->is_held || s->quality == STREAM_MEASURING)
+        return;
+    c->n_judged++;
+    c->sum_loss += (s->loss_in < s->loss_out ? s->loss_in : s->loss_out) - s->peer_line_loss;
+    c->sum_jitter_ms += s->jitter_ms;
+    if (now < c->judge_at)
+        return;
+    if (c->owner->ops.judged != NULL)
+        c->owner->ops.judged(c->owner->ops.arg, slot, c->sum_loss / c->n_judged,
+                             c->sum_jitter_ms / c->n_judged);
+    begin_judging(c, now, slot);
+}
+
 void path_pump(struct call *c, ns_t now)
 {
     if (c->media == NULL || c->ice == NULL)
@@ -680,6 +721,8 @@ void path_tick(struct call *c, ns_t now)
     if (now >= c->stats_at) {
         c->stats_at = now + STATS_NS;
         media_stats(c->media, &c->last_stats);
+        tell_line(c);
+        judge_relay(c, now);
         call_changed(c);
         if (c->is_answered && c->ice != NULL)
             watch_leaving(c, now);

@@ -54,9 +54,14 @@ struct call {
     ns_t leg_at;              /* a missing leg is asked for then; NS_NEVER: not wanted (yet) */
     struct addr theirs[LEGS]; /* relays the other side told of last */
     unsigned n_theirs;
-    ns_t doubt_at;                  /* not before: tell the owner that a relay of ours may be dead */
-    ns_t told_to_move_at;           /* a relay of the path said that it will stop; 0: none */
-    bool says_leaving;              /* c->text is about that */
+    ns_t doubt_at;        /* not before: tell the owner that a relay of ours may be dead */
+    ns_t told_to_move_at; /* a relay of the path said that it will stop; 0: none */
+    bool says_leaving;    /* c->text is about that */
+    int judged_slot;      /* the allocation that is listened to, or -1; and what was heard by it so far */
+    unsigned n_judged;
+    double sum_loss, sum_jitter_ms;
+    ns_t judge_at;
+    int told_line;                  /* /256: what the peer was told of our line */
     const struct ice_path *standby; /* while the path is in doubt, and only during path_pump() */
     struct sdp offer;               /* theirs, when they called */
     struct sdp local;               /* what we said */

@@ -195,6 +195,9 @@ static void obey(struct engine *e, const struct engine_command *c, ns_t now)
     case ENGINE_GAIN:
         stream_gain(e->stream, c->value);
         break;
+    case ENGINE_LINE:
+        stream_set_line_loss(e->stream, (uint8_t)c->value);
+        break;
     case ENGINE_TONE:
         tone_init(&e->tone, (enum tone_kind)c->value);
         break;

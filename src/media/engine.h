@@ -35,6 +35,7 @@ enum engine_command_kind {
     ENGINE_VOLUME,
     ENGINE_GAIN,
     ENGINE_TONE,
+    ENGINE_LINE,
     ENGINE_DTMF,
     ENGINE_SSRC,  /* a new one for what is sent */
     ENGINE_DEVICE /* use this device, start it now */

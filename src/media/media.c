@@ -387,6 +387,7 @@ enum err media_set(struct media *m, enum media_setting what, int value)
         [MEDIA_VOLUME] = {ENGINE_VOLUME, 0, 200},
         [MEDIA_GAIN] = {ENGINE_GAIN, -20, 20},
         [MEDIA_TONE] = {ENGINE_TONE, TONE_NONE, TONE_DTMF_0 + 15},
+        [MEDIA_LINE] = {ENGINE_LINE, 0, 255},
     };
     struct engine_command c = {.kind = rows[what].kind, .value = value};
 

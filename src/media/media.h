@@ -58,7 +58,8 @@ enum media_setting {
     MEDIA_HOLD,   /* 0, 1 */
     MEDIA_VOLUME, /* 0..200 % */
     MEDIA_GAIN,   /* -20..20 dB, microphone */
-    MEDIA_TONE    /* enum tone_kind mixed into what is heard */
+    MEDIA_TONE,   /* enum tone_kind mixed into what is heard */
+    MEDIA_LINE    /* 0..255: what our own line loses, /256, to be told to the peer */
 };
 
 struct media;

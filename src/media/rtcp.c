@@ -6,15 +6,17 @@
 #define RTCP_RR   201
 #define RTCP_SDES 202
 #define RTCP_BYE  203
+#define RTCP_APP  204
 
 #define SDES_CNAME  1
+#define LINE_NAME   "LINE" /* of our APP packet (RFC 3550 §6.7) */
 #define BLOCK_BYTES 24
 
 /* A compound is a row of packets, each with this header (RFC 3550 §6.4), big-endian.
  *
  *   offset size field    notes
  *   0      1    V P RC   version 2; padding (last packet only); report or source count
- *   1      1    PT       200 SR, 201 RR first; 202 SDES, 203 BYE
+ *   1      1    PT       200 SR, 201 RR first; 202 SDES, 203 BYE, 204 APP
  *   2      2    length   32-bit words after the first
  *   4      4    ssrc     of the sender
  *   SR: 8  20   ntp 8, rtp ts 4, packets 4, bytes 4
@@ -79,6 +81,19 @@ static void read_sdes(struct rd *r, unsigned n_chunks, struct rtcp_report *out)
     }
 }
 
+/* Other names are other people's. */
+static void read_app(struct rd *r, struct rtcp_report *out)
+{
+    struct slice name;
+
+    rd_u32(r);
+    name = rd_bytes(r, 4);
+    if (!rd_ok(r) || memcmp(name.data, LINE_NAME, 4) != 0 || rd_left(r) < 4)
+        return;
+    out->has_line = true;
+    out->line_lost = rd_u8(r);
+}
+
 enum err rtcp_parse(struct slice bytes, uint32_t about, struct rtcp_report *out)
 {
     struct rtcp_report rep = {0};
@@ -106,6 +121,8 @@ enum err rtcp_parse(struct slice bytes, uint32_t about, struct rtcp_report *out)
             read_sdes(&in, first & 31, &rep);
         else if (type == RTCP_BYE)
             rep.is_bye = true;
+        else if (type == RTCP_APP)
+            read_app(&in, &rep);
         if (!rd_ok(&in))
             return ERR_PARSE;
         is_first = false;
@@ -114,6 +131,18 @@ enum err rtcp_parse(struct slice bytes, uint32_t about, struct rtcp_report *out)
         return ERR_PARSE;
     *out = rep;
     return ERR_OK;
+}
+
+/* ssrc 4, name 4, then for "LINE": lost 1 (/256), zeros 3. */
+static void write_line(struct wr *w, const struct rtcp_report *p)
+{
+    wr_u8(w, 0x80);
+    wr_u8(w, RTCP_APP);
+    wr_u16(w, 3);
+    wr_u32(w, p->ssrc);
+    wr_bytes(w, LINE_NAME, 4);
+    wr_u8(w, p->line_lost);
+    wr_zeros(w, 3);
 }
 
 static void write_block(struct wr *w, const struct rtcp_block *b)
@@ -155,6 +184,8 @@ void rtcp_write(struct wr *w, const struct rtcp_report *p)
         wr_bytes(w, p->cname, n);
         wr_zeros(w, chunk - 6 - n);
     }
+    if (p->has_line)
+        write_line(w, p);
     if (p->is_bye) {
         wr_u8(w, 0x81);
         wr_u8(w, RTCP_BYE);

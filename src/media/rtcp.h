@@ -1,4 +1,4 @@
-/* media/rtcp.h - RTCP compound packets: SR, RR, SDES CNAME, BYE (RFC 3550 §6), and reception arithmetic.
+/* media/rtcp.h - RTCP compound packets: SR, RR, SDES CNAME, APP, BYE (RFC 3550 §6), and reception arithmetic.
  *
  *   in     one datagram, already unprotected
  *   out    the sender's report and the block that is about us
@@ -34,6 +34,9 @@ struct rtcp_report {
     uint32_t n_packets, n_bytes;
     bool has_block;
     struct rtcp_block block; /* parse: the one about `about` */
+    bool
+        has_line; /* APP "LINE": what the sender says its own access line loses, so that no relay is blamed for it */
+    uint8_t line_lost; /* /256 */
     bool is_bye;
     char cname[RTCP_CNAME_MAX + 1]; /* cut; write: empty means no SDES */
 };

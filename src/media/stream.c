@@ -34,6 +34,8 @@ struct stream {
     struct rtcp_source source;
     char cname[17];
     bool is_muted, is_held;
+    uint8_t line_lost; /* by our own line, /256 */
+    bool has_told_line;
     double volume, gain;
     double level_in, level_out;
     ns_t report_at, first_in_at;
@@ -206,6 +208,8 @@ static void report_in(struct stream *s, const struct rtcp_report *r, ns_t now)
 
     if (r->has_sr)
         rtcp_source_sr(&s->source, r->ntp, now);
+    if (r->has_line)
+        s->stats.peer_line_loss = r->line_lost / 256.0;
     if (!r->has_block)
         return;
     rtt = rtcp_rtt(b, now);
@@ -392,6 +396,9 @@ static void report_out(struct stream *s, ns_t now, bool is_bye, uint8_t *out, si
         rtcp_source_block(&s->source, now, &r.block);
     }
     memcpy(r.cname, s->cname, sizeof s->cname);
+    r.has_line = s->line_lost > 0 || s->has_told_line;
+    r.line_lost = s->line_lost;
+    s->has_told_line = r.has_line;
     wr_init(&w, out, STREAM_PACKET_MAX);
     rtcp_write(&w, &r);
     *len = wr_ok(&w) ? wr_len(&w) : 0;
@@ -460,6 +467,11 @@ void stream_rekey(struct stream *s, const uint8_t *tx_key, const uint8_t *rx_key
     s->cfg.ssrc = new_ssrc;
     sender_set_ssrc(s->sender, new_ssrc);
     s->has_block = false;
+}
+
+void stream_set_line_loss(struct stream *s, uint8_t lost)
+{
+    s->line_lost = lost;
 }
 
 void stream_set_device_delay(struct stream *s, unsigned in_frames, unsigned out_frames)

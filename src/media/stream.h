@@ -54,6 +54,7 @@ enum stream_worst {
 struct stream_stats {
     double loss_in, loss_out;         /* 0..1 over the last 10 s, after the network, before repair */
     double jitter_ms;                 /* RFC 3550 */
+    double peer_line_loss;            /* 0..1: what the peer says its own line loses */
     double rtt_ms;                    /* negative: unknown yet */
     double delay_ms;                  /* mouth to ear, estimated; negative: unknown yet */
     double level_in_db, level_out_db; /* what is heard; what the microphone hears (even when muted) */
@@ -114,6 +115,8 @@ void stream_rekey(struct stream *s, const uint8_t *tx_key, const uint8_t *rx_key
                   ns_t now);
 
 /* Delays of the devices, frames, for delay_ms. */
+/* What our own line loses, /256: told to the peer with each report. */
+void stream_set_line_loss(struct stream *s, uint8_t lost);
 void stream_set_device_delay(struct stream *s, unsigned in_frames, unsigned out_frames);
 void stream_get_stats(const struct stream *s, struct stream_stats *out);
 

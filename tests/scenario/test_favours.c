@@ -252,8 +252,12 @@ static void sponsored(void **state)
     assert_string_equal(h.alice->cause, "no_path"); /* No direct path, and no relay would carry the call. */
     assert_string_equal(h.bob->cause, "no_path");
 
-    /* 4. Who used Carl tells Bob how it was, at the next session. */
-    assert_true(row_number(h.bob, "relays", "relays", "id", carl_node, "heard") == 2);
+    /* 4. Who used Carl tells Bob how it was, at the next session: Alice. Eve has never heard a call by it. */
+    assert_true(sim_ask(h.alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"Bob\"}"));
+    wait_for(&h, 5);
+    sim_ask(h.alice, "{\"id\":4,\"cmd\":\"hangup\"}");
+    wait_for(&h, 2);
+    assert_int_equal(row_number(h.bob, "relays", "relays", "id", carl_node, "heard"), 1);
 
     /* 5. Taken back. */
     assert_true(sim_ask(olga, "{\"id\":5,\"cmd\":\"unsponsor\",\"contact\":\"Alice\"}"));

@@ -63,6 +63,32 @@ static void written_is_read(void **state)
     assert_memory_equal(&p, &q, sizeof p);
 }
 
+static void a_line(void **state)
+{
+    static const uint8_t app[] = {0x80, 204, 0, 3, 0, 0, 0, 1, 'L', 'I', 'N', 'E', 51, 0, 0, 0};
+    struct rtcp_report p = {.ssrc = 1, .has_line = true, .line_lost = 51}, q;
+    uint8_t out[RTCP_PACKET_MAX];
+    struct wr w;
+
+    (void)state;
+    wr_init(&w, out, sizeof out);
+    rtcp_write(&w, &p);
+    assert_int_equal(wr_len(&w), 8 + sizeof app);
+    assert_memory_equal(out + 8, app, sizeof app);
+    assert_int_equal(rtcp_parse(wr_done(&w), 9, &q), ERR_OK);
+    assert_true(q.has_line);
+    assert_int_equal(q.line_lost, 51);
+    out[16] = 'F'; /* somebody else's */
+    assert_int_equal(rtcp_parse(slice_of(out, 8 + sizeof app), 9, &q), ERR_OK);
+    assert_false(q.has_line);
+    out[16] = 'L';
+    out[11] = 2; /* the name and nothing behind it */
+    assert_int_equal(rtcp_parse(slice_of(out, 8 + 12), 9, &q), ERR_OK);
+    assert_false(q.has_line);
+    out[11] = 1; /* not even a name */
+    assert_int_equal(rtcp_parse(slice_of(out, 8 + 8), 9, &q), ERR_PARSE);
+}
+
 static void bad_compounds(void **state)
 {
     uint8_t b[sizeof compound];
@@ -139,6 +165,7 @@ int main(void)
         sentence("a compound of SR, SDES and BYE is read as RFC 3550 lays it out", layout),
         sentence("a block about another source is not ours", not_about_us),
         sentence("a report written is the report read, byte for byte", written_is_read),
+        sentence("APP LINE tells what a line loses; other names are skipped", a_line),
         sentence("a compound that is cut, starts wrongly or counts wrongly is refused", bad_compounds),
         sentence("losses are counted over a wrap of the sequence number", reception),
         sentence("jitter settles at the alternating delay", jitter_grows),

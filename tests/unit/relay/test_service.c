@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "relay/client.h"
+#include "relay/select.h"
 #include "relay/service.h"
 
 #define MAIN_V4 "198.51.100.7:41641"
@@ -418,14 +419,17 @@ static void short_counts(void **state)
     begin_call(r);
     for (int i = 0; i < 20; i++) {
         talk(r, 5);
-        /* Kenji's side lost a tenth of the sound for half the time: the relay's fault. */
-        relay_client_quality(r->phones[1].rc, r->w.now, r->phones[1].alloc_id, i % 2 ? 0.1 : 0, 5);
-        relay_client_quality(r->phones[0].rc, r->w.now, r->phones[0].alloc_id, 0, 5);
+        /* Kenji's side lost half of the sound for half the time, hanako's a tenth: the relay's fault. */
+        assert_int_equal(i % 2 == 0, relay_client_quality(r->phones[1].rc, r->w.now, r->phones[1].alloc_id,
+                                                          i % 2 ? 0.5 : 0, 5));
+        assert_false(relay_client_quality(r->phones[0].rc, r->w.now, r->phones[0].alloc_id, 0.1, 5));
     }
     talk(r, 5);
     assert_in_range(billed(r, &r->phones[0]), 60, 90);
     assert_in_range(billed(r, &r->phones[1]), 30, 60);
     assert_true(relay_client_stats(r->phones[1].rc)->signed_less > 0);
+    assert_true(relay_client_quality_mean(r->phones[0].rc) <
+                SELECT_QUALITY_FLOOR); /* who is signed for and not liked */
     assert_int_equal(relay_client_stats(r->phones[1].rc)->overcharged, 0);
     rig_free(r);
 }
