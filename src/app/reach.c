@@ -14,6 +14,7 @@
 #define RECORD_WAIT_NS  (8 * NS_PER_S) /* within the 10 s that a look-up may take */
 #define RECORD_RETRY_NS (500 * NS_PER_MS)
 #define FRESH_MS        15000          /* since we joined */
+#define ADDED_MS        120000         /* since they were put on the list */
 #define CARD_WAIT_NS    (5 * NS_PER_S) /* for a new card to be put, before it is looked for */
 #define LINK_NS         (3600 * NS_PER_S)
 #define LINK_RETRY_NS   (10 * NS_PER_S) /* doubles */
@@ -651,6 +652,15 @@ static bool has_overlay(const struct peer *p)
            (p->zone == &p->app->zones[0] && bridge_is_joined(p->app->bridge));
 }
 
+/* We have only just joined, and so may they; or have only just put them on the list, and they us: two who do so while
+ * they talk. */
+static bool is_fresh(const struct app *a, const struct contact *who)
+{
+    int64_t t = env_wall_ms(a->env);
+
+    return t < a->joined_ms + FRESH_MS || t < who->added_ms + ADDED_MS;
+}
+
 static void on_located(void *arg, enum err e)
 {
     struct peer *p = arg;
@@ -671,9 +681,8 @@ static void on_located(void *arg, enum err e)
         return;
     }
     if (e == ERR_REFUSED && p->call != NULL && now < p->started_at + RECORD_WAIT_NS &&
-        env_wall_ms(a->env) < a->joined_ms + FRESH_MS) {
-        p->retry_at =
-            now + RECORD_RETRY_NS; /* we have only just joined: so may they, and their card is on its way */
+        is_fresh(a, p->contact)) {
+        p->retry_at = now + RECORD_RETRY_NS; /* their card is on its way */
         return;
     }
     if ((e == ERR_NOT_FOUND || (e == ERR_TIMEOUT && has_overlay(p))) && p->call != NULL &&
