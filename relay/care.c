@@ -6,13 +6,18 @@
 #include "base/mem.h"
 #include "relay/bucket.h"
 
+/* Kept over restarts: magic8, then for each item account32 heard8 (wall s) len2 and its KEEP message (care_wire.h). */
+#define STATE_MAGIC     "itocare1"
+#define STATE_ENTRY_MAX (KEY_BYTES + 10 + CARE_MESSAGE_MAX)
+
 #define HOUR_S     3600
 #define MINUTE_NS  (60 * NS_PER_S)
 #define RETRY_NS   (10 * NS_PER_S) /* doubles */
 #define RETRY_MAX  6
-#define SPREAD_MS  2000 /* items of one client are not put in one burst */
-#define PUT_BYTES  300  /* a query of a put, and as many as there may be ... */
-#define PUT_NODES  60   /* ... and copies: 20 in the zone and on mainline. What it took less is given back */
+#define SPREAD_MS  2000   /* items of one client are not put in one burst */
+#define LOADED_MS  120000 /* nor all that a restart found: most of them still lie where they were put */
+#define PUT_BYTES  300    /* a query of a put, and as many as there may be ... */
+#define PUT_NODES  60 /* ... and copies: 20 in the zone and on mainline. What it took less is given back */
 #define PUT_COPIES 40
 #define GET_BYTES  600 /* the same of a look-up, answers too */
 #define GET_NODES  35
@@ -76,6 +81,7 @@ struct care {
     unsigned n_clients, n_items, n_puts;
     struct bucket puts, lookups;
     ns_t now, next_at;
+    bool is_changed; /* since care_save() */
     struct care_stats stats;
 };
 
@@ -148,6 +154,7 @@ static void drop_kept(struct kept *k)
         client->slots[k->slot] = NULL;
     client->n_kept--;
     c->n_items--;
+    c->is_changed = true;
     list_remove(&k->all);
     mem_free(k);
 }
@@ -184,13 +191,10 @@ void care_destroy(struct care *c)
     mem_free(c);
 }
 
-static struct client *client_of(struct care *c, uint64_t session_ref, const uint8_t account[static KEY_BYTES])
+static struct client *client_at(struct care *c, const uint8_t account[static KEY_BYTES])
 {
     struct client *client;
 
-    HASH_FIND(hh_session, c->by_session, &session_ref, sizeof session_ref, client);
-    if (client != NULL)
-        return client;
     HASH_FIND(hh_account, c->by_account, account, KEY_BYTES, client);
     if (client == NULL && c->n_clients < c->config.max_clients) {
         client = mem_alloc(sizeof *client);
@@ -198,6 +202,17 @@ static struct client *client_of(struct care *c, uint64_t session_ref, const uint
         HASH_ADD(hh_account, c->by_account, account, sizeof client->account, client);
         c->n_clients++;
     }
+    return client;
+}
+
+static struct client *client_of(struct care *c, uint64_t session_ref, const uint8_t account[static KEY_BYTES])
+{
+    struct client *client;
+
+    HASH_FIND(hh_session, c->by_session, &session_ref, sizeof session_ref, client);
+    if (client != NULL)
+        return client;
+    client = client_at(c, account);
     if (client == NULL)
         return NULL;
     if (client->is_here)
@@ -382,11 +397,32 @@ static struct kept *repeated_once(struct care *c, const struct client *client, c
     return NULL;
 }
 
+static struct kept *add_kept(struct care *c, struct client *client, const struct care_msg *m)
+{
+    struct kept *k = mem_alloc(sizeof *k);
+    int64_t t_s = zone_time_s(c);
+
+    *k = (struct kept){.owner = c, .client = client, .slot = m->slot, .flags = m->flags, .req = m->req};
+    k->from_s = m->from_s;
+    k->until_s = m->until_s;
+    k->item = m->item;
+    k->minute_s = env_random_u32(c->env) % HOUR_S;
+    k->due_at = t_s >= k->from_s ? c->now : c->now + (ns_t)(k->from_s - t_s) * NS_PER_S;
+    list_append(&c->kept, &k->all);
+    client->n_kept++;
+    c->n_items++;
+    c->is_changed = true;
+    if (k->flags & CARE_FLAG_ONCE)
+        client->n_once++;
+    else
+        client->slots[m->slot] = k;
+    return k;
+}
+
 static void on_keep(struct care *c, struct client *client, const struct care_msg *m)
 {
     bool is_once = m->flags & CARE_FLAG_ONCE;
     struct kept *k = is_once ? repeated_once(c, client, m) : client->slots[m->slot];
-    int64_t t_s = zone_time_s(c);
 
     if (k != NULL && is_same(k, m)) {
         k->req = m->req;
@@ -404,21 +440,9 @@ static void on_keep(struct care *c, struct client *client, const struct care_msg
         answer_kept(c, client, m->req, 0, is_once ? CARE_WHY_BUSY : CARE_WHY_FULL, 0);
         return;
     }
-    k = mem_alloc(sizeof *k);
-    *k = (struct kept){.owner = c, .client = client, .slot = m->slot, .flags = m->flags, .req = m->req};
-    k->from_s = m->from_s;
-    k->until_s = m->until_s;
-    k->item = m->item;
-    k->minute_s = env_random_u32(c->env) % HOUR_S;
-    k->due_at = t_s >= k->from_s ? c->now : c->now + (ns_t)(k->from_s - t_s) * NS_PER_S;
+    k = add_kept(c, client, m);
     if (!(k->flags & CARE_FLAG_HERE))
         k->due_at += env_random_u32(c->env) % SPREAD_MS * NS_PER_MS;
-    list_append(&c->kept, &k->all);
-    client->n_kept++;
-    client->n_once += is_once;
-    c->n_items++;
-    if (!is_once)
-        client->slots[m->slot] = k;
     wake_at(c, k->due_at);
     answer_kept(c, client, m->req, CARE_FLAG_TAKEN, CARE_WHY_NONE, 0);
 }
@@ -623,12 +647,16 @@ void care_message(struct care *c, ns_t now, uint64_t session_ref, const uint8_t 
 
 /* --- time --- */
 
+static ns_t heard_at(const struct care *c, const struct client *client)
+{
+    return client->is_here ? c->ops.heard_at(c->arg, client->session_ref) : client->left_at;
+}
+
 static bool is_over(const struct care *c, const struct kept *k, int64_t t_s)
 {
     const struct client *client = k->client;
-    ns_t seen_at = client->is_here ? c->ops.heard_at(c->arg, client->session_ref) : client->left_at;
-
-    return t_s > k->until_s || ((k->flags & CARE_FLAG_HERE) && c->now > seen_at + CARE_AFTER_S * NS_PER_S);
+    return t_s > k->until_s ||
+           ((k->flags & CARE_FLAG_HERE) && c->now > heard_at(c, client) + CARE_AFTER_S * NS_PER_S);
 }
 
 void care_tick(struct care *c, ns_t now)
@@ -657,6 +685,92 @@ void care_tick(struct care *c, ns_t now)
             wake_at(c, k->due_at);
     }
     put_due(c);
+}
+
+/* --- over restarts --- */
+
+uint8_t *care_save(struct care *c, size_t *len)
+{
+    size_t size = sizeof STATE_MAGIC + (size_t)c->n_items * STATE_ENTRY_MAX;
+    uint8_t *out = mem_alloc(size);
+    int64_t wall_s = env_wall_ms(c->env) / 1000;
+    struct wr w;
+
+    wr_init(&w, out, size);
+    wr_bytes(&w, STATE_MAGIC, sizeof STATE_MAGIC - 1);
+    list_each(node, &c->kept)
+    {
+        struct kept *k = list_item(node, struct kept, all);
+        struct care_msg m = {.type = CARE_KEEP,
+                             .flags = k->flags,
+                             .req = k->req,
+                             .slot = k->slot,
+                             .from_s = k->from_s,
+                             .until_s = k->until_s};
+        ns_t heard = heard_at(c, k->client), age = c->now > heard ? c->now - heard : 0;
+        uint8_t buf[CARE_MESSAGE_MAX];
+        struct slice msg;
+
+        if (k->flags & CARE_FLAG_ONCE)
+            continue;
+        m.item = k->item;
+        msg = care_write(buf, sizeof buf, &m);
+        wr_bytes(&w, k->client->account, KEY_BYTES);
+        wr_u64(&w, (uint64_t)(wall_s - (int64_t)(age / NS_PER_S)));
+        wr_u16(&w, (uint16_t)msg.len);
+        wr_slice(&w, msg);
+    }
+    c->is_changed = false;
+    *len = wr_len(&w);
+    return out;
+}
+
+bool care_is_changed(const struct care *c)
+{
+    return c->is_changed;
+}
+
+static void load_item(struct care *c, struct slice account, int64_t heard_s, const struct care_msg *m)
+{
+    int64_t wall_s = env_wall_ms(c->env) / 1000;
+    ns_t age = heard_s < wall_s && heard_s > wall_s - CARE_AHEAD_S ? (ns_t)(wall_s - heard_s) * NS_PER_S : 0;
+    struct client *client;
+    struct kept *k;
+
+    if (heard_s <= wall_s - CARE_AHEAD_S || (m->flags & CARE_FLAG_ONCE) || !is_good(c, m) ||
+        c->n_items >= CARE_ITEMS_MAX || (client = client_at(c, account.data)) == NULL ||
+        client->slots[m->slot] != NULL)
+        return;
+    if (!client->is_here)
+        client->left_at = c->now > age ? c->now - age : 0;
+    k = add_kept(c, client, m);
+    k->acks = 1; /* as it was then: those that nobody has yet go first */
+    k->due_at += env_random_u32(c->env) % LOADED_MS * NS_PER_MS;
+}
+
+enum err care_load(struct care *c, ns_t now, struct slice bytes)
+{
+    struct slice magic;
+    struct rd r;
+
+    c->now = now;
+    rd_init(&r, bytes);
+    magic = rd_bytes(&r, sizeof STATE_MAGIC - 1);
+    if (!rd_ok(&r) || memcmp(magic.data, STATE_MAGIC, magic.len) != 0)
+        return ERR_PARSE;
+    while (rd_left(&r) > 0) {
+        struct slice account = rd_bytes(&r, KEY_BYTES), msg;
+        int64_t heard_s = (int64_t)rd_u64(&r);
+        struct care_msg m;
+
+        msg = rd_bytes(&r, rd_u16(&r));
+        if (!rd_ok(&r) || care_parse(msg, &m) != ERR_OK || m.type != CARE_KEEP)
+            return ERR_PARSE;
+        load_item(c, account, heard_s, &m);
+    }
+    c->is_changed = false;
+    wake_at(c, now);
+    return ERR_OK;
 }
 
 ns_t care_deadline(const struct care *c)

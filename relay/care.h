@@ -26,6 +26,7 @@
 #define CARE_WATCHED_MAX      512 /* drops that are observed for somebody */
 #define CARE_PER_MIN          240
 #define CARE_PUTS_AT_ONCE     8
+#define CARE_STATE_MAX        (10 << 20)  /* bytes of care_save() at most */
 #define CARE_AFTER_S          7200        /* CARE_FLAG_HERE: so long after the client left */
 #define CARE_AHEAD_S          (9 * 86400) /* items for later than that are not taken */
 #define CARE_NODE_KBPS        64          /* of a node that is no relay; a relay: 5 % of relay.max_kbps */
@@ -56,6 +57,13 @@ void care_destroy(struct care *c); /* accepts NULL */
 /* A message on CARE_CHAN of a session whose client proved `account`. */
 void care_message(struct care *c, ns_t now, uint64_t session_ref, const uint8_t account[static KEY_BYTES],
                   struct slice bytes);
+/* What is kept, for care_load() after a restart; the caller frees it with mem_free(). care_is_changed() says whether
+ * anything changed since. */
+uint8_t *care_save(struct care *c, size_t *len);
+bool care_is_changed(const struct care *c);
+/* Its owners count as having left when they were last heard. ERR_PARSE: not such a file, or damaged; what stands before
+ * the damage is taken. Items that are over, or whose signature is wrong, are left out. */
+enum err care_load(struct care *c, ns_t now, struct slice bytes);
 /* Its items with CARE_FLAG_HERE go on for CARE_AFTER_S, the others until their time is over. */
 void care_closed(struct care *c, ns_t now, uint64_t session_ref);
 /* Something was put at an observed target (dht_events.notify). */

@@ -671,6 +671,7 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                       .ledger = f->ledger,
                                       .peers = f->peers,
                                       .mainline = f->mainline,
+                                      .care = f->care,
                                       .node_key = f->node_key};
     config.ops = (struct app_ops){.arg = c,
                                   .event = on_event,

@@ -74,6 +74,7 @@ void files_init(struct files *f, const char *dir, const char *config)
     f->peers = in(f->cache_dir, "peers");
     f->relays = in(f->cache_dir, "relays");
     f->mainline = in(f->cache_dir, "mainline");
+    f->care = in(f->data_dir, "care.items");
     f->socket = in(f->run_dir, "ctl.sock");
 }
 

@@ -67,7 +67,7 @@ struct app_ops {
 /* Where things are kept; NULL members: in memory only. */
 struct app_paths {
     const char *identity, *config, *contacts, *contacts_state, *requests, *invites, *history, *ledger, *peers,
-        *node_key, *mainline;
+        *node_key, *mainline, *care;
 };
 
 struct app_config {

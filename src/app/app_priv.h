@@ -113,6 +113,7 @@ struct app {
     bool is_later_deferred;
     ns_t favours_at, advert_at, links_at, save_at, network_at, lookup_due, answer_at, secrets_at;
     int64_t started_ms, joined_ms;
+    ns_t care_saved_at; /* what we keep for others, on disk */
     enum dht_state last_state;
     unsigned missed;
     bool state_is_dirty, wants_peers, has_resumed, is_leaving;

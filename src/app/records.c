@@ -1,6 +1,11 @@
 /* app/records.c - our records in the overlay: what they say, who puts and gets them; and what we do for others. */
 #include "app/app_priv.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
 #include "relay/care.h"
+
+#define CARE_SAVE_NS (20 * NS_PER_S)
 
 /* ---- what we do for others ---- */
 
@@ -33,6 +38,36 @@ void records_node_closed(struct app *a, ns_t now, struct session *s)
     if (a->care != NULL)
         care_closed(a->care, now, (uint64_t)(uintptr_t)s);
     service_session_closed(a->service, now, (uint64_t)(uintptr_t)s);
+}
+
+/* So that an owner who is away loses nothing when we start again. */
+static void care_load_file(struct app *a, ns_t now)
+{
+    uint8_t *bytes;
+    size_t len;
+
+    if (a->care == NULL || a->config.paths.care == NULL || !file_exists(a->config.paths.care) ||
+        file_read(a->config.paths.care, CARE_STATE_MAX, &bytes, &len, NULL) != ERR_OK)
+        return;
+    if (care_load(a->care, now, slice_of(bytes, len)) != ERR_OK)
+        log_warn(a->env, "%s is damaged: what we kept for others is lost, in part or whole",
+                 a->config.paths.care);
+    mem_free(bytes);
+}
+
+static void care_save_file(struct app *a, ns_t now)
+{
+    struct err_detail detail;
+    uint8_t *bytes;
+    size_t len;
+
+    if (a->care == NULL || a->config.paths.care == NULL)
+        return;
+    a->care_saved_at = now;
+    bytes = care_save(a->care, &len);
+    if (file_replace(a->config.paths.care, slice_of(bytes, len), 0600, &detail) != ERR_OK)
+        log_error(a->env, "%s", detail.text);
+    mem_free(bytes);
 }
 
 /* ---- who puts and gets ours ---- */
@@ -106,6 +141,7 @@ void records_create(struct app *a, ns_t now)
         bridge_own_items(a->bridge, &care.items); /* a phone's address belongs to nothing on mainline */
     if (a->service != NULL)
         a->care = care_create(&care, &care_ops, a, a->env);
+    care_load_file(a, now);
     if (a->relays == NULL) {
         /* Echo is met inside this computer; a mere relay has nobody to tell where it is */
         publish_set_ways(a->zones[0].publish, now, false, a->config.mode == APP_ECHO);
@@ -135,6 +171,7 @@ void records_destroy(struct app *a)
     }
     keepers_destroy(a->keepers);
     a->keepers = NULL;
+    care_save_file(a, a->now);
     care_destroy(a->care);
     a->care = NULL;
     bridge_destroy(a->bridge);
@@ -145,6 +182,8 @@ void records_tick(struct app *a, ns_t now)
 {
     if (a->care != NULL && care_deadline(a->care) <= now)
         care_tick(a->care, now);
+    if (a->care != NULL && care_is_changed(a->care) && now >= a->care_saved_at + CARE_SAVE_NS)
+        care_save_file(a, now);
     if (a->keepers != NULL && keepers_deadline(a->keepers) <= now)
         keepers_tick(a->keepers, now);
 }

@@ -1,4 +1,6 @@
 /* Where records lie, who put them there, who looks them up (THREATS.md §4.3). */
+#include <unistd.h>
+
 #include "scenario/homes.h"
 
 #include "crypto/item.h"
@@ -143,6 +145,69 @@ static void by_others(void **state)
     tear_down(&h);
 }
 
+static char care_paths[3][64];
+
+static void keep_on_disk(struct homes *h)
+{
+    struct sim_phone *nodes[] = {h->relay, h->boot, h->third};
+
+    for (int i = 0; i < 3; i++) {
+        snprintf(care_paths[i], sizeof care_paths[i], "/tmp/ito-care-%d-%d", (int)getpid(), i);
+        nodes[i]->care_path = care_paths[i];
+        sim_phone_restart(nodes[i]);
+    }
+}
+
+static void start_again(struct homes *h, bool forgets)
+{
+    struct sim_phone *nodes[] = {h->relay, h->boot, h->third};
+
+    for (int i = 0; i < 3; i++) {
+        if (forgets)
+            nodes[i]->care_path = NULL;
+        vnet_run_for(h->net, SECONDS(30), NULL, NULL);
+        sim_phone_restart(nodes[i]);
+        sim_bootstrap(nodes[i], nodes[(i + 1) % 3]);
+    }
+}
+
+/* Bob puts alice on his list and goes; every other node starts again; four hours later, when no node that stores it has it any more, she comes, and finds his card: he is
+ * away, and not one who does not know her. */
+static const char *hours_later(bool forgets)
+{
+    struct homes h = {.made = keep_on_disk};
+    static char cause[24];
+
+    build_homes(&h, 81, VNET_APD, true);
+    vnet_cut(h.alice->host, true);
+    sim_befriend(h.alice, "Bob", h.bob, "Alice");
+    wait_for(&h, 60);
+    vnet_cut(h.bob->host, true);
+    wait_for(&h, 60);
+    start_again(&h, forgets);
+    wait_for(&h, 3 * 3600);
+    if (!forgets)
+        start_again(&h, false); /* once more: what was read is written again */
+    wait_for(&h, 3600);
+    vnet_cut(h.alice->host, false);
+    app_network_changed(h.alice->app, vnet_now(h.net));
+    wait_for(&h, 120);
+    sim_ask(h.alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"Bob\"}");
+    assert_true(reach(h.alice, "ended", NULL, SECONDS(30)));
+    snprintf(cause, sizeof cause, "%s", h.alice->cause);
+    for (int i = 0; i < 3; i++)
+        unlink(care_paths[i]);
+    tear_down(&h);
+    return cause;
+}
+
+static void over_restarts(void **state)
+{
+    (void)state;
+    assert_string_equal(hours_later(false), "offline");
+    assert_string_equal(hours_later(true), "not_allowed"); /* nobody else had it */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +215,7 @@ int main(void)
             "no storing node sees the address of who owns, seeks or reads, and it is found an hour after "
             "its owner's cable was pulled",
             by_others),
+        sentence("a card of one who is away outlives the restart of all who keep it", over_restarts),
     };
 
     return run_sentences("records", tests);

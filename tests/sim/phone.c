@@ -187,6 +187,7 @@ static void start(struct sim_phone *p)
 
     config.settings = p->settings;
     config.paths.ledger = p->ledger_path;
+    config.paths.care = p->care_path;
     config.keys = &p->keys;
     config.port = vnet_addr(p->host)->port;
     config.audio = &p->audio;

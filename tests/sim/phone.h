@@ -20,6 +20,7 @@ struct sim_phone {
     struct clock_driver *driver;
     enum app_mode mode;
     const char *ledger_path; /* NULL: in memory */
+    const char *care_path;   /* from the next start on; NULL: what it keeps for others is lost at each */
     struct keyring keys;
     struct config *settings;
     struct app *app;
