@@ -11,7 +11,7 @@ struct files {
     char *config, *contacts;                                                  /* config */
     char *identity, *contacts_state, *requests, *invites, *ledger, *node_key; /* data */
     char *log, *history, *lock;                                               /* state */
-    char *peers, *relays, *mainline, *care;                                          /* cache */
+    char *peers, *relays, *mainline, *care;                                   /* cache */
     char *socket;                                                             /* runtime */
 };
 
