@@ -24,7 +24,8 @@
 #define LEAVING_NS      (600 * NS_PER_S) /* a relay that asked us to move is not asked again for so long */
 #define BUSY_MAX_MS     600000
 #define FUND_NS         (300 * NS_PER_S)
-#define LAST_WORD_S     5 /* MIGRATE with so little time left: the relay means it */
+#define LINE_DEAD       0.2 /* all our relays are silent so often: it is our line */
+#define LAST_WORD_S     5   /* MIGRATE with so little time left: the relay means it */
 
 static void link_down(struct link *l, ns_t now, bool is_failure);
 
@@ -331,9 +332,11 @@ static void turn_changed(void *arg, ns_t now, enum turn_state state, const struc
         a->is_up = true;
         r->ops.alloc_ready(r->ops.arg, now, a->slot, relayed, mapped);
     } else if (state == TURN_FAILED) {
-        if (a->link->client != NULL)
-            relay_client_broke(a->link->client, a->alloc_id);
-        favour_db_judge(r->config.db, a->link->known->node, false);
+        if (relays_line_loss(r) < LINE_DEAD) { /* else we were cut off, not it */
+            if (a->link->client != NULL)
+                relay_client_broke(a->link->client, a->alloc_id);
+            favour_db_judge(r->config.db, a->link->known->node, false);
+        }
         alloc_lost(a, now);
     }
 }

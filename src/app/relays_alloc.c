@@ -163,10 +163,10 @@ static double own_loss(const struct relays *r, const struct link *at)
 
 void relays_judge(struct relays *r, ns_t now, uint16_t slot, double loss, double jitter_ms)
 {
-    struct alloc *a = &r->allocs[slot];
+    struct alloc *a = slot < RELAYS_ALLOCS ? &r->allocs[slot] : NULL;
     double own;
 
-    if (slot >= RELAYS_ALLOCS || a->link == NULL || a->link->client == NULL || !a->has_ticket)
+    if (a == NULL || a->link == NULL || a->link->client == NULL || !a->has_ticket)
         return;
     own = own_loss(r, a->link);
     favour_db_judge(

@@ -264,8 +264,8 @@ def write_readme():
            f"{four('cold_first_value')}; put {four('put_done')} (90 of 100: {four('put_done_p90')}) at {four('put_stored')} "
            f"nodes; packets, both ways, a get {four('get_packets')}, a put {four('put_packets')}; bytes {four('get_bytes')} "
            f"and {four('put_bytes')}; idle for {IDLE} s, a node: {four('idle_sent')} bytes/s sent, {four('idle_cpu')} µs "
-           f"of CPU a second (ours speak less often than that: over an hour `make sim-overlay` says 13 bytes/s); memory {four('memory')} KiB a node; operations done {four('operations')}, failed "
-           f"{four('failed')} |\n")
+           f"of CPU a second (ours speak less often than that: over an hour `make sim-overlay` says 13 bytes/s); memory "
+           f"{four('memory')} KiB a node; operations done {four('operations')}, failed {four('failed')} |\n")
     with open(path) as f:
         lines = [line for line in f if not line.startswith(begin)]
     at = max(n for n, line in enumerate(lines) if line.startswith("| `make bench"))
