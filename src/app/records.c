@@ -57,12 +57,15 @@ static void care_load_file(struct app *a, ns_t now)
 
 static void care_save_file(struct app *a, ns_t now)
 {
+    struct care_stats stats = {0};
     struct err_detail detail;
     uint8_t *bytes;
     size_t len;
 
-    if (a->care == NULL || a->config.paths.care == NULL)
-        return;
+    if (a->care != NULL)
+        care_stats(a->care, &stats);
+    if (a->care == NULL || a->config.paths.care == NULL || (stats.items == 0 && !care_is_changed(a->care)))
+        return; /* nothing, as before */
     a->care_saved_at = now;
     bytes = care_save(a->care, &len);
     if (file_replace(a->config.paths.care, slice_of(bytes, len), 0600, &detail) != ERR_OK)
