@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "relay/care.h"
 
-#define CARE_SAVE_NS (20 * NS_PER_S)
+#define CARE_SAVE_NS (600 * NS_PER_S) /* it is synced to the disk, and calls wait for that */
 
 /* ---- what we do for others ---- */
 
