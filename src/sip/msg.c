@@ -96,7 +96,11 @@ static bool is_answerable(const osip_message_t *m)
 
 static bool is_uri(const osip_uri_t *u)
 {
-    return u != NULL && u->scheme != NULL && (u->host != NULL || u->string != NULL);
+    uint64_t port;
+
+    /* libosip takes an empty port and cannot read what it writes of it. */
+    return u != NULL && u->scheme != NULL && (u->host != NULL || u->string != NULL) &&
+           (u->port == NULL || is_number(u->port, UINT16_MAX, &port));
 }
 
 enum err sip_message_check(const osip_message_t *m, size_t body_bytes, int *code)
