@@ -133,6 +133,33 @@ enum err sip_message_check(const osip_message_t *m, size_t body_bytes, int *code
     return *code == 0 ? ERR_OK : MSG_IS_ACK(m) ? ERR_PARSE : ERR_REFUSED;
 }
 
+static bool begins_with(struct slice text, const char *what)
+{
+    size_t n = strlen(what);
+
+    return text.len >= n && strncasecmp((const char *)text.data, what, n) == 0;
+}
+
+/* A part of a multipart body with two Content-Type: libosip 5.3 loses the memory of the first. Parts begin with a line
+ * that begins with two hyphens. */
+static bool has_part_of_two_types(struct slice body)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0, line = 0; i <= body.len; i++) {
+        struct slice text = slice_of(body.data + line, body.len - line);
+
+        if (i < body.len && body.data[i] != '\n' && body.data[i] != '\r')
+            continue;
+        if (begins_with(text, "--"))
+            n = 0;
+        else if (begins_with(text, "content-type") && ++n > 1)
+            return true;
+        line = i + 1;
+    }
+    return false;
+}
+
 enum err sip_msg_parse(struct slice bytes, osip_message_t **out, int *code)
 {
     size_t body;
@@ -146,7 +173,7 @@ enum err sip_msg_parse(struct slice bytes, osip_message_t **out, int *code)
     while (bytes.len >= 2 && bytes.data[0] == '\r' && bytes.data[1] == '\n')
         bytes = slice_of(bytes.data + 2, bytes.len - 2);
     body = find_body(bytes);
-    if (body == 0)
+    if (body == 0 || has_part_of_two_types(slice_of(bytes.data + body, bytes.len - body)))
         return ERR_PARSE;
     sip_msg_setup();
     if (osip_message_init(out) != 0)
