@@ -640,6 +640,7 @@ void relays_session_up(struct relays *r, ns_t now, struct session *s)
         return;
     r->now = now;
     l->is_up = true;
+    l->was_node = l->known->is_node;
     l->up_at = now;
     l->known->rtt = now - l->opened_at;
     l->known->failures = 0;
@@ -777,6 +778,10 @@ static void keep_link(struct link *l, ns_t now)
 {
     if (l->known == NULL)
         return;
+    if (l->is_up && l->was_node && !l->known->is_node) { /* a call may be waiting for a relay */
+        l->was_node = false;
+        l->owner->ops.changed(l->owner->ops.arg, now);
+    }
     if (l->client != NULL && relay_client_deadline(l->client) <= now)
         relay_client_tick(l->client, now);
     if (!l->is_up)

@@ -28,6 +28,7 @@ struct link {
     struct known *known; /* NULL: free */
     uint16_t slot;
     struct session *session;
+    bool was_node;           /* when it came up; its advert may say more */
     bool is_up, is_borrowed; /* is_borrowed: the other side opened the session, or an errand did */
     ns_t opened_at, up_at, ping_at, doubt_at; /* doubt_at: asked then whether it is there; 0: no doubt */
     ns_t leaving_until;                       /* it asked us to move: for new work another one */

@@ -177,7 +177,7 @@ static void two_relays(void **state)
     printf("%u accounts in %u rows there, %u in %u here: %u strings in common\n", bases[0].n_accounts,
            bases[0].n_rows, bases[1].n_accounts, bases[1].n_rows, n_common);
     for (int i = 0; i < 2; i++) {
-        char side[64];
+        char side[128];
 
         assert_true(bases[i].n_accounts >= PHONES / 2);
         mem_free(bases[i].all);
