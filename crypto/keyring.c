@@ -58,6 +58,18 @@ static enum err sign_all(struct keyring *k)
     return e;
 }
 
+/* The proof that this identity follows the one before it. */
+static void prove_succession(struct keyring *k, const uint8_t m[static KEY_BYTES])
+{
+    struct sign_key before;
+
+    identity_derive(m, k->number - 1, &before);
+    memcpy(k->old_identity, before.pub, KEY_BYTES);
+    secret_wipe(&before, sizeof before);
+    (void)succession_make(&k->identity, k->old_identity, k->next, k->succession); /* the seed is here */
+    k->first_gen = k->gen;
+}
+
 /* All of a main device's keyring but the phrase. gen: first generation, of the list and of S. */
 static void make(const struct env *env, struct keyring *k, const uint8_t m[static KEY_BYTES], uint32_t number,
                  uint32_t gen)
@@ -78,6 +90,8 @@ static void make(const struct env *env, struct keyring *k, const uint8_t m[stati
     k->list.n = 1;
     list_own(k);
     (void)sign_all(k); /* the seed is here and the list has one device: cannot fail */
+    if (number > 0)
+        prove_succession(k, m);
 }
 
 void keyring_create(const struct env *env, struct keyring *k, uint8_t phrase_m[static KEY_BYTES])
@@ -92,6 +106,11 @@ void keyring_restore(const struct env *env, struct keyring *k, const uint8_t phr
     int64_t s = now_s(env);
 
     make(env, k, phrase_m, number, s < 2 ? 2 : s > UINT32_MAX ? UINT32_MAX : (uint32_t)s);
+}
+
+bool keyring_is_successor_to(const struct keyring *k, uint32_t told_gen)
+{
+    return !secret_is_zero(k->old_identity, KEY_BYTES) && told_gen < k->first_gen;
 }
 
 bool keyring_is_main(const struct keyring *k)

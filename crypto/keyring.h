@@ -25,9 +25,12 @@ struct key_lock {
 };
 
 struct keyring {
-    uint32_t number;          /* identity number i of the phrase */
-    struct sign_key identity; /* a linked device has only .pub (A): keyring_is_main() */
-    uint8_t next[KEY_BYTES];  /* next_i of this identity */
+    uint32_t number;                      /* identity number i of the phrase */
+    struct sign_key identity;             /* a linked device has only .pub (A): keyring_is_main() */
+    uint8_t next[KEY_BYTES];              /* next_i of this identity */
+    uint8_t old_identity[KEY_BYTES];      /* A_{i-1}, whose successor this is; zero when i = 0 */
+    uint8_t succession[SUCCESSION_BYTES]; /* the proof of it */
+    uint32_t first_gen; /* gen when it was restored: what contacts were told before is the old one's */
 
     struct dh_key device;     /* D */
     struct dh_key old_device; /* previous D, zero when none */
@@ -57,9 +60,12 @@ struct keyring {
  * wipe it. */
 void keyring_create(const struct env *env, struct keyring *k, uint8_t phrase_m[static KEY_BYTES]);
 /* The identity `number` of a phrase on this machine: device, S and accounts are new, gen and S_gen are taken
- * from the wall clock (seconds) so that they lie above what contacts remember. */
+ * from the wall clock (seconds) so that they lie above what contacts remember. number > 0: as successor of
+ * number - 1, with the proof. */
 void keyring_restore(const struct env *env, struct keyring *k, const uint8_t phrase_m[static KEY_BYTES],
                      uint32_t number);
+/* Is there a predecessor to be told to who knew it: a proof is here, and they confirmed no gen of ours. */
+bool keyring_is_successor_to(const struct keyring *k, uint32_t told_gen);
 /* Holds the identity key: may sign lists, certificates, cards. */
 bool keyring_is_main(const struct keyring *k);
 /* New S, S_gen + 1; the old one stays for OLD_S_S. ERR_AGAIN within S_ROTATE_MIN_S of the last time. */

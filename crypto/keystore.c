@@ -33,7 +33,8 @@
 #define NONCE_BYTES    24
 #define HEADER_BYTES   (MAGIC_BYTES + 1 + 4 + 4 + 16 + NONCE_BYTES)
 #define CHECK_BYTES    16
-#define BODY_MAX       (564 + LIST_MAX_BYTES)
+#define HEIR_BYTES     (KEY_BYTES + SIG_BYTES + 4)
+#define BODY_MAX       (564 + LIST_MAX_BYTES + HEIR_BYTES)
 #define FILE_BYTES_MAX (HEADER_BYTES + BODY_MAX + AEAD_TAG_BYTES + CHECK_BYTES)
 #define ARGON_OPS      crypto_pwhash_OPSLIMIT_INTERACTIVE
 #define ARGON_MEM_KIB  (crypto_pwhash_MEMLIMIT_INTERACTIVE / 1024)
@@ -74,10 +75,17 @@ static void body_write(struct wr *w, const struct keyring *k)
     wr_u16(w, k->list.n > 0 ? (uint16_t)LIST_BYTES(k->list.n) : 0);
     if (k->list.n > 0)
         device_list_write(w, &k->list);
+    if (!secret_is_zero(k->old_identity, KEY_BYTES)) { /* the end of a file without */
+        wr_bytes(w, k->old_identity, KEY_BYTES);
+        wr_bytes(w, k->succession + KEY_BYTES, SIG_BYTES);
+        wr_u32(w, k->first_gen);
+    }
 }
 
 static struct slice body_read(struct rd *r, struct keyring *k)
 {
+    struct slice list;
+
     k->number = rd_u32(r);
     rd_copy(r, k->identity.seed, KEY_BYTES);
     rd_copy(r, k->identity.pub, KEY_BYTES);
@@ -98,7 +106,24 @@ static struct slice body_read(struct rd *r, struct keyring *k)
     k->old_S_until_s = (int64_t)rd_u64(r);
     rd_copy(r, k->acct_seed, KEY_BYTES);
     rd_copy(r, k->cert, CERT_BYTES);
-    return rd_bytes(r, rd_u16(r));
+    list = rd_bytes(r, rd_u16(r));
+    if (rd_left(r) > 0) {
+        rd_copy(r, k->old_identity, KEY_BYTES);
+        memcpy(k->succession, k->next, KEY_BYTES);
+        rd_copy(r, k->succession + KEY_BYTES, SIG_BYTES);
+        k->first_gen = rd_u32(r);
+    }
+    return list;
+}
+
+/* A predecessor that is there was signed for by this identity. */
+static bool succession_fits(const struct keyring *k)
+{
+    uint8_t own[KEY_BYTES];
+
+    identity_next(k->identity.pub, own);
+    return secret_is_zero(k->old_identity, KEY_BYTES) ||
+           succession_verify(k->old_identity, own, k->identity.pub, k->succession) == ERR_OK;
 }
 
 /* Public halves from secret ones, and all of it fits together. */
@@ -123,7 +148,7 @@ static bool body_complete(struct keyring *k, struct slice list)
     }
     if (secret_is_zero(A, KEY_BYTES))
         return list.len == 0; /* not linked yet */
-    return device_list_open(list, A, &k->list) == ERR_OK &&
+    return device_list_open(list, A, &k->list) == ERR_OK && succession_fits(k) &&
            cert_open(slice_of(k->cert, CERT_BYTES), k->device.pub, &cert) == ERR_OK &&
            memcmp(cert.A, A, KEY_BYTES) == 0 && cert_check(&cert, &k->list) == CERT_LISTED;
 }

@@ -67,11 +67,12 @@ static const struct verb verbs[] = {
     {"config", "check [F]|show|get KEY|set KEY VALUE", "settings",
      "ito config show\nito config set audio.bitrate 32000\nito config check\n",
      "check show get set", NULL, verb_config},
-    {"keys", "export F|import F|phrase", "keep a copy of the key file; check a recovery phrase, or restore from it",
+    {"keys", "export F|import F|phrase [--succeed ID]", "keep a copy of the key file; check a recovery phrase, or restore from it",
      "ito keys export /media/stick/ito.key    sealed by the passphrase it has\n"
      "ito keys import /media/stick/ito.key    on a machine without an identity\n"
-     "ito keys phrase                         asks for the 24 words; pipes work too\n",
-     "export import phrase", "--name --passphrase-file --no-passphrase", verb_keys},
+     "ito keys phrase                         asks for the 24 words; pipes work too\n"
+     "ito keys phrase --succeed ito1...       its key was stolen: the next identity, which contacts follow\n",
+     "export import phrase", "--name --passphrase-file --no-passphrase --succeed", verb_keys},
     {"dht", "[--zone Z | --mainline] [--peer HOST:PORT]... ping|node|find KEY|get KEY|put|announce HASH|peers HASH",
      "a look at the overlay, for people who build on it",
      "ito dht --peer 192.0.2.7:41641 ping\n"

@@ -16,16 +16,20 @@
 
 struct init_options {
     const char *name, *passphrase_file;
+    const char *given_up; /* the ID whose successor is wanted */
     bool has_no_passphrase;
 };
 
-static bool take_options(struct cli *cli, struct init_options *o, int *argc, char **argv)
+#define NUMBERS_MAX 256 /* identities of one phrase that are looked through */
+
+static bool take_options(struct cli *cli, struct init_options *o, bool is_keys, int *argc, char **argv)
 {
     const struct opt opts[] = {{"--name", &o->name, NULL},
                                {"--passphrase-file", &o->passphrase_file, NULL},
-                               {"--no-passphrase", NULL, &o->has_no_passphrase}};
+                               {"--no-passphrase", NULL, &o->has_no_passphrase},
+                               {"--succeed", &o->given_up, NULL}}; /* of `keys` alone */
 
-    if (!opt_take(cli, opts, 3, argc, argv))
+    if (!opt_take(cli, opts, is_keys ? 4 : 3, argc, argv))
         return false;
     if (o->passphrase_file != NULL && o->has_no_passphrase) {
         usage_error(cli, "--passphrase-file and --no-passphrase cannot be given together.");
@@ -108,8 +112,9 @@ static void show_id(struct cli *cli, const uint8_t id[static KEY_BYTES])
     printf(cli->is_json ? "{\"v\":1,\"id\":\"%s\"}\n" : "%s\n", id_format(id, text));
 }
 
-/* phrase NULL: a new one, shown once. */
-static int make_identity(struct cli *cli, const struct init_options *o, const uint8_t *phrase)
+/* phrase NULL: a new one, shown once. number: which identity of it. */
+static int make_identity(struct cli *cli, const struct init_options *o, const uint8_t *phrase,
+                         uint32_t number)
 {
     struct io *io;
     struct keyring k = {0};
@@ -128,7 +133,7 @@ static int make_identity(struct cli *cli, const struct init_options *o, const ui
         goto out;
     io = io_create();
     if (phrase != NULL)
-        keyring_restore(io_env(io), &k, phrase, 0);
+        keyring_restore(io_env(io), &k, phrase, number);
     else
         keyring_create(io_env(io), &k, words);
     e = identity_save(cli, io_env(io), &k, o->name, passphrase, &detail);
@@ -153,13 +158,13 @@ int verb_init(struct cli *cli, int argc, char **argv)
 {
     struct init_options o = {0};
 
-    if (!take_options(cli, &o, &argc, argv))
+    if (!take_options(cli, &o, false, &argc, argv))
         return EXIT_USAGE;
     if (argc > 0)
         return usage_error(cli, "ito init takes no argument \"%s\".", argv[0]);
     if (crypto_init() != ERR_OK)
         return EXIT_FAILED;
-    return make_identity(cli, &o, NULL);
+    return make_identity(cli, &o, NULL, 0);
 }
 
 /* ---- keys phrase ---- */
@@ -186,12 +191,52 @@ static void read_words(char *out, size_t size)
     out[n] = '\0';
 }
 
+/* Which identity of the phrase that ID is; NUMBERS_MAX: none. */
+static uint32_t number_of(const uint8_t phrase[static KEY_BYTES], const uint8_t id[static KEY_BYTES])
+{
+    struct sign_key key;
+    uint32_t i;
+
+    for (i = 0; i < NUMBERS_MAX; i++) {
+        identity_derive(phrase, i, &key);
+        if (memcmp(key.pub, id, KEY_BYTES) == 0)
+            break;
+    }
+    secret_wipe(&key, sizeof key);
+    return i;
+}
+
+/* The identity after the one whose key was stolen, or may have been. */
+static int succeed(struct cli *cli, const struct init_options *o, const uint8_t phrase[static KEY_BYTES])
+{
+    struct err_detail detail;
+    uint8_t id[KEY_BYTES];
+    uint32_t number;
+
+    if (id_parse(o->given_up, id, NULL, &detail) != ERR_OK) {
+        complain("%s", detail.text);
+        return EXIT_USAGE;
+    }
+    number = number_of(phrase, id);
+    if (number == NUMBERS_MAX) {
+        complain("These words are well written, but that ID is none of theirs.");
+        return EXIT_FAILED;
+    }
+    if (file_exists(cli->files.identity)) {
+        complain("%s: is there already, and was not touched. Stop ito, and move it away first.",
+                 cli->files.identity);
+        return EXIT_REFUSED;
+    }
+    return make_identity(cli, o, phrase, number + 1);
+}
+
 /* Is it the phrase of the identity that is here? */
 static int compare_phrase(struct cli *cli, const uint8_t phrase[static KEY_BYTES])
 {
     struct sign_key from_phrase;
     cJSON *answer;
     char text[ID_TEXT_BYTES];
+    uint8_t id[KEY_BYTES];
     bool is_same;
     int code = verb_open(cli, CTL_LISTS);
 
@@ -201,7 +246,9 @@ static int compare_phrase(struct cli *cli, const uint8_t phrase[static KEY_BYTES
         return code;
     identity_derive(phrase, 0, &from_phrase);
     id_format(from_phrase.pub, text);
-    is_same = strcmp(text, json_str(cJSON_GetObjectItemCaseSensitive(answer, "status"), "id", "")) == 0;
+    is_same = id_parse(json_str(cJSON_GetObjectItemCaseSensitive(answer, "status"), "id", ""), id, NULL,
+                       NULL) == ERR_OK &&
+              number_of(phrase, id) < NUMBERS_MAX;
     secret_wipe(&from_phrase, sizeof from_phrase);
     cJSON_Delete(answer);
     if (!is_same) {
@@ -328,8 +375,10 @@ int verb_keys(struct cli *cli, int argc, char **argv)
     char words[1024];
     int code;
 
-    if (!take_options(cli, &o, &argc, argv))
+    if (!take_options(cli, &o, true, &argc, argv))
         return EXIT_USAGE;
+    if (o.given_up != NULL && (argc == 0 || strcmp(argv[0], "phrase") != 0))
+        return usage_error(cli, "--succeed belongs to ito keys phrase.");
     if (argc == 0)
         return usage_error(cli, "Say what to do: ito keys export F|import F|phrase");
     if (strcmp(argv[0], "export") == 0 || strcmp(argv[0], "import") == 0) {
@@ -347,10 +396,12 @@ int verb_keys(struct cli *cli, int argc, char **argv)
     if (phrase_decode(words, phrase, &detail) != ERR_OK) {
         complain("%s", detail.text);
         code = EXIT_FAILED;
+    } else if (o.given_up != NULL) {
+        code = succeed(cli, &o, phrase);
     } else if (file_exists(cli->files.identity)) {
         code = compare_phrase(cli, phrase);
     } else {
-        code = make_identity(cli, &o, phrase);
+        code = make_identity(cli, &o, phrase, 0);
     }
     secret_wipe(words, sizeof words);
     secret_wipe(phrase, sizeof phrase);

@@ -147,7 +147,7 @@ static void on_request(void *arg, const struct request *r)
                                 .has_S = true,
                                 .S_gen = r->s_gen};
 
-    if (memcmp(r->identity, a->keys->identity.pub, 32) == 0)
+    if (heirs_request(a, r))
         return;
     if (who != NULL) { /* known: their S is news, a block is a block */
         if (who->list == CONTACT_ALLOWED && !who->has_S) {

@@ -191,6 +191,17 @@ void reach_goodbye(struct app *a, ns_t now);
 /* S, gen or our presence changed: HELLO to all who are connected. */
 void reach_tell_all(struct app *a, ns_t now);
 
+/* heirs.c: identities that take the place of others */
+/* Is this the `next` of that contact? Who has none pinned has this one from now on. */
+bool heirs_pin(struct contact *who, const uint8_t next[static KEY_BYTES]);
+/* What to show to that person: NULL when they need not know whom we follow. */
+const uint8_t *heirs_proof_for(const struct app *a, const uint8_t id[static KEY_BYTES]);
+/* A proved identity says that it follows one of our contacts. The contact, moved there; NULL: it is not so. */
+struct contact *heirs_take(struct app *a, const uint8_t new_id[static KEY_BYTES],
+                           const uint8_t proof[static SUCCESSION_BYTES]);
+/* A request that is no stranger's: an heir's, right or wrong, an identity given up, or our own. */
+bool heirs_request(struct app *a, const struct request *r);
+
 /* favours.c: what contacts do for each other about relays */
 void favours_hello(struct peer *p, ns_t now); /* a session with them is up */
 void favours_message(struct peer *p, ns_t now, struct slice msg);

@@ -272,10 +272,16 @@ static enum err do_contacts_find(struct request_ctx *r)
 static enum err add_contact(struct request_ctx *r, const uint8_t id[static 32], const char *name,
                             enum contact_list list, struct contact **out)
 {
+    const struct contact *heir;
     enum err e;
 
     if (memcmp(id, r->a->keys->identity.pub, 32) == 0)
         return err_set(&r->detail, ERR_REFUSED, "%s", ID_OWN_SENTENCE);
+    heir = contacts_by_former(r->a->contacts, id);
+    if (heir != NULL)
+        return err_set(&r->detail, ERR_REFUSED,
+                       "%s gave this ID up for a new one, which is among your contacts.",
+                       heir->name[0] != '\0' ? heir->name : "Somebody");
     e = contacts_add(r->a->contacts, r->now, id, name, list, env_wall_ms(r->a->env), out, &r->detail);
     if (e != ERR_OK)
         return e;
@@ -423,7 +429,7 @@ static enum err do_contacts_add(struct request_ctx *r)
         e = add_contact(r, id, given[0] != '\0' ? given : name, CONTACT_ALLOWED, &who);
     if (e == ERR_OK && r->a->zones[0].stranger != NULL && r->a->config.mode != APP_RELAY)
         stranger_send(r->a->zones[0].stranger, r->now, id, config_str(r->a->settings, CFG_IDENTITY_NAME), "",
-                      true, NULL, NULL);
+                      true, heirs_proof_for(r->a, id) != NULL, NULL, NULL);
     return e;
 }
 
@@ -664,7 +670,7 @@ static enum err do_requests_send(struct request_ctx *r)
     if (memcmp(id, r->a->keys->identity.pub, 32) == 0)
         return err_set(&r->detail, ERR_REFUSED, "%s", ID_OWN_SENTENCE);
     e = stranger_send(r->a->zones[0].stranger, r->now, id, config_str(r->a->settings, CFG_IDENTITY_NAME),
-                      note, true, NULL, NULL);
+                      note, true, heirs_proof_for(r->a, id) != NULL, NULL, NULL);
     if (e == ERR_RANGE)
         return err_set(&r->detail, e, "A note has at most 200 characters.");
     if (e != ERR_OK)

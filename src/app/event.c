@@ -250,6 +250,7 @@ cJSON *json_contact(struct app *a, const struct contact *who)
     json_time(v, "seen", who->seen_ms);
     add_last_call(a, v, id, NULL);
     json_add_str(v, "claimed", who->claimed[0] != '\0' ? who->claimed : NULL);
+    json_add_str(v, "former", secret_is_zero(who->former, KEY_BYTES) ? NULL : id_format(who->former, id));
     if (a->keys != NULL)
         json_add_str(v, "code", safety_number(a->keys->identity.pub, who->id, code));
     return v;

@@ -414,5 +414,5 @@ enum err phone_request_sent(struct app *a, ns_t now, struct contact *who)
         return ERR_STATE;
     call_connecting(p->call, now);
     return stranger_send(p->zone->stranger, now, who->id, config_str(a->settings, CFG_IDENTITY_NAME), "",
-                         false, on_sent, p);
+                         false, heirs_proof_for(a, who->id) != NULL, on_sent, p);
 }

@@ -293,8 +293,10 @@ bool reach_admit(void *arg, const struct session_hello *hello, const struct path
     if (hello->class == SESSION_INVITE)
         return is_open_invite(a, hello->secret_id) && (who == NULL || who->list == CONTACT_ALLOWED) &&
                policy_hears(a, who, via);
+    if (who == NULL && hello->said.has_succession)
+        who = heirs_take(a, hello->identity, hello->said.succession);
     return who != NULL && who->list == CONTACT_ALLOWED && device_is_good(who, hello) &&
-           policy_hears(a, who, via);
+           policy_hears(a, who, via) && heirs_pin(who, hello->cert.next);
 }
 
 /* After the answer a call's own path may carry its session; before it, only where the policy listens. */
@@ -542,6 +544,9 @@ static void open_session(struct peer *p, ns_t now)
     memcpy(peer.responder, p->id, 32);
     memcpy(peer.responder_static, p->record.D, 32);
     memcpy(peer.secret, held != NULL ? held->X : p->contact->S, 32);
+    peer.has_succession = held == NULL && heirs_proof_for(a, p->id) != NULL;
+    if (peer.has_succession)
+        memcpy(peer.succession, a->keys->succession, sizeof peer.succession);
     p->is_by_invite = held != NULL;
     for (unsigned i = 0; i < p->record.n_addrs && n < SESSION_PATHS_MAX / 2; i++) {
         if (policy.may_tell_early)
@@ -589,6 +594,8 @@ static void on_card(void *arg, uint32_t S_gen, const uint8_t S[static KEY_BYTES]
     struct peer *p = arg;
     struct contact *who = p->contact;
 
+    if (!heirs_pin(who, list->next))
+        return; /* a thief's: who made the list has the key, and not the phrase */
     if (!who->has_S || S_gen > who->S_gen) {
         who->has_S = true;
         who->S_gen = S_gen;
@@ -597,7 +604,6 @@ static void on_card(void *arg, uint32_t S_gen, const uint8_t S[static KEY_BYTES]
     if (!who->has_devices || list->gen >= who->devices.gen) {
         who->devices = *list;
         who->has_devices = true;
-        memcpy(who->next, list->next, KEY_BYTES);
     }
     app_save_state_soon(p->app);
     if (p->is_up)
@@ -625,6 +631,8 @@ static void on_record(void *arg, const struct device_entry *device, const struct
     struct peer *p = arg;
     struct contact *who = p->contact;
 
+    if (!heirs_pin(who, list->next))
+        return;
     if (list->gen > who->devices.gen || !who->has_devices) {
         who->devices = *list;
         who->has_devices = true;

@@ -99,7 +99,7 @@ static void sending_over(struct sending *s, enum err e)
 }
 
 enum err stranger_send(struct stranger *x, ns_t now, const uint8_t to[static KEY_BYTES], const char *name,
-                       const char *note, bool wants_contact, stranger_sent_cb cb, void *arg)
+                       const char *note, bool wants_contact, bool tells_old, stranger_sent_cb cb, void *arg)
 {
     struct request r = {.wants = wants_contact ? REQUEST_WANTS_CONTACT : REQUEST_WANTS_CALL};
     struct sending *s = NULL;
@@ -117,6 +117,9 @@ enum err stranger_send(struct stranger *x, ns_t now, const uint8_t to[static KEY
     snprintf(r.note, sizeof r.note, "%s", note);
     r.s_gen = x->keys->S_gen;
     memcpy(r.s, x->keys->S, KEY_BYTES);
+    r.has_succession = tells_old && !secret_is_zero(x->keys->old_identity, KEY_BYTES);
+    memcpy(r.old_identity, x->keys->old_identity, KEY_BYTES);
+    memcpy(r.succession, x->keys->succession, SUCCESSION_BYTES);
     *s = (struct sending){
         .owner = x, .is_used = true, .is_working = true, .bits = REQUEST_BITS, .cb = cb, .arg = arg};
     drop_id(x->zone_id, to, drop_week(dht_zone_time_ms(x->dht, now) / 1000), s->drop);

@@ -39,9 +39,10 @@ typedef void (*stranger_sent_cb)(void *arg, enum err e);
 struct stranger *stranger_create(struct dht *dht, const struct keyring *keys, const uint8_t zone_id[static 8],
                                  const struct stranger_ops *ops, const struct env *env);
 void stranger_destroy(struct stranger *x);
-/* name and note as request_seal() wants them; cb may be NULL and is never called from within. */
+/* name and note as request_seal() wants them; tells_old: with the proof whom we follow, when we follow somebody;
+ * cb may be NULL and is never called from within. */
 enum err stranger_send(struct stranger *x, ns_t now, const uint8_t to[static KEY_BYTES], const char *name,
-                       const char *note, bool wants_contact, stranger_sent_cb cb, void *arg);
+                       const char *note, bool wants_contact, bool tells_old, stranger_sent_cb cb, void *arg);
 /* Who reads our drops; copied. Before, they are not read. */
 void stranger_set_drops(struct stranger *x, const struct drops_ops *drops);
 /* net.findable and requests.accept: read our drop or not. */

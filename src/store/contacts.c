@@ -510,6 +510,8 @@ static cJSON *state_of(const struct contact *who)
     }
     if (!secret_is_zero(who->next, sizeof who->next))
         put_hex(v, "next", who->next, sizeof who->next);
+    if (!secret_is_zero(who->former, sizeof who->former))
+        put_hex(v, "former", who->former, sizeof who->former);
     cJSON_AddNumberToObject(v, "told_s_gen", who->told_S_gen);
     cJSON_AddNumberToObject(v, "told_gen", who->told_gen);
     stamps = cJSON_AddArrayToObject(v, "stamps");
@@ -534,6 +536,7 @@ static void take_state(struct contact *who, const cJSON *v)
     who->S_gen = (uint32_t)json_num(v, "s_gen", 0);
     who->has_devices = n > 0 && device_list_open(slice_of(list, n), who->id, &who->devices) == ERR_OK;
     get_hex(v, "next", who->next, sizeof who->next);
+    get_hex(v, "former", who->former, sizeof who->former);
     who->told_S_gen = (uint32_t)json_num(v, "told_s_gen", 0);
     who->told_gen = (uint32_t)json_num(v, "told_gen", 0);
     for (int i = 0; i < DEVICES_MAX; i++) {
@@ -837,6 +840,43 @@ enum err contacts_set_verified(struct contacts *c, struct contact *who, bool is_
     e = contacts_save(c, detail);
     if (e != ERR_OK)
         who->is_verified = old;
+    return e;
+}
+
+struct contact *contacts_by_former(const struct contacts *c, const uint8_t id[static KEY_BYTES])
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (!secret_is_zero(c->items[i]->former, KEY_BYTES) &&
+            memcmp(c->items[i]->former, id, KEY_BYTES) == 0)
+            return c->items[i];
+    return NULL;
+}
+
+enum err contacts_succeed(struct contacts *c, struct contact *who, const uint8_t new_id[static KEY_BYTES],
+                          const uint8_t next[static KEY_BYTES], struct err_detail *detail)
+{
+    struct contact before = *who;
+    enum err e;
+
+    if (contacts_by_id(c, new_id) != NULL)
+        return err_set(detail, ERR_EXISTS, "The new ID is among your contacts already.");
+    *who = (struct contact){.list = before.list,
+                            .policy = before.policy,
+                            .last_call_ms = before.last_call_ms,
+                            .added_ms = before.added_ms};
+    memcpy(who->id, new_id, KEY_BYTES);
+    memcpy(who->name, before.name, sizeof who->name);
+    memcpy(who->next, next, KEY_BYTES);
+    memcpy(who->former, before.id, KEY_BYTES);
+    e = contacts_save(c, detail);
+    if (e != ERR_OK) {
+        *who = before;
+    } else {
+        set_undo(c, 0, NULL, 0);
+        c->owes_S = c->owes_S || who->list == CONTACT_ALLOWED; /* whoever has the old keys has S */
+        e = contacts_save_state(c, detail);
+    }
+    secret_wipe(&before, sizeof before);
     return e;
 }
 

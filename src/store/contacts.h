@@ -40,6 +40,7 @@ struct contact {
     bool has_devices;
     struct device_list devices;    /* of the highest gen seen */
     uint8_t next[KEY_BYTES];       /* pinned for their successor; zero when unknown */
+    uint8_t former[KEY_BYTES];     /* the ID this one took the place of; zero: none */
     uint32_t told_S_gen, told_gen; /* what they confirmed to know of us */
     uint64_t stamps[DEVICES_MAX];  /* last handshake stamp of each slot */
     int64_t seen_ms, last_call_ms; /* wall clock; 0 never */
@@ -90,6 +91,13 @@ enum err contacts_rename(struct contacts *c, ns_t now, struct contact *who, cons
                          struct err_detail *detail);
 enum err contacts_set_verified(struct contacts *c, struct contact *who, bool is_verified,
                                struct err_detail *detail);
+/* Their identity was given up for a new one, whose proof the caller has verified against ->next (THREATS.md §4.11): the entry
+ * moves there with its name and list, what was known of the old one is forgotten but its ID, a new S is owed to the others.
+ * next: pinned from now on. ERR_EXISTS when new_id is on the lists already. Cannot be undone. */
+enum err contacts_succeed(struct contacts *c, struct contact *who, const uint8_t new_id[static KEY_BYTES],
+                          const uint8_t next[static KEY_BYTES], struct err_detail *detail);
+/* Who has taken the place of that ID; NULL: nobody. */
+struct contact *contacts_by_former(const struct contacts *c, const uint8_t id[static KEY_BYTES]);
 /* Take back the last change of the lists, within CONTACTS_UNDO_NS; who comes back is known as before. ERR_NOT_FOUND
  * when there is none, ERR_EXISTS when the name was given away since. All pointers are void after it. */
 enum err contacts_undo(struct contacts *c, ns_t now, struct err_detail *detail);

@@ -53,6 +53,36 @@ static bool contains(const uint8_t *hay, size_t n, const uint8_t needle[32])
     return false;
 }
 
+/* Whom this identity follows is in the file, and only with the right proof. */
+static void successor_round(void **state)
+{
+    struct keyring k, got;
+    uint8_t m[32] = {9}, changed[32];
+    struct sign_key before;
+    struct place p;
+    WORLD(env);
+
+    (void)state;
+    setup(&p);
+    identity_derive(m, 2, &before);
+    keyring_restore(&env, &k, m, 3);
+    assert_memory_equal(k.old_identity, before.pub, 32);
+    assert_int_equal(keystore_save_new(&env, p.path, &k, NULL), ERR_OK);
+    assert_int_equal(keystore_load(p.path, NULL, &got, NULL), ERR_OK);
+    assert_memory_equal(got.old_identity, k.old_identity, sizeof k.old_identity);
+    assert_memory_equal(got.succession, k.succession, sizeof k.succession);
+    assert_int_equal(got.first_gen, k.gen);
+    assert_true(keyring_is_successor_to(&got, k.gen - 1));
+    assert_false(keyring_is_successor_to(&got, k.gen));
+    identity_next(k.identity.pub, changed);
+    assert_int_equal(succession_verify(before.pub, changed, got.identity.pub, got.succession), ERR_OK);
+    k.succession[40] ^= 1;
+    assert_int_equal(keystore_replace(&env, p.path, &k, NULL), ERR_OK);
+    assert_int_equal(keystore_load(p.path, NULL, &got, NULL), ERR_PARSE);
+    keyring_wipe(&k);
+    teardown(&p);
+}
+
 static void plain_round(void **state)
 {
     struct keyring k, got;
@@ -317,6 +347,7 @@ static void largest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        sentence("a successor's proof is kept, and a wrong one is damage", successor_round),
         sentence("a plain file gives back every secret, mode 0600", plain_round),
         sentence("a sealed file opens with its passphrase only, and shows no secret", sealed_round),
         sentence("a file is replaced without the passphrase, under a new nonce", replaced),

@@ -62,6 +62,43 @@ static void what_was_written_is_read(void **state)
     end(&f, c);
 }
 
+/* Their identity was given up: name and list stay, nothing that its thief knows does. */
+static void a_successor(void **state)
+{
+    const uint8_t next[KEY_BYTES] = {5};
+    struct folder f;
+    struct contacts *c;
+    struct contact *who;
+
+    (void)state;
+    begin(&f, &c);
+    who = add(c, 1, "Kenji");
+    add(c, 3, "Hanako");
+    who->has_S = true;
+    who->told_gen = 4;
+    who->stamps[0] = 9;
+    assert_int_equal(contacts_set_verified(c, who, true, NULL), ERR_OK);
+    assert_int_equal(contacts_succeed(c, who, id_of(3), next, NULL), ERR_EXISTS);
+    assert_memory_equal(who->id, id_of(1), KEY_BYTES);
+    assert_int_equal(contacts_succeed(c, who, id_of(2), next, NULL), ERR_OK);
+    assert_int_equal(contacts_undo(c, NOW, NULL), ERR_NOT_FOUND);
+    contacts_destroy(c);
+    c = open_list(&f);
+    assert_int_equal(contacts_count(c), 2);
+    assert_null(contacts_by_id(c, id_of(1)));
+    who = contacts_by_id(c, id_of(2));
+    assert_string_equal(who->name, "Kenji");
+    assert_int_equal(who->list, CONTACT_ALLOWED);
+    assert_false(who->has_S || who->has_devices || who->is_verified);
+    assert_int_equal(who->told_gen, 0);
+    assert_true(who->stamps[0] == 0);
+    assert_memory_equal(who->next, next, KEY_BYTES);
+    assert_ptr_equal(contacts_by_former(c, id_of(1)), who);
+    assert_null(contacts_by_former(c, id_of(3)));
+    assert_true(contacts_owes_S(c));
+    end(&f, c);
+}
+
 static void files_are_for_nobody_else(void **state)
 {
     struct folder f;
@@ -448,6 +485,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("what was written is read again, list and state", what_was_written_is_read),
+        sentence("a successor keeps name and list, and nothing else of who it follows", a_successor),
         sentence("both files are readable by nobody else", files_are_for_nobody_else),
         sentence("a broken edit is named by line, and the old list stays in force", broken_edits),
         sentence("names are unique, narrow and harmless", names),
