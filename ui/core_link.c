@@ -405,6 +405,7 @@ void ui_event(struct ui *ui, const char *json, ns_t now)
 {
     cJSON *event = cJSON_Parse(json);
     struct model_change change;
+    const cJSON *heir;
     char who[WORDS_BYTES];
 
     if (event == NULL || model_event(ui->model, event, &change) != ERR_OK) {
@@ -417,6 +418,10 @@ void ui_event(struct ui *ui, const char *json, ns_t now)
     } else if (strcmp(change.ev, "presence") == 0 &&
                cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(event, "contact"))) {
         ui_ask(ui, "contacts");
+        heir = cJSON_GetObjectItemCaseSensitive(event, "succeeded");
+        if (cJSON_IsObject(heir)) /* petnames are clean */
+            ui_notice(ui, now, "%s has a new ID and proved it. The old one is refused.",
+                      json_str(heir, "name", "A contact"));
     } else if (change.contact != NULL && change.contact->presence == PRESENCE_ONLINE &&
                change.presence_before != PRESENCE_ONLINE && now >= ui->end_told_until) {
         ui_notice(ui, now, "%s is online.", words_contact(change.contact, who));

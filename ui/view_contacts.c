@@ -143,9 +143,10 @@ static void show_details(struct ui *ui, const struct frame *f, const struct mode
     seen(f, c, seen_text);
     last_call(f, c, last);
     text = mem_printf(
-        "Name       %s\nID         %s\nThey say   \"%s\"\nList       %s\nState      %s\nSeen       %s\n"
+        "Name       %s\nID         %s\n%s%s%sThey say   \"%s\"\nList       %s\nState      %s\nSeen       %s\n"
         "Last call  %s\nVerified   %s\nSafety number (the same on both sides):\n%s\n",
-        c->name[0] != '\0' ? c->name : "-", c->id, c->claimed, words_list(c->list), words_presence(c),
+        c->name[0] != '\0' ? c->name : "-", c->id, c->former[0] != '\0' ? "Before     " : "", c->former,
+        c->former[0] != '\0' ? "  (refused now)\n" : "", c->claimed, words_list(c->list), words_presence(c),
         seen_text, last, c->is_verified ? "yes" : "no", c->safety[0] != '\0' ? c->safety : "  not known yet");
     ui_popup(ui, "Contact", text);
     mem_free(text);

@@ -234,6 +234,8 @@ void json_network_path(struct app *a, cJSON *v);
 void event_emit(struct app *a, cJSON *event);
 void event_call(struct app *a, const struct call *c);
 void event_presence(struct app *a, const struct contact *who); /* NULL: the list is another one */
+/* A contact goes on under a new ID: the list is another one, and the person should hear of it. */
+void event_succeeded(struct app *a, const struct contact *who);
 void event_request(struct app *a);
 void event_network(struct app *a);
 void event_relay(struct app *a);

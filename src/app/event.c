@@ -297,6 +297,22 @@ void event_presence(struct app *a, const struct contact *who)
     event_emit(a, v);
 }
 
+void event_succeeded(struct app *a, const struct contact *who)
+{
+    char id[ID_TEXT_BYTES];
+    cJSON *v, *heir;
+
+    if (a->config.ops.event == NULL)
+        return;
+    v = new_event("presence");
+    cJSON_AddItemToObject(v, "contact", cJSON_CreateNull());
+    heir = cJSON_AddObjectToObject(v, "succeeded");
+    json_add_str(heir, "id", id_format(who->id, id));
+    json_add_str(heir, "name", who->name[0] != '\0' ? who->name : NULL);
+    json_add_str(heir, "former", id_format(who->former, id));
+    event_emit(a, v);
+}
+
 /* ---- requests ---- */
 
 static cJSON *request_json(const struct inbox_entry *e, size_t n)

@@ -48,7 +48,7 @@ struct contact *heirs_take(struct app *a, const uint8_t new_id[static KEY_BYTES]
     inbox_delete(a->inbox, false, new_id, NULL);
     log_info(a->env, "a contact has a new identity, the old one is refused");
     app_contacts_changed(a, a->now);
-    event_presence(a, NULL);
+    event_succeeded(a, who);
     return who;
 }
 

@@ -4,7 +4,7 @@
  * "unknown". Beyond UX §6 the model reads these members when they are there (all optional):
  *
  *   status    the object of UX §6 as member "status", because "id" is the request's; or bare
- *   contact   claimed, last_length (s), last_cause, last_dir, code (safety number), note
+ *   contact   claimed, former (an ID), last_length (s), last_cause, last_dir, code (safety number), note
  *   CALL      text (the <reason> or <what> of a cause, or what a stage is doing), delay_ms, muted, volume_pct,
  *             gain_pct, mic, speaker, fec, relay_name, score, direct_failed, ring_s, list, lost_s, digits
  *   network   since, reachable (bool), reach_by, lookups_ok (0..1), lookup_s, address, tried, to_try;
@@ -64,6 +64,7 @@ struct model_contact {
     char id[MODEL_ID_BYTES];
     char name[MODEL_NAME_BYTES];    /* petname; empty when there is none */
     char claimed[MODEL_NAME_BYTES]; /* what they call themselves */
+    char former[MODEL_ID_BYTES];    /* the ID this one took the place of; empty: none */
     char safety[MODEL_TEXT_BYTES];  /* 60 digits, may be empty */
     enum model_list list;
     enum model_presence presence;

@@ -124,6 +124,7 @@ void parse_contact(const cJSON *o, void *out)
     TAKE(o, "id", c->id);
     TAKE(o, "name", c->name);
     TAKE(o, "claimed", c->claimed);
+    TAKE(o, "former", c->former);
     TAKE(o, "code", c->safety);
     c->list = list_of(json_str(o, "list", ""));
     c->presence = parse_presence(json_str(o, "presence", ""));

@@ -64,6 +64,21 @@ static void selection_stays(void **state)
     harness_fini(&h);
 }
 
+static void a_new_id_is_told(void **state)
+{
+    struct harness h;
+
+    (void)state;
+    harness_init(&h, 24, 80, false);
+    ui_event(h.ui,
+             "{\"v\":1,\"ev\":\"presence\",\"contact\":null,\"succeeded\":{\"id\":\"" KENJI
+             "\",\"name\":\"Kenji\",\"former\":\"" KENJI "\"}}",
+             h.now);
+    assert_shown(&h, "Kenji has a new ID and proved it. The old one is refused.");
+    assert_true(was_asked(&h, "\"cmd\":\"contacts\""));
+    harness_fini(&h);
+}
+
 static void incoming_answers(void **state)
 {
     struct harness h;
@@ -677,6 +692,7 @@ int main(void)
         sentence("contacts stand in columns and the cursor on the selected row", shows_contacts),
         sentence("one key calls, one hangs up, and the call screen opens by itself", calls_with_one_key),
         sentence("the selection stays on its person when the order or the window changes", selection_stays),
+        sentence("a contact who goes on under a new ID is told of", a_new_id_is_told),
         sentence("an incoming call is a box, and a answers", incoming_answers),
         sentence("a key typed just before does not decline, Alt-d does", incoming_is_guarded),
         sentence("while typing only Alt-a answers", alt_works_while_typing),
