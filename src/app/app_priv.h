@@ -199,7 +199,7 @@ const uint8_t *heirs_proof_for(const struct app *a, const uint8_t id[static KEY_
 /* A proved identity says that it follows one of our contacts. The contact, moved there; NULL: it is not so. */
 struct contact *heirs_take(struct app *a, const uint8_t new_id[static KEY_BYTES],
                            const uint8_t proof[static SUCCESSION_BYTES]);
-/* A request that is no stranger's: an heir's, right or wrong, an identity given up, or our own. */
+/* A request that is no stranger's: of who says to follow a contact, rightly or not, of an identity given up, our own. */
 bool heirs_request(struct app *a, const struct request *r);
 
 /* favours.c: what contacts do for each other about relays */

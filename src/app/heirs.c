@@ -59,8 +59,10 @@ bool heirs_request(struct app *a, const struct request *r)
     if (memcmp(r->identity, a->keys->identity.pub, KEY_BYTES) == 0 ||
         contacts_by_former(a->contacts, r->identity) != NULL)
         return true;
-    if (!r->has_succession || contacts_by_id(a->contacts, r->identity) != NULL)
-        return false;
+    if (!r->has_succession || contacts_by_id(a->contacts, r->identity) != NULL ||
+        (contacts_by_id(a->contacts, r->old_identity) == NULL &&
+         contacts_by_former(a->contacts, r->old_identity) == NULL))
+        return false; /* we do not know whom they follow: a stranger like others */
     who = heirs_take(a, r->identity, r->succession);
     if (who != NULL) {
         who->has_S = true;

@@ -179,6 +179,20 @@ static void thief_calls(struct story *s, int expected)
     assert_int_equal(n_ringing(s, s->h.third), expected);
 }
 
+/* Somebody who never knew the old identity gets a request as from anybody. */
+static void a_new_friend(struct story *s)
+{
+    struct keyring k;
+
+    keyring_restore(vnet_env(s->h.third->host), &k, thiefs_phrase, 0);
+    start_with(s, s->h.third, &k);
+    assert_true(sim_ask(s->h.alice, "{\"cmd\":\"contacts_add\",\"contact\":\"%s\"}", s->h.third->id));
+    wait_for(&s->h, 60);
+    assert_int_equal(inbox_count(s->h.third->app->inbox, false), 1);
+    assert_memory_equal(inbox_at(s->h.third->app->inbox, false, 0)->id, s->new_id, KEY_BYTES);
+    keyring_wipe(&k);
+}
+
 static void thief_first(void **state)
 {
     struct story s;
@@ -191,6 +205,7 @@ static void thief_first(void **state)
     assert_int_equal(n_following(&s, s.old_id), FRIENDS);
     vnet_cut(s.h.alice->host, false);
     phrase_holder(&s);
+    a_new_friend(&s);
     tear(&s);
 }
 
