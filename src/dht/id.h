@@ -2,6 +2,8 @@
 #ifndef ITO_DHT_ID_H
 #define ITO_DHT_ID_H
 
+#include <endian.h>
+
 #include "base/slice.h"
 
 #define ID_BYTES 20
@@ -20,7 +22,18 @@ static inline unsigned id_prefix(const uint8_t a[static ID_BYTES], const uint8_t
 static inline int id_compare(const uint8_t target[static ID_BYTES], const uint8_t a[static ID_BYTES],
                              const uint8_t b[static ID_BYTES])
 {
-    for (unsigned i = 0; i < ID_BYTES; i++)
+    uint64_t x, y, t;
+    unsigned i = 0;
+
+    for (; i < ID_BYTES - 4; i += 8) {
+        memcpy(&x, a + i, 8);
+        memcpy(&y, b + i, 8);
+        if (x != y) {
+            memcpy(&t, target + i, 8);
+            return be64toh(x ^ t) < be64toh(y ^ t) ? -1 : 1;
+        }
+    }
+    for (; i < ID_BYTES; i++)
         if (a[i] != b[i])
             return (a[i] ^ target[i]) - (b[i] ^ target[i]);
     return 0;
