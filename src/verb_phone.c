@@ -25,6 +25,7 @@
 
 #define POLITE_NS  (2 * NS_PER_S)
 #define LINGER_NS  (300 * NS_PER_MS)
+#define MOVED_NS   (100 * NS_PER_MS) /* how often it is looked whether relayed calls have moved */
 #define FILE_MAX   (4u << 20)
 #define FILES_MAX  200
 #define LINE_BYTES 4096
@@ -124,7 +125,7 @@ static void on_request(void *arg, const char *json)
 
 /* ---- leaving ---- */
 
-/* Calls of a core inside end politely; those of another process go on. */
+/* Calls of a core inside end politely, and those it relays are asked to move; those of another process go on. */
 static void leave(struct phone *p, int signum)
 {
     struct core *core = ctl_core(p->cli->ctl);
@@ -134,9 +135,11 @@ static void leave(struct phone *p, int signum)
     p->signum = signum;
     p->give_up_at = now + POLITE_NS;
     p->leave_at = now;
-    if (core != NULL && app_has_calls(core_app(core))) {
-        p->leave_at = now + LINGER_NS;
+    if (core != NULL) {
+        if (app_has_calls(core_app(core)))
+            p->leave_at = now + LINGER_NS;
         app_hangup_all(core_app(core), now);
+        app_leave(core_app(core), now, POLITE_NS / NS_PER_S);
     }
     io_wake(ctl_io(p->cli->ctl));
 }
@@ -145,7 +148,9 @@ static bool may_leave(struct phone *p, ns_t now)
 {
     struct core *core = ctl_core(p->cli->ctl);
 
-    return now >= p->give_up_at || (now >= p->leave_at && (core == NULL || !app_has_calls(core_app(core))));
+    if (core == NULL || now >= p->give_up_at)
+        return true;
+    return now >= p->leave_at && !app_has_calls(core_app(core)) && !app_is_carrying(core_app(core), now);
 }
 
 static void take_down(struct phone *p);
@@ -201,7 +206,7 @@ static ns_t on_turn(void *arg, ns_t now)
     }
     if (!p->is_leaving)
         return at;
-    return ns_min(at, now >= p->leave_at ? p->give_up_at : p->leave_at);
+    return ns_min(at, now >= p->leave_at ? ns_min(p->give_up_at, now + MOVED_NS) : p->leave_at);
 }
 
 static void on_keys(void *arg, ns_t now)
