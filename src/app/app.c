@@ -13,7 +13,6 @@
 #define ADVERT_SOON    (5 * NS_PER_S)
 #define SAVE_NS        (5 * NS_PER_S)
 #define NETWORK_NS     NS_PER_S
-#define PUZZLE_TRIES   (1u << 22)
 #define PORT_MIN       49152
 #define PORT_MAX       65535
 #define KNOCKS_OF_NODE 1
@@ -47,50 +46,6 @@ static void on_dht_notify(void *arg, const uint8_t target[DHT_ID_BYTES])
 
 static void on_request(void *arg, const struct request *r);
 
-static bool keeps_node_key(const struct app *a, const struct zone *z)
-{
-    return a->config.paths.node_key != NULL && !z->is_loopback &&
-           (a->config.mode == APP_RELAY || config_bool(a->settings, CFG_RELAY_ON));
-}
-
-/* Who relays keeps its node key, under which it is owed; a phone draws a new one at each start (THREATS.md §4.1). */
-static enum err load_node_key(struct app *a, struct zone *z, struct err_detail *detail)
-{
-    uint8_t *bytes;
-    size_t len;
-    uint8_t file[40];
-    struct sign_key node;
-    enum err e;
-
-    if (keeps_node_key(a, z)) {
-        e = file_read(a->config.paths.node_key, 64, &bytes, &len, detail);
-        if (e == ERR_OK && len == sizeof file) {
-            memcpy(z->node_seed, bytes, 32);
-            memcpy(z->nonce, bytes + 32, sizeof z->nonce);
-            secret_wipe(bytes, len);
-            mem_free(bytes);
-            return ERR_OK;
-        }
-        if (e != ERR_NOT_FOUND && e != ERR_OK)
-            return e;
-        if (e == ERR_OK)
-            mem_free(bytes);
-    }
-    env_random(a->env, z->node_seed, sizeof z->node_seed);
-    sign_key_from_seed(z->node_seed, &node);
-    memset(z->nonce, 0, sizeof z->nonce);
-    if (zone_puzzle_search(z->id, node.pub, z->nonce, PUZZLE_TRIES) != ERR_OK)
-        return err_set(detail, ERR_INTERNAL, "no node id found");
-    if (keeps_node_key(a, z)) {
-        memcpy(file, z->node_seed, 32);
-        memcpy(file + 32, z->nonce, sizeof z->nonce);
-        e = file_replace(a->config.paths.node_key, slice_of(file, sizeof file), 0600, detail);
-        secret_wipe(file, sizeof file);
-        return e;
-    }
-    return ERR_OK;
-}
-
 enum err app_start_zone(struct app *a, struct zone *z, const char *name, bool is_loopback,
                         struct err_detail *detail)
 {
@@ -102,7 +57,7 @@ enum err app_start_zone(struct app *a, struct zone *z, const char *name, bool is
     z->app = a;
     z->is_loopback = is_loopback;
     zone_id(name, NULL, z->id);
-    e = load_node_key(a, z, detail);
+    e = app_load_node_key(a, z, detail);
     if (e != ERR_OK)
         return e;
     memcpy(config.zone_id, z->id, sizeof config.zone_id);

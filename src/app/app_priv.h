@@ -191,6 +191,10 @@ void reach_goodbye(struct app *a, ns_t now);
 /* S, gen or our presence changed: HELLO to all who are connected. */
 void reach_tell_all(struct app *a, ns_t now);
 
+/* node_key.c: the seed of the key of a zone's node, and the nonce that solves that zone's puzzle. A kept key stays when the
+ * zone is another one: relays are owed under it. */
+enum err app_load_node_key(struct app *a, struct zone *z, struct err_detail *detail);
+
 /* heirs.c: identities that take the place of others */
 /* Is this the `next` of that contact? Who has none pinned has this one from now on. */
 bool heirs_pin(struct contact *who, const uint8_t next[static KEY_BYTES]);
