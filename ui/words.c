@@ -302,6 +302,8 @@ static const struct cause causes[] = {
     {"incompatible", "$'s program is too old (or too new): #.", "both update", "incompatible",
      "incompatible"},
     {"internal", "ito failed: #. This is a bug.", "9 shows the log", "ito failed", "ito failed"},
+    {"missed", "Missed call from $.", "r call back", "missed", "missed"},
+    {"answered_elsewhere", "Answered on another of your devices.", "", "answered", "answered elsewhere"},
 };
 
 static const struct cause *cause_of(const char *token)
@@ -348,6 +350,8 @@ const char *words_cause(const struct model_call *c, const struct model_contact *
         return say(out, "%.*s", WORDS_BYTES - 1, c->text);
     if (strcmp(cause->token, "cancelled") == 0 && !c->is_outgoing)
         return say(out, "Missed call from %s.", words_peer(c, who));
+    if (strcmp(cause->token, "declined") == 0 && !c->is_outgoing)
+        return say(out, "You declined.");
     for (const char *at = cause->words; *at != '\0' && n < WORDS_BYTES - 1; at++) {
         char filled[WORDS_BYTES];
 

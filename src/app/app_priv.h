@@ -69,6 +69,8 @@ struct peer {
     bool wants_card; /* at retry_at: their card, not their record */
     bool is_astray;  /* up, and what it went by is gone: to be led through a proxy of the newest record */
     unsigned n_led;  /* through one after the other */
+    unsigned group;  /* those who were started for one purpose, one for each device; 0: came to us */
+    bool has_device;
     struct device_entry device;
     struct dev_record record; /* its list slice is not used */
     ns_t open_by;             /* wait for an allocation until then */
@@ -101,6 +103,7 @@ struct app {
     struct service *service;
     bool service_is_relay; /* else it only carries knocks */
     struct peer peers[PEERS_MAX];
+    unsigned n_groups;
     struct contact *guests[GUESTS_MAX];
     struct contact *echo;
     struct knock_flow knocks[APP_KNOCKS];

@@ -184,11 +184,27 @@ static void on_changed(void *arg, struct call *c)
     event_call(arg, c);
 }
 
+/* The session of a call that is over stays as a link when it stands. */
+static void leave_session(struct app *a, const struct call *c)
+{
+    struct peer *p = peer_of_call(a, c);
+
+    if (p == NULL)
+        return;
+    p->call = NULL;
+    if (!p->is_up)
+        reach_stop(p, a->now);
+}
+
+static void on_branch_over(void *arg, struct call *c)
+{
+    leave_session(arg, c);
+}
+
 /* Every attempt is in the history with its cause, failed ones too. */
 static void on_ended(void *arg, struct call *c)
 {
     struct app *a = arg;
-    struct peer *p = peer_of_call(a, c);
     struct contact *who = app_contact_of(a, call_peer(c));
     struct call_info info;
     cJSON *row = json_call(a, c);
@@ -204,11 +220,7 @@ static void on_ended(void *arg, struct call *c)
         history_add_take(a->history, row, NULL);
     else
         cJSON_Delete(row);
-    if (p != NULL) {
-        p->call = NULL;
-        if (!p->is_up)
-            reach_stop(p, a->now);
-    }
+    leave_session(a, c);
 }
 
 static void on_media_fd(void *arg, struct call *c, int fd, bool is_on)
@@ -257,6 +269,7 @@ void phone_create(struct app *a)
                             .incoming = on_incoming,
                             .changed = on_changed,
                             .ended = on_ended,
+                            .branch_over = on_branch_over,
                             .media_fd = a->config.ops.media_fd != NULL ? on_media_fd : NULL};
     char uri[ID_SIP_BYTES];
 

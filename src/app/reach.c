@@ -410,6 +410,18 @@ void reach_tell_all(struct app *a, ns_t now)
             say_hello(&a->peers[i], now);
 }
 
+/* Another of their devices is here still. */
+static bool has_other_up(const struct peer *p)
+{
+    for (int i = 0; i < PEERS_MAX; i++) {
+        const struct peer *q = &p->app->peers[i];
+
+        if (q != p && q->is_used && q->is_up && q->contact == p->contact)
+            return true;
+    }
+    return false;
+}
+
 static void hear_control(struct peer *p, ns_t now, struct slice msg)
 {
     struct rd r;
@@ -424,7 +436,7 @@ static void hear_control(struct peer *p, ns_t now, struct slice msg)
         hear_hello(p, now, &r);
         break;
     case CONTROL_GOODBYE:
-        if (p->contact != NULL && rd_done(&r))
+        if (p->contact != NULL && rd_done(&r) && !has_other_up(p))
             set_presence(p->app, p->contact, PRESENCE_NEWS_OFFLINE);
         break;
     default:
@@ -509,11 +521,16 @@ static void link_failed(struct peer *p, ns_t now)
     reach_stop(p, now);
 }
 
-/* It cannot be done: the call ends with the cause, a link waits. */
+/* It cannot be done: the call ends with the cause, a link waits. While others of their devices are still looked for,
+ * only that one is given up. */
 static void give_up(struct peer *p, ns_t now, enum call_cause cause)
 {
     struct call *c = p->call;
 
+    if (p->locate != NULL && p->session == NULL) {
+        p->has_record = false;
+        return;
+    }
     p->call = NULL;
     link_failed(p, now);
     if (c != NULL)
@@ -625,6 +642,55 @@ static void lead_back(struct peer *p, ns_t now)
     session_ping(p->session, now);
 }
 
+/* We have a session with that very device: nothing to open for a mere link. */
+static bool is_up_with(const struct app *a, const struct contact *who, const uint8_t D[static KEY_BYTES])
+{
+    for (int i = 0; i < PEERS_MAX; i++) {
+        const struct peer *p = &a->peers[i];
+
+        if (p->is_used && p->is_up && p->contact == who && p->session != NULL &&
+            memcmp(session_peer_device(p->session), D, KEY_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Who opens a session with that device: p itself, one that does already, or one more with a branch of the call. NULL:
+ * it is not wanted, or there is no room. */
+static struct peer *peer_for_device(struct peer *p, const struct device_entry *device)
+{
+    struct app *a = p->app;
+    struct call *branch = NULL;
+    struct peer *other;
+
+    if (!p->has_device || p->device.slot == device->slot)
+        return p;
+    for (int i = 0; i < PEERS_MAX; i++) {
+        other = &a->peers[i];
+        if (other->is_used && other->group == p->group && other->has_device &&
+            other->device.slot == device->slot)
+            return other;
+    }
+    if (p->call == NULL && (p->is_up || is_up_with(a, p->contact, device->D)))
+        return NULL;
+    other = peer_new(a, a->now, p->contact);
+    if (other != NULL && p->call != NULL) {
+        branch = call_fork(p->call, a->now);
+        if (branch == NULL) { /* answered already */
+            other->is_used = false;
+            return NULL;
+        }
+    }
+    if (other != NULL) {
+        other->group = p->group;
+        other->zone = p->zone;
+        other->call = branch;
+        other->started_at = p->started_at;
+        other->is_located = true;
+    }
+    return other;
+}
+
 static void on_record(void *arg, const struct device_entry *device, const struct dev_record *record,
                       const struct device_list *list)
 {
@@ -638,11 +704,13 @@ static void on_record(void *arg, const struct device_entry *device, const struct
         who->has_devices = true;
         app_save_state_soon(p->app);
     }
-    if (p->has_record && p->record.issued_s >= record->issued_s)
+    p = peer_for_device(p, device);
+    if (p == NULL || (p->has_record && p->record.issued_s >= record->issued_s))
         return;
     p->record = *record;
     p->record.list = (struct slice){0};
     p->device = *device;
+    p->has_device = true;
     if (!p->has_record)
         p->open_by = p->app->now + ALLOC_WAIT_NS;
     p->has_record = true;
@@ -677,6 +745,10 @@ static void on_located(void *arg, enum err e)
 
     p->locate = NULL;
     p->is_located = true;
+    if (e == ERR_OK && p->session == NULL && !p->has_record && p->retry_at == NS_NEVER) {
+        give_up(p, now, CAUSE_OFFLINE); /* it was, while others were looked for */
+        return;
+    }
     if (e == ERR_OK || p->is_up)
         return;
     if (p->zone->is_loopback && now < p->started_at + ECHO_LOOKUP_NS) {
@@ -739,6 +811,7 @@ struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zo
         return NULL;
     p->zone = z;
     p->call = call;
+    p->group = ++a->n_groups;
     locate(p, now, true);
     return p;
 }
@@ -775,6 +848,10 @@ void reach_established(struct app *a, ns_t now, struct session *s)
             return;
         }
         p->session = s;
+        p->group = ++a->n_groups;
+        p->has_device = true;
+        p->device.slot = session_hello(s)->cert.slot;
+        memcpy(p->device.D, session_peer_device(s), KEY_BYTES);
         session_set_user(s, p);
     }
     p->is_up = true;
@@ -875,9 +952,11 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
         return;
     }
     forget_peer(p);
-    if (p->contact != NULL && why == ERR_CANCELLED)
+    if (p->contact == NULL || is_connected(a, p->contact))
+        return;
+    if (why == ERR_CANCELLED) {
         set_presence(a, p->contact, PRESENCE_NEWS_OFFLINE);
-    else if (p->contact != NULL && why == ERR_TIMEOUT && !is_connected(a, p->contact)) {
+    } else if (why == ERR_TIMEOUT) {
         set_presence(a, p->contact, PRESENCE_NEWS_NONE); /* silent: they said nothing of leaving */
         look_again(a, now, p->contact);
     }

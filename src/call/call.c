@@ -9,6 +9,7 @@
 
 #define HEX32          65 /* 32 bytes in hex, with NUL */
 #define OFFER_RETRY_NS (100 * NS_PER_MS)
+#define BRANCH_ID      0x80000000u /* ids of branches; what people see counts from 1 */
 
 static const struct {
     const char *token;
@@ -32,6 +33,7 @@ static const struct {
     [CAUSE_INCOMPATIBLE] = {"incompatible", 21, 488},
     [CAUSE_INTERNAL] = {"internal", 22, 500},
     [CAUSE_MISSED] = {"missed", 12, 0},
+    [CAUSE_ELSEWHERE] = {"answered_elsewhere", 12, 0},
 };
 
 const char *call_cause_token(enum call_cause c)
@@ -85,7 +87,7 @@ static enum call_cause cause_of_sip(int code)
 
 void call_changed(struct call *c)
 {
-    if (!c->is_over)
+    if (!c->is_over && c->lead == NULL)
         c->owner->ops.changed(c->owner->ops.arg, c);
 }
 
@@ -121,7 +123,7 @@ static void set_tone(struct call *c, enum call_state s)
     c->tone = NULL;
     if ((s != CALL_INCOMING && s != CALL_RINGING) || x->config.is_silent ||
         x->config.drive != MEDIA_THREADED || c->play_file != NULL || c->audio.loop_ms > 0 ||
-        !is_device(device))
+        c->lead != NULL || !is_device(device))
         return;
     if (media_tone_start(device, s == CALL_INCOMING ? TONE_RING : TONE_RINGBACK, &c->tone, &detail) != ERR_OK)
         log_info(x->env, "call %u: no tone: %s", c->id, detail.text);
@@ -131,6 +133,7 @@ void call_enter(struct call *c, ns_t now, enum call_state s)
 {
     if (c->is_over || (c->state == s && c->state_at != 0))
         return;
+    fork_advance(c, now, s);
     c->state = s;
     c->state_at = now;
     c->since_ms = env_wall_ms(c->owner->env);
@@ -167,10 +170,39 @@ static const char *bye_reason(enum call_cause cause)
 
 static enum call_cause cause_of_bye(const char *reason)
 {
+    if (fork_cause(reason, CAUSE_NONE) != CAUSE_NONE)
+        return fork_cause(reason, CAUSE_NONE); /* two answered at once, and the other was first */
     for (enum call_cause c = CAUSE_NONE; reason != NULL && c < CAUSE_COUNT; c++)
         if (bye_reason(c) != NULL && strcmp(reason, bye_reason(c)) == 0)
             return c;
     return CAUSE_HANGUP_REMOTE;
+}
+
+void call_close_dialog(struct call *c, ns_t now, enum call_cause cause, const char *reason)
+{
+    struct ua_call *ua = c->ua;
+
+    if (ua == NULL)
+        return;
+    c->ua = NULL;
+    ua_call_set_user(ua, NULL);
+    if (c->is_answered)
+        ua_bye(ua, now, bye_reason(cause));
+    else if (c->is_outgoing)
+        ua_cancel(ua, now, reason);
+    else
+        ua_reject(ua, now, reject_code(cause), NULL);
+}
+
+void call_forget(struct call *c)
+{
+    struct calls *x = c->owner;
+
+    c->is_over = true;
+    for (int i = 0; i < CALLS_SLOTS; i++)
+        if (x->calls[i] == c)
+            x->calls[i] = NULL;
+    env_defer(x->env, free_call, c);
 }
 
 /* The end, once: cause, sound, path, then the owner, then the memory. */
@@ -178,20 +210,9 @@ void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text)
 {
     struct calls *x = c->owner;
 
-    if (c->is_over)
+    if (c->is_over || fork_takes_end(c, now, &cause))
         return;
-    if (c->ua != NULL) { /* the other side is told, whatever the reason */
-        struct ua_call *ua = c->ua;
-
-        c->ua = NULL;
-        ua_call_set_user(ua, NULL);
-        if (c->is_answered)
-            ua_bye(ua, now, bye_reason(cause));
-        else if (c->is_outgoing)
-            ua_cancel(ua, now, NULL);
-        else
-            ua_reject(ua, now, reject_code(cause), NULL);
-    }
+    call_close_dialog(c, now, cause, NULL); /* the other side is told, whatever the reason */
     c->cause = cause;
     snprintf(c->text, sizeof c->text, "%s", text != NULL ? text : "");
     c->ended_ms = env_wall_ms(x->env);
@@ -201,25 +222,36 @@ void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text)
     x->ops.changed(x->ops.arg, c);
     c->is_over = true;
     x->ops.ended(x->ops.arg, c);
-    for (int i = 0; i < CALLS_MAX; i++)
-        if (x->calls[i] == c)
-            x->calls[i] = NULL;
-    env_defer(x->env, free_call, c);
+    call_forget(c);
+}
+
+/* A place for one more, of those that people see or of their branches. */
+static struct call **free_slot(struct calls *x, bool is_branch)
+{
+    struct call **free = NULL;
+    int n_seen = 0;
+
+    for (int i = 0; i < CALLS_SLOTS; i++) {
+        if (x->calls[i] == NULL)
+            free = &x->calls[i];
+        else
+            n_seen += x->calls[i]->lead == NULL;
+    }
+    return is_branch || n_seen < CALLS_MAX ? free : NULL;
 }
 
 static struct call *call_new(struct calls *x, const uint8_t peer[static 32], bool is_outgoing,
-                             const struct call_policy *policy, const struct call_audio *audio)
+                             const struct call_policy *policy, const struct call_audio *audio,
+                             struct call *lead)
 {
-    struct call *c;
-    int slot = 0;
+    struct call **slot = free_slot(x, lead != NULL), *c;
 
-    while (slot < CALLS_MAX && x->calls[slot] != NULL)
-        slot++;
-    if (slot == CALLS_MAX)
+    if (slot == NULL)
         return NULL;
     c = mem_alloc(sizeof *c);
     c->owner = x;
-    c->id = ++x->next_id;
+    c->lead = lead;
+    c->id = lead != NULL ? BRANCH_ID | ++x->next_branch : ++x->next_id;
     c->is_outgoing = is_outgoing;
     for (int i = 0; i < LEGS; i++)
         c->legs[i] = (struct leg){.slot = -1, .end_at = NS_NEVER};
@@ -236,7 +268,7 @@ static struct call *call_new(struct calls *x, const uint8_t peer[static 32], boo
     c->record_file = c->audio.record_file != NULL ? mem_str(c->audio.record_file) : NULL;
     c->started_ms = env_wall_ms(x->env);
     env_random(x->env, c->nonce, sizeof c->nonce);
-    x->calls[slot] = c;
+    *slot = c;
     return c;
 }
 
@@ -282,7 +314,7 @@ static bool bind_session(struct call *c, struct session *s)
 enum err calls_dial(struct calls *x, ns_t now, const uint8_t peer[static 32],
                     const struct call_policy *policy, const struct call_audio *audio, struct call **out)
 {
-    struct call *c = call_new(x, peer, true, policy, audio);
+    struct call *c = call_new(x, peer, true, policy, audio, NULL);
 
     *out = c;
     if (c == NULL)
@@ -291,6 +323,24 @@ enum err calls_dial(struct calls *x, ns_t now, const uint8_t peer[static 32],
     path_open(c, now);
     call_enter(c, now, CALL_LOOKING_UP);
     return ERR_OK;
+}
+
+struct call *call_fork(struct call *c, ns_t now)
+{
+    struct call_audio audio = c->audio;
+    struct call *branch;
+
+    if (c->is_over || !c->is_outgoing || c->is_answered)
+        return NULL;
+    audio.play_file = c->play_file;
+    audio.record_file = c->record_file;
+    branch = call_new(c->owner, c->peer, true, &c->policy, &audio, c->lead != NULL ? c->lead : c);
+    if (branch == NULL)
+        return NULL;
+    env_random(c->owner->env, branch->hello_id, sizeof branch->hello_id);
+    path_open(branch, now);
+    call_enter(branch, now, CALL_LOOKING_UP);
+    return branch;
 }
 
 const uint8_t *call_hello_id(const struct call *c)
@@ -355,7 +405,7 @@ static void on_incoming(void *arg, struct ua_call *ua, struct slice sdp, const s
         ua_reject(ua, x->now, 488, NULL);
         return;
     }
-    c = call_new(x, session_peer_id(s), false, NULL, NULL);
+    c = call_new(x, session_peer_id(s), false, NULL, NULL, NULL);
     if (c == NULL) {
         ua_reject(ua, x->now, 486, NULL);
         return;
@@ -445,6 +495,7 @@ static void on_answered(void *arg, struct ua_call *ua, struct slice sdp, const s
 
     if (c == NULL)
         return;
+    fork_won(c, x->now);
     answer = mem_alloc(sizeof *answer);
     c->is_answered = true;
     c->answered_ms = env_wall_ms(x->env);
@@ -517,11 +568,10 @@ static void on_cancelled(void *arg, struct ua_call *ua, const struct ua_msg *msg
     struct calls *x = arg;
     struct call *c = ua_call_user(ua);
 
-    (void)msg;
     if (c == NULL)
         return;
     c->ua = NULL;
-    call_end(c, x->now, CAUSE_MISSED, NULL);
+    call_end(c, x->now, fork_cause(ua_msg_header(msg, "Reason"), CAUSE_MISSED), NULL);
 }
 
 static int on_info(void *arg, struct ua_call *ua, const char *type, struct slice body,
@@ -720,7 +770,7 @@ void calls_destroy(struct calls *x, ns_t now)
 {
     if (x == NULL)
         return;
-    for (int i = 0; i < CALLS_MAX; i++) {
+    for (int i = 0; i < CALLS_SLOTS; i++) {
         if (x->calls[i] == NULL)
             continue;
         path_close(x->calls[i], now);
@@ -757,7 +807,7 @@ void calls_tick(struct calls *x, ns_t now)
     x->now = now;
     if (ua_deadline(x->ua) <= now)
         ua_tick(x->ua, now);
-    for (int i = 0; i < CALLS_MAX; i++) {
+    for (int i = 0; i < CALLS_SLOTS; i++) {
         struct call *c = x->calls[i];
 
         if (c == NULL)
@@ -779,7 +829,7 @@ ns_t calls_deadline(const struct calls *x)
 {
     ns_t at = ua_deadline(x->ua);
 
-    for (int i = 0; i < CALLS_MAX; i++) {
+    for (int i = 0; i < CALLS_SLOTS; i++) {
         const struct call *c = x->calls[i];
 
         if (c == NULL)
@@ -802,7 +852,7 @@ void calls_sip_input(struct calls *x, ns_t now, struct session *s, struct slice 
 void calls_session_replaced(struct calls *x, ns_t now, struct session *old, struct session *fresh)
 {
     x->now = now;
-    for (int i = 0; i < CALLS_MAX; i++) {
+    for (int i = 0; i < CALLS_SLOTS; i++) {
         struct call *c = x->calls[i];
 
         if (c == NULL || c->session != old)
@@ -817,7 +867,7 @@ void calls_session_gone(struct calls *x, ns_t now, struct session *s)
 {
     x->now = now;
     ua_flow_gone(x->ua, s);
-    for (int i = 0; i < CALLS_MAX; i++) {
+    for (int i = 0; i < CALLS_SLOTS; i++) {
         struct call *c = x->calls[i];
 
         if (c == NULL || c->session != s)
@@ -835,7 +885,7 @@ void calls_session_gone(struct calls *x, ns_t now, struct session *s)
 bool calls_input(struct calls *x, ns_t now, const struct path *via, struct slice bytes)
 {
     x->now = now;
-    for (int i = 0; i < CALLS_MAX; i++)
+    for (int i = 0; i < CALLS_SLOTS; i++)
         if (x->calls[i] != NULL && path_input(x->calls[i], now, via, bytes))
             return true;
     return false;
@@ -879,7 +929,7 @@ static void tell_again(struct call *c, ns_t now)
 void calls_network_changed(struct calls *x, ns_t now)
 {
     x->now = now;
-    for (int i = 0; i < CALLS_MAX; i++) {
+    for (int i = 0; i < CALLS_SLOTS; i++) {
         struct call *c = x->calls[i];
 
         if (c == NULL || c->ice == NULL || !c->is_answered)
@@ -894,7 +944,7 @@ void calls_network_changed(struct calls *x, ns_t now)
 void calls_addrs_changed(struct calls *x, ns_t now)
 {
     x->now = now;
-    for (int i = 0; i < CALLS_MAX; i++) {
+    for (int i = 0; i < CALLS_SLOTS; i++) {
         struct call *c = x->calls[i];
 
         if (c != NULL && c->ice != NULL && c->is_answered && c->is_told && !c->policy.allow_loopback)
@@ -905,7 +955,7 @@ void calls_addrs_changed(struct calls *x, ns_t now)
 void calls_relay_back(struct calls *x, ns_t now)
 {
     x->now = now;
-    for (int i = 0; i < CALLS_MAX; i++) {
+    for (int i = 0; i < CALLS_SLOTS; i++) {
         struct call *c = x->calls[i];
 
         if (c != NULL && c->ice != NULL && c->is_answered && c->leg_at != NS_NEVER)
@@ -915,16 +965,16 @@ void calls_relay_back(struct calls *x, ns_t now)
 
 struct call *calls_find(const struct calls *x, uint32_t id)
 {
-    for (int i = 0; i < CALLS_MAX; i++)
-        if (x->calls[i] != NULL && x->calls[i]->id == id)
+    for (int i = 0; i < CALLS_SLOTS; i++)
+        if (x->calls[i] != NULL && x->calls[i]->lead == NULL && x->calls[i]->id == id)
             return x->calls[i];
     return NULL;
 }
 
 struct call *calls_at(const struct calls *x, size_t n)
 {
-    for (int i = 0; i < CALLS_MAX; i++)
-        if (x->calls[i] != NULL && n-- == 0)
+    for (int i = 0; i < CALLS_SLOTS; i++)
+        if (x->calls[i] != NULL && x->calls[i]->lead == NULL && n-- == 0)
             return x->calls[i];
     return NULL;
 }
@@ -933,10 +983,10 @@ struct call *calls_current(const struct calls *x)
 {
     struct call *best = NULL;
 
-    for (int i = 0; i < CALLS_MAX; i++) {
+    for (int i = 0; i < CALLS_SLOTS; i++) {
         struct call *c = x->calls[i];
 
-        if (c == NULL)
+        if (c == NULL || c->lead != NULL)
             continue;
         if (best == NULL || (c->state == CALL_INCOMING) > (best->state == CALL_INCOMING) ||
             ((c->state == CALL_INCOMING) == (best->state == CALL_INCOMING) && c->id > best->id))

@@ -20,7 +20,7 @@
  *   out    ops; nothing of a call is revealed to a session that ops.incoming() did not admit
  *   owner  calls_create(); struct call belongs to it; ids are never used twice
  *   trust  who calls is what the session proved; SIP's From is not looked at
- *   caps   CALLS_MAX at once */
+ *   caps   CALLS_MAX at once, CALLS_BRANCHES further devices rung by them */
 #ifndef ITO_CALL_CALL_H
 #define ITO_CALL_CALL_H
 
@@ -30,6 +30,7 @@
 #include "nat/ice.h"
 
 #define CALLS_MAX          8
+#define CALLS_BRANCHES     14 /* of all calls together: a person has at most 8 devices */
 #define CALL_CONNECT_NS    (15 * NS_PER_S)
 #define CALL_LOOKUP_NS     (10 * NS_PER_S)
 #define CALL_SILENCE_NS    (2 * NS_PER_S) /* then RECONNECTING */
@@ -69,7 +70,8 @@ enum call_cause {
     CAUSE_AUDIO,
     CAUSE_INCOMPATIBLE,
     CAUSE_INTERNAL,
-    CAUSE_MISSED, /* incoming, not answered; history only */
+    CAUSE_MISSED,    /* incoming, not answered; history only */
+    CAUSE_ELSEWHERE, /* incoming, answered on another of our devices */
     CAUSE_COUNT
 };
 
@@ -139,6 +141,8 @@ struct calls_ops {
     /* Something a person sees changed: state, path, quality. Often. */
     void (*changed)(void *arg, struct call *c);
     void (*ended)(void *arg, struct call *c);
+    /* A branch of call_fork() is over, nobody sees it: the pointer is void. May be NULL when nothing is forked. */
+    void (*branch_over)(void *arg, struct call *c);
     /* The media engine has something to send: watch this fd (threaded) or NULL op. */
     void (*media_fd)(void *arg, struct call *c, int fd, bool is_on);
 };
@@ -203,6 +207,10 @@ void call_connecting(struct call *c, ns_t now);
 /* The session the INVITE goes by. Its call_id must be call_hello_id(). */
 void call_use_session(struct call *c, ns_t now, struct session *s);
 const uint8_t *call_hello_id(const struct call *c);
+/* One more device of the same person, while nobody has answered: a branch with its own session, code and path. The
+ * branch that has come furthest is what people see, under the id of the call; the first 200 wins and the others are
+ * cancelled with `Reason: SIP;cause=200`; a decline ends all (THREATS.md §4.11). NULL: answered, over, or no room. */
+struct call *call_fork(struct call *c, ns_t now);
 /* It cannot be: ends with that cause; text may be NULL. */
 void call_abort(struct call *c, ns_t now, enum call_cause cause, const char *text);
 

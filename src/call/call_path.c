@@ -203,7 +203,7 @@ bool path_is_waiting(const struct call *c, ns_t now)
 /* The call that holds this allocation, and which leg it is. */
 static struct call *call_of_slot(struct calls *x, int slot, int *leg)
 {
-    for (int i = 0; i < CALLS_MAX; i++)
+    for (int i = 0; i < CALLS_SLOTS; i++)
         for (*leg = 0; x->calls[i] != NULL && *leg < LEGS; (*leg)++)
             if (x->calls[i]->legs[*leg].slot == slot)
                 return x->calls[i];

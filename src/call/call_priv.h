@@ -10,6 +10,8 @@
 #define BASE_TURN 1 /* and one more for each leg */
 #define LEGS      CALL_LEGS
 
+#define CALLS_SLOTS (CALLS_MAX + CALLS_BRANCHES)
+
 /* One allocation of a call, each at another relay: the first to begin with, the second warm once answered. */
 struct leg {
     int slot; /* -1: none */
@@ -23,6 +25,9 @@ struct leg {
 struct call {
     struct calls *owner;
     uint32_t id;
+    struct call *lead; /* a branch: the call people see; NULL: this is it */
+    enum call_cause
+        fallback; /* what a branch ended with that tells more than how the last one ends; CAUSE_NONE */
     uint8_t peer[32], hello_id[16];
     bool is_outgoing;
     struct call_policy policy;
@@ -85,8 +90,8 @@ struct calls {
     struct calls_ops ops;
     const struct env *env;
     struct ua *ua;
-    struct call *calls[CALLS_MAX];
-    uint32_t next_id;
+    struct call *calls[CALLS_SLOTS];
+    uint32_t next_id, next_branch;
     ns_t now;
 };
 
@@ -94,6 +99,22 @@ struct calls {
 void call_enter(struct call *c, ns_t now, enum call_state s);
 void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text);
 void call_changed(struct call *c);
+/* End the dialog as fits its state; reason: of a CANCEL, or NULL. */
+void call_close_dialog(struct call *c, ns_t now, enum call_cause cause, const char *reason);
+/* Over, off the table; freed at the end of the turn. */
+void call_forget(struct call *c);
+
+/* call_fork.c: the branches of a call to somebody with several devices. One of them is what people see, the one that
+ * has come furthest; the others are not heard of (RFC 3261 §16.7). */
+/* Before it enters that state: it may have come furthest now. */
+void fork_advance(struct call *c, ns_t now, enum call_state s);
+/* It is about to end: true when that was all, as only a branch is gone. Else the whole call ends, its branches are
+ * gone, and *cause is what to tell. */
+bool fork_takes_end(struct call *c, ns_t now, enum call_cause *cause);
+/* It was answered: people see this one, the others are cancelled. */
+void fork_won(struct call *c, ns_t now);
+/* What a Reason of the caller means to a device that rang; `other` when it says nothing of branches. */
+enum call_cause fork_cause(const char *reason, enum call_cause other);
 
 /* call_path.c */
 enum err path_open(struct call *c, ns_t now); /* ICE agent and allocation */

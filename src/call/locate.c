@@ -2,15 +2,16 @@
 
 #include "base/mem.h"
 
-#define EPOCHS 3 /* that of zone time, the one before, the one after */
+#define EPOCHS      3                          /* that of zone time, the one before, the one after */
+#define QUERIES_MAX (2 * DEVICES_MAX * EPOCHS) /* of the list we know, and of a newer one */
 
 /* One lookup of one key in one epoch. */
 struct query {
     struct locate *owner;
     uint32_t id; /* of the look-up; 0: not running */
-    int device;  /* index into the list, or -1 for the card */
+    bool is_card;
+    struct device_entry device; /* else: whose record */
     uint8_t P[KEY_BYTES];
-    bool is_found;
     ns_t asked_at;
 };
 
@@ -20,7 +21,8 @@ struct locate {
     const struct env *env;
     struct locate_ops ops;
     struct locate_who who;
-    struct query queries[DEVICES_MAX * EPOCHS];
+    struct device_list newest; /* seen in a record; gen 0: none */
+    struct query queries[QUERIES_MAX];
     unsigned n_queries, n_running;
     ns_t now;
     bool has_card, is_over;
@@ -29,6 +31,7 @@ struct locate {
 };
 
 static void start_devices(struct locate *l);
+static void ask_new(struct locate *l);
 
 static void wipe_and_free(void *p)
 {
@@ -65,14 +68,13 @@ static void finish(struct locate *l, enum err e)
 
 /* ---- what came back ---- */
 
-static bool take_card(struct locate *l, const struct query *q, struct slice plain)
+static bool take_card(struct locate *l, struct slice plain)
 {
     struct card_record card;
     struct device_list list;
 
     if (card_record_parse(plain, &card) != ERR_OK || device_list_open(card.list, l->who.A, &list) != ERR_OK)
         return false;
-    (void)q;
     l->has_card = true;
     l->who.has_S = true;
     memcpy(l->who.S, card.S, KEY_BYTES);
@@ -83,9 +85,8 @@ static bool take_card(struct locate *l, const struct query *q, struct slice plai
     return true;
 }
 
-static bool take_record(struct locate *l, struct query *q, struct slice plain)
+static bool take_record(struct locate *l, const struct query *q, struct slice plain)
 {
-    const struct device_entry *device = &l->who.devices.devices[q->device];
     struct dev_record record;
     struct device_list list;
     unsigned good = 0;
@@ -97,9 +98,10 @@ static bool take_record(struct locate *l, struct query *q, struct slice plain)
         if (ed_key_valid(record.relays[i].node))
             record.relays[good++] = record.relays[i];
     record.n_relays = (uint8_t)good;
-    q->is_found = true;
     l->n_records++;
-    l->ops.record(l->ops.arg, device, &record, &list);
+    if (list.gen > l->newest.gen)
+        l->newest = list;
+    l->ops.record(l->ops.arg, &q->device, &record, &list);
     return true;
 }
 
@@ -111,11 +113,10 @@ static bool on_value(void *arg, const struct item *item)
     size_t len;
     bool is_taken;
 
-    if (l->is_over || item_open(q->device < 0 ? l->who.T : l->who.S, q->P, slice_of(item->v, item->v_len),
-                                plain, &len) != ERR_OK)
+    if (l->is_over || item_open(q->is_card ? l->who.T : l->who.S, q->P, slice_of(item->v, item->v_len), plain,
+                                &len) != ERR_OK)
         return false;
-    is_taken =
-        q->device < 0 ? take_card(l, q, slice_of(plain, len)) : take_record(l, q, slice_of(plain, len));
+    is_taken = q->is_card ? take_card(l, slice_of(plain, len)) : take_record(l, q, slice_of(plain, len));
     secret_wipe(plain, sizeof plain);
     return is_taken;
 }
@@ -130,9 +131,11 @@ static void on_done(void *arg, enum err e, const struct dht_result *result)
     l->n_running--;
     if (e == ERR_TIMEOUT)
         l->worst = ERR_TIMEOUT;
+    if (!l->is_over)
+        ask_new(l);
     if (l->n_running > 0 || l->is_over)
         return;
-    if (q->device < 0) {
+    if (q->is_card) {
         if (l->has_card)
             start_devices(l);
         else
@@ -147,17 +150,21 @@ static void on_done(void *arg, enum err e, const struct dht_result *result)
 
 /* ---- asking ---- */
 
-static void ask(struct locate *l, int device, const uint8_t P[static KEY_BYTES],
-                const uint8_t X[static KEY_BYTES], int64_t offset_s)
+/* device NULL: the card. */
+static void ask(struct locate *l, const struct device_entry *device, int64_t offset_s)
 {
     struct query *q = &l->queries[l->n_queries];
-    enum item_kind kind = device < 0 ? ITEM_CARD : ITEM_DEV;
+    enum item_kind kind = device == NULL ? ITEM_CARD : ITEM_DEV;
+    const uint8_t *P = device == NULL ? l->who.A : device->Q, *X = device == NULL ? l->who.T : l->who.S;
     int64_t t_s = dht_zone_time_ms(l->dht, l->now) / 1000 + offset_s;
 
+    if (l->n_queries == QUERIES_MAX)
+        return;
     if (item_blind_public(kind, P, X, item_epoch(P, X, t_s), q->P) != ERR_OK)
         return;
     q->owner = l;
-    q->device = device;
+    q->is_card = device == NULL;
+    q->device = device != NULL ? *device : (struct device_entry){0};
     q->asked_at = l->now;
     q->id = l->items.get(l->items.arg, l->now, q->P, 0, on_value, on_done, q);
     if (q->id == 0)
@@ -167,17 +174,17 @@ static void ask(struct locate *l, int device, const uint8_t P[static KEY_BYTES],
 }
 
 /* The epoch of now, and the neighbour when its border is near: clocks of zones differ by little (§4.2). */
-static void ask_epochs(struct locate *l, int device, const uint8_t P[static KEY_BYTES],
-                       const uint8_t X[static KEY_BYTES])
+static void ask_epochs(struct locate *l, const struct device_entry *device)
 {
+    const uint8_t *P = device == NULL ? l->who.A : device->Q, *X = device == NULL ? l->who.T : l->who.S;
     int64_t t_s = dht_zone_time_ms(l->dht, l->now) / 1000;
     int64_t left = item_epoch_left_s(P, X, t_s);
 
-    ask(l, device, P, X, 0);
+    ask(l, device, 0);
     if (left < ITEM_OVERLAP_S)
-        ask(l, device, P, X, left);
+        ask(l, device, left);
     else if (ITEM_EPOCH_S - left < ITEM_OVERLAP_S)
-        ask(l, device, P, X, -(ITEM_EPOCH_S - left + 1));
+        ask(l, device, -(ITEM_EPOCH_S - left + 1));
 }
 
 static void out_of_reach(void *arg)
@@ -189,9 +196,28 @@ static void start_devices(struct locate *l)
 {
     l->n_queries = 0;
     for (int i = 0; i < l->who.devices.n; i++)
-        ask_epochs(l, i, l->who.devices.devices[i].Q, l->who.S);
+        ask_epochs(l, &l->who.devices.devices[i]);
     if (l->n_running == 0)
         env_defer(l->env, out_of_reach, l);
+}
+
+/* A record brought a newer list: who is new there is looked for as well. */
+static void ask_new(struct locate *l)
+{
+    struct device_list known = l->who.devices;
+    const struct device_list *list = &l->newest;
+
+    if (list->gen <= known.gen)
+        return;
+    l->who.devices = *list;
+    for (int i = 0; i < list->n; i++) {
+        bool is_known = false;
+
+        for (int k = 0; k < known.n; k++)
+            is_known = is_known || memcmp(known.devices[k].Q, list->devices[i].Q, KEY_BYTES) == 0;
+        if (!is_known)
+            ask_epochs(l, &l->who.devices.devices[i]);
+    }
 }
 
 struct locate *locate_start(struct dht *dht, const struct items_ops *items, ns_t now,
@@ -209,7 +235,7 @@ struct locate *locate_start(struct dht *dht, const struct items_ops *items, ns_t
         start_devices(l);
         return l;
     }
-    ask_epochs(l, -1, who->A, who->T);
+    ask_epochs(l, NULL);
     if (l->n_running == 0)
         env_defer(env, out_of_reach, l);
     return l;
