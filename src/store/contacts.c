@@ -7,7 +7,8 @@
 #include "base/utf8.h"
 #include "crypto/secret.h"
 
-#define ERRORS_MAX 16
+#define ERRORS_MAX  16
+#define NUMBER_ROOM 5 /* of a name that gets one: blank and digits */
 
 struct contacts {
     char *path, *state_path;
@@ -512,6 +513,8 @@ static cJSON *state_of(const struct contact *who)
         put_hex(v, "next", who->next, sizeof who->next);
     if (!secret_is_zero(who->former, sizeof who->former))
         put_hex(v, "former", who->former, sizeof who->former);
+    if (who->is_T_kept)
+        put_hex(v, "t", who->T, sizeof who->T);
     cJSON_AddNumberToObject(v, "told_s_gen", who->told_S_gen);
     cJSON_AddNumberToObject(v, "told_gen", who->told_gen);
     stamps = cJSON_AddArrayToObject(v, "stamps");
@@ -537,6 +540,7 @@ static void take_state(struct contact *who, const cJSON *v)
     who->has_devices = n > 0 && device_list_open(slice_of(list, n), who->id, &who->devices) == ERR_OK;
     get_hex(v, "next", who->next, sizeof who->next);
     get_hex(v, "former", who->former, sizeof who->former);
+    who->has_T = who->is_T_kept = get_hex(v, "t", who->T, sizeof who->T) == sizeof who->T;
     who->told_S_gen = (uint32_t)json_num(v, "told_s_gen", 0);
     who->told_gen = (uint32_t)json_num(v, "told_gen", 0);
     for (int i = 0; i < DEVICES_MAX; i++) {
@@ -891,7 +895,8 @@ static struct contact **copy_all(const struct contacts *c, size_t extra)
 }
 
 /* Make `items` the list and write it; when it cannot be written, all is as before. items is taken. */
-static enum err swap_in(struct contacts *c, struct contact **items, size_t n, struct err_detail *detail)
+static enum err swap_in(struct contacts *c, struct contact **items, size_t n, bool owes_for_losses,
+                        struct err_detail *detail)
 {
     struct contact **old = c->items;
     size_t n_old = c->n;
@@ -908,7 +913,8 @@ static enum err swap_in(struct contacts *c, struct contact **items, size_t n, st
     }
     c->items = old;
     c->n = n_old;
-    note_losses(c, items, n);
+    if (owes_for_losses)
+        note_losses(c, items, n);
     c->items = items;
     c->n = n;
     free_all(old, n_old);
@@ -955,7 +961,7 @@ enum err contacts_undo(struct contacts *c, ns_t now, struct err_detail *detail)
         free_all(items, n);
         return ERR_EXISTS;
     }
-    e = swap_in(c, items, n, detail);
+    e = swap_in(c, items, n, true, detail);
     if (e == ERR_OK)
         set_undo(c, 0, NULL, 0);
     return e;
@@ -1018,11 +1024,83 @@ enum err contacts_import(struct contacts *c, ns_t now, const char *name, struct 
         free_all(items, n);
         e = err_set(detail, ERR_FULL, "With these there would be %zu contacts; %d fit.", n, CONTACTS_MAX);
     } else {
-        e = swap_in(c, items, n, detail);
+        e = swap_in(c, items, n, true, detail);
     }
     if (e == ERR_OK)
         set_undo(c, now, changes, n_changes);
     else
         free_changes(changes, n_changes);
     return e;
+}
+
+static void take_one(struct contact **items, size_t *n, const struct contact_change *change)
+{
+    const struct contact *entry = change->entry;
+    struct contact *mine = by_id(items, *n, entry->id);
+    size_t at = 0;
+
+    if (change->is_gone && mine != NULL) {
+        while (items[at] != mine)
+            at++;
+        memmove(items + at, items + at + 1, (*n - at - 1) * sizeof(struct contact *));
+        --*n;
+        contact_free(mine);
+    } else if (!change->is_gone) {
+        if (mine == NULL && *n == CONTACTS_MAX)
+            return;
+        if (mine == NULL) {
+            mine = items[(*n)++] = mem_alloc(sizeof *mine);
+            memcpy(mine->id, entry->id, KEY_BYTES);
+            mine->added_ms = entry->added_ms;
+        }
+        if (clean_name(entry->name, mine->name) != NULL)
+            mine->name[0] = '\0';
+        mine->list = entry->list;
+        mine->policy = entry->policy;
+        mine->is_verified = entry->is_verified;
+    }
+}
+
+/* Two of the same name: the greater ID gets a number, on every device the same one. */
+static void tell_apart(struct contact **items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct contact *other = items[i]->name[0] != '\0' ? by_name(items, i, items[i]->name) : NULL;
+        struct contact *later = other == NULL                                    ? NULL
+                                : memcmp(items[i]->id, other->id, KEY_BYTES) > 0 ? items[i]
+                                                                                 : other;
+        char base[ID_NAME_BYTES], name[ID_NAME_BYTES];
+        size_t columns = CONTACT_NAME_COLUMNS - NUMBER_ROOM, len;
+
+        if (later == NULL)
+            continue;
+        snprintf(base, sizeof base, "%s", later->name);
+        do
+            len = utf8_fit(base, strlen(base), columns--, false);
+        while (len >= ID_NAME_BYTES - NUMBER_ROOM);
+        later->name[0] = '\0';
+        for (int k = 2; later->name[0] == '\0' && k < CONTACTS_MAX + 2; k++) {
+            snprintf(name, sizeof name, "%.*s %d", (int)len, base, k);
+            if (by_name(items, n, name) == NULL)
+                memcpy(later->name, name, sizeof later->name);
+        }
+    }
+}
+
+enum err contacts_take(struct contacts *c, const struct contact_change *changes, size_t n,
+                       struct err_detail *detail)
+{
+    struct contact **items = copy_all(c, n);
+    size_t n_items = c->n;
+    enum err e;
+
+    for (size_t i = 0; i < n; i++)
+        take_one(items, &n_items, &changes[i]);
+    tell_apart(items, n_items);
+    e = swap_in(c, items, n_items, false, detail);
+    if (e != ERR_OK)
+        return e;
+    set_undo(c, 0, NULL, 0);
+    return contacts_save_state(c,
+                               detail); /* who is in there and not on the list owes an S at the next start */
 }

@@ -49,6 +49,7 @@ struct contact {
     /* not stored */
     uint8_t T[KEY_BYTES]; /* pair secret, filled in by the owner; has_T */
     bool has_T;
+    bool is_T_kept;      /* it came from the main device, as we cannot compute it: stored after all */
     uint64_t link_at;    /* monotonic ns: when we next tell them we are here */
     unsigned link_tries; /* in vain, in a row */
     uint8_t presence;    /* the owner's */
@@ -109,6 +110,16 @@ struct contacts_import {
  * pointers are void after it. */
 enum err contacts_import(struct contacts *c, ns_t now, const char *name, struct slice text,
                          struct contacts_import *out, struct err_detail *detail);
+/* One person as another device of ours has them; of entry the person's part counts (id, name, list, policy, verified). */
+struct contact_change {
+    const struct contact *entry;
+    bool is_gone; /* removed there */
+};
+/* Take them in, all or nothing; no S is owed for it, as the device that struck somebody off owes it, and nothing can be undone.
+ * A name that is in use goes to the lesser ID, the other one gets a number. People for whom there is no room are left
+ * out. All pointers are void after it. */
+enum err contacts_take(struct contacts *c, const struct contact_change *changes, size_t n,
+                       struct err_detail *detail);
 /* The text of contacts.json; free with mem_free(). */
 char *contacts_print(const struct contacts *c);
 
