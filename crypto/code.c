@@ -55,6 +55,18 @@ uint32_t call_code(const uint8_t h[static 64], const uint8_t nonce_caller[static
     return (uint32_t)(number(b, sizeof b) % 1000000);
 }
 
+uint32_t link_code(const uint8_t h[static 64])
+{
+    struct hasher hash;
+    uint8_t b[8];
+
+    hash_begin(&hash, sizeof b, NULL, 0);
+    hash_text(&hash, "itodenwa-link-code-v1");
+    hash_bytes(&hash, h, 64);
+    hash_end(&hash, b);
+    return (uint32_t)(number(b, sizeof b) % 1000000);
+}
+
 const char *call_code_print(uint32_t code, char out[static CALL_CODE_BYTES])
 {
     snprintf(out, CALL_CODE_BYTES, "%03u %03u", code / 1000 % 1000, code % 1000);

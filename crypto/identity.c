@@ -92,6 +92,8 @@ enum err identity_pair_secret(const struct sign_key *own, const uint8_t theirs[s
     enum err e;
 
     memset(out, 0, KEY_BYTES);
+    if (secret_is_zero(own->seed, KEY_BYTES))
+        return ERR_STATE;
     e = ed_to_x_public(theirs, x_theirs);
     if (e != ERR_OK)
         return e;

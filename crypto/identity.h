@@ -51,7 +51,8 @@ enum err dh_shared(const uint8_t secret[static KEY_BYTES], const uint8_t pub[sta
 void identity_derive(const uint8_t m[static KEY_BYTES], uint32_t number, struct sign_key *out);
 /* next_i = H(32, -; "itodenwa-next-v1" || A of number i+1): what contacts pin for the successor. */
 void identity_next(const uint8_t successor[static KEY_BYTES], uint8_t out[static KEY_BYTES]);
-/* Pair secret T of our identity and theirs, the same on both sides. ERR_PARSE or ERR_AUTH: not a key. */
+/* Pair secret T of our identity and theirs, the same on both sides. ERR_PARSE or ERR_AUTH: not a key; ERR_STATE when
+ * our seed is not here. */
 enum err identity_pair_secret(const struct sign_key *own, const uint8_t theirs[static KEY_BYTES],
                               uint8_t out[static KEY_BYTES]);
 

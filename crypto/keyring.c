@@ -161,6 +161,11 @@ enum err keyring_set_s(const struct env *env, struct keyring *k, const uint8_t S
     return ERR_OK;
 }
 
+void keyring_confirm_s(struct keyring *k)
+{
+    k->S_gen++;
+}
+
 enum err keyring_rotate_device(const struct env *env, struct keyring *k)
 {
     if (!keyring_is_main(k))

@@ -73,6 +73,8 @@ enum err keyring_rotate_s(const struct env *env, struct keyring *k);
 /* S as another device of ours chose it (sync); an S_gen not above ours is ERR_LATE. */
 enum err keyring_set_s(const struct env *env, struct keyring *k, const uint8_t S[static KEY_BYTES],
                        uint32_t S_gen);
+/* Two devices drew a new S at the same moment, and ours is to stay: under the next S_gen, so that it is newer for all. */
+void keyring_confirm_s(struct keyring *k);
 /* New D and Q for this device, gen + 1, list and certificate signed anew; old D stays for OLD_DEVICE_S.
  * ERR_STATE on a linked device. */
 enum err keyring_rotate_device(const struct env *env, struct keyring *k);

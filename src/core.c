@@ -436,7 +436,7 @@ static size_t echo_addrs(void *arg, struct addr *out, size_t max)
 }
 
 static enum err start_echo(void *arg, const uint8_t caller[static 32], uint8_t identity[static 32],
-                           struct addr *addr)
+                           uint8_t pair_secret[static 32], struct addr *addr)
 {
     struct core *c = arg;
     struct echo *e = mem_alloc(sizeof *e);
@@ -467,6 +467,8 @@ static enum err start_echo(void *arg, const uint8_t caller[static 32], uint8_t i
     err = app_create(&config, &e->env, io_now(), &e->app, NULL);
     echo_addrs(e, addr, 1);
     memcpy(identity, e->keys.identity.pub, 32);
+    if (err == ERR_OK)
+        err = identity_pair_secret(&e->keys.identity, caller, pair_secret);
     c->echo = e;
     return err;
 }
@@ -513,10 +515,14 @@ static enum err load_identity(struct core *c, struct err_detail *detail)
     uint8_t phrase[KEY_BYTES];
     enum err e = keystore_load(c->files.identity, c->config.passphrase, &c->keys, detail);
 
-    if (e != ERR_NOT_FOUND || c->config.name == NULL)
+    if (e == ERR_OK && c->config.is_joining)
+        return err_set(detail, ERR_EXISTS, "%s: is there already, and was not touched", c->files.identity);
+    if (e != ERR_NOT_FOUND || (c->config.name == NULL && !c->config.is_joining))
         return e;
     keyring_create(io_env(c->io), &c->keys, phrase);
     secret_wipe(phrase, sizeof phrase);
+    if (c->config.is_joining)
+        return ERR_OK;
     return keystore_save_new(io_env(c->io), c->files.identity, &c->keys, detail);
 }
 
@@ -657,11 +663,12 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                 .drive = MEDIA_THREADED,
                                 .is_offline = c->config.is_offline,
                                 .is_silent = c->config.is_silent,
+                                .is_joining = c->config.is_joining,
                                 .has_streams = c->tcp != NULL && tcp_port(c->tcp) != 0,
                                 .port = c->udp != NULL ? udp_port(c->udp) : 0};
     const struct files *f = &c->files;
 
-    config.paths = (struct app_paths){.identity = f->identity,
+    config.paths = (struct app_paths){.identity = c->config.is_joining ? NULL : f->identity,
                                       .config = f->config,
                                       .contacts = f->contacts,
                                       .contacts_state = f->contacts_state,
@@ -672,6 +679,7 @@ static enum err start_app(struct core *c, struct err_detail *detail)
                                       .peers = f->peers,
                                       .mainline = f->mainline,
                                       .care = f->care,
+                                      .mirror = f->mirror,
                                       .node_key = f->node_key};
     config.ops = (struct app_ops){.arg = c,
                                   .event = on_event,

@@ -18,6 +18,7 @@ struct core_config {
     bool has_control; /* listen on the control socket */
     bool logs_to_stderr;
     bool is_silent;
+    bool is_joining;              /* to be linked: no identity is there, and none is written */
     const char *passphrase;       /* NULL: none given */
     const char *name;             /* for a new identity, when one must be made; NULL: refuse to make one */
     uint16_t port;                /* 0: as configured */

@@ -124,7 +124,7 @@ static enum err find_passphrase(const struct ctl_options *o, char out[static PAS
     enum err e = keystore_needs_passphrase(o->files->identity, &needs, detail);
 
     *has = false;
-    if (e == ERR_NOT_FOUND && o->new_name != NULL)
+    if (e == ERR_NOT_FOUND && (o->new_name != NULL || o->is_joining))
         return ERR_OK;
     if (e == ERR_NOT_FOUND)
         return err_set(detail, e, "There is no identity here yet (%s). Make one: ito init",
@@ -153,6 +153,7 @@ static enum err make_core(struct ctl *c, const struct ctl_options *o, const char
                                  .has_control = o->has_control,
                                  .logs_to_stderr = o->logs_to_stderr,
                                  .is_silent = o->is_silent,
+                                 .is_joining = o->is_joining,
                                  .passphrase = passphrase,
                                  .name = o->new_name,
                                  .port = o->port,

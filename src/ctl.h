@@ -34,6 +34,7 @@ struct ctl_options {
     const char *const *overrides; /* key, value, ..., NULL: in place of those of the file */
     uint16_t port;
     bool has_control, logs_to_stderr, is_silent;
+    bool is_joining; /* of core_config */
     const struct files *files;
     struct handover *handover; /* of core_config; NULL: none */
 };

@@ -75,6 +75,7 @@ void files_init(struct files *f, const char *dir, const char *config)
     f->relays = in(f->cache_dir, "relays");
     f->mainline = in(f->cache_dir, "mainline");
     f->care = in(f->data_dir, "care.items");
+    f->mirror = in(f->data_dir, "mirror.state");
     f->socket = in(f->run_dir, "ctl.sock");
 }
 

@@ -73,6 +73,11 @@ static const struct verb verbs[] = {
      "ito keys phrase                         asks for the 24 words; pipes work too\n"
      "ito keys phrase --succeed ito1...       its key was stolen: the next identity, which contacts follow\n",
      "export import phrase", "--name --passphrase-file --no-passphrase --succeed", verb_keys},
+    {"devices", "[list|link [TEXT]|remove N]", "the devices of this identity: all of them ring",
+     "ito devices link                        prints a text for the new device, and waits for it\n"
+     "ito devices link 'ito:ito1...?l=itol1...'   on the new device, before it has an identity\n"
+     "ito devices remove 2                    lost or sold: contacts get a new secret\n",
+     "list link remove", "--passphrase-file --no-passphrase", verb_devices},
     {"dht", "[--zone Z | --mainline] [--peer HOST:PORT]... ping|node|find KEY|get KEY|put|announce HASH|peers HASH",
      "a look at the overlay, for people who build on it",
      "ito dht --peer 192.0.2.7:41641 ping\n"

@@ -5,6 +5,7 @@
 #define ITO_VERB_H
 
 #include "ctl.h"
+#include "tty.h"
 
 /* UX.md §6; 9 to 22 are call_cause_exit(). */
 enum exit_code {
@@ -85,6 +86,9 @@ bool read_passphrase(const char *path, char *out, size_t size, struct err_detail
 /* Write a new identity and its name (may be NULL): ERR_EXISTS leaves what is there. */
 enum err identity_save(struct cli *cli, const struct env *env, struct keyring *k, const char *name,
                        const char *passphrase, struct err_detail *detail);
+/* The passphrase for a new identity file, "" for none: of a file (NULL: ITO_PASSPHRASE_FILE), or asked for twice.
+ * EXIT_DONE, or the code after saying why not. Wipe it. */
+int passphrase_for_new(struct cli *cli, const char *file, bool has_none, char out[static PASSPHRASE_BYTES]);
 /* A copy of the identity file, sealed as it is (an existing path: ERR_EXISTS unless may_replace); and one put in its
  * place where there is none yet, after it could be opened. Both leave everything as it was on failure. */
 enum err keys_export(struct cli *cli, const char *path, bool may_replace, struct err_detail *detail);
@@ -108,6 +112,7 @@ int verb_id(struct cli *cli, int argc, char **argv);
 int verb_init(struct cli *cli, int argc, char **argv);
 int verb_keys(struct cli *cli, int argc, char **argv);
 int verb_contacts(struct cli *cli, int argc, char **argv);
+int verb_devices(struct cli *cli, int argc, char **argv);
 int verb_invite(struct cli *cli, int argc, char **argv);
 int verb_requests(struct cli *cli, int argc, char **argv);
 int verb_history(struct cli *cli, int argc, char **argv);

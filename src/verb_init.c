@@ -42,16 +42,15 @@ static bool take_options(struct cli *cli, struct init_options *o, bool is_keys, 
     return true;
 }
 
-/* The passphrase for a new file: EXIT_DONE, "" for none. */
-static int new_passphrase(struct cli *cli, const struct init_options *o, char out[static PASSPHRASE_BYTES])
+int passphrase_for_new(struct cli *cli, const char *file, bool has_none, char out[static PASSPHRASE_BYTES])
 {
-    const char *path = o->passphrase_file != NULL ? o->passphrase_file : getenv("ITO_PASSPHRASE_FILE");
+    const char *path = file != NULL ? file : getenv("ITO_PASSPHRASE_FILE");
     char again[PASSPHRASE_BYTES];
     struct err_detail detail;
     int code = EXIT_DONE;
 
     out[0] = '\0';
-    if (o->has_no_passphrase)
+    if (has_none)
         return EXIT_DONE;
     if (path != NULL) {
         if (read_passphrase(path, out, PASSPHRASE_BYTES, &detail))
@@ -128,7 +127,7 @@ static int make_identity(struct cli *cli, const struct init_options *o, const ui
         complain("%s: is there already, and was not touched", cli->files.identity);
         return EXIT_REFUSED;
     }
-    code = new_passphrase(cli, o, passphrase);
+    code = passphrase_for_new(cli, o->passphrase_file, o->has_no_passphrase, passphrase);
     if (code != EXIT_DONE)
         goto out;
     io = io_create();

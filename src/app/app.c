@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/app_priv.h"
+#include "app/devices.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -286,6 +286,9 @@ void app_set_self(struct app *a)
 {
     struct sessions_self self = {.n_devices = 1, .n_secrets = 1};
     const struct keyring *k = a->keys;
+    const uint8_t *link = devices_link_secret(a);
+
+    devices_refresh(a);
 
     memcpy(self.identity, k->identity.pub, 32);
     memcpy(self.devices[0].secret, k->device.secret, 32);
@@ -303,6 +306,12 @@ void app_set_self(struct app *a)
         self.secrets[1] = (struct session_secret){.class = SESSION_CONTACT, .is_previous = true, .id = 1};
         memcpy(self.secrets[1].secret, k->old_S, 32);
         self.n_secrets = 2;
+    }
+    if (link != NULL) {
+        struct session_secret *s = &self.secrets[self.n_secrets++];
+
+        *s = (struct session_secret){.class = SESSION_INVITE, .id = DEVICES_MARK};
+        memcpy(s->secret, link, KEY_BYTES);
     }
     for (size_t i = 0; i < invites_count(a->invites, false) && self.n_secrets < SESSIONS_SECRETS_MAX; i++) {
         struct session_secret *s = &self.secrets[self.n_secrets++];
@@ -686,9 +695,10 @@ void app_contacts_changed(struct app *a, ns_t now)
     for (size_t i = 0; i < contacts_count(a->contacts); i++) {
         struct contact *who = contacts_at(a->contacts, i);
 
-        if (!who->has_T)
+        if (!who->has_T && keyring_is_main(a->keys))
             who->has_T = identity_pair_secret(&a->keys->identity, who->id, who->T) == ERR_OK;
     }
+    devices_lists_changed(a);
     if (a->config.is_offline)
         return;
     secrets_lists_changed(a, now);
@@ -701,6 +711,8 @@ struct contact *app_contact_of(struct app *a, const uint8_t id[static 32])
 {
     struct contact *who = contacts_by_id(a->contacts, id);
 
+    if (who == NULL)
+        who = devices_contact(a, id);
     if (who == NULL && a->echo != NULL && memcmp(a->echo->id, id, 32) == 0)
         who = a->echo;
     for (int i = 0; i < GUESTS_MAX && who == NULL; i++)
@@ -712,6 +724,7 @@ struct contact *app_contact_of(struct app *a, const uint8_t id[static 32])
 void app_save_state_soon(struct app *a)
 {
     a->state_is_dirty = true;
+    devices_lists_changed(a);
 }
 
 /* ---- create, destroy ---- */
@@ -795,6 +808,7 @@ enum err app_create(const struct app_config *config, const struct env *env, ns_t
     a->settings = config->settings;
     a->now = now;
     a->started_ms = env_wall_ms(env);
+    devices_create(a);
     e = load_files(a, detail);
     if (e == ERR_OK && !config->is_offline)
         e = start_network(a, now, detail);
@@ -878,6 +892,7 @@ void app_destroy(struct app *a, ns_t now)
     for (unsigned i = 0; i < a->n_undo; i++)
         mem_free(a->undo[i].value);
     mem_free(a->echo);
+    devices_destroy(a);
     contacts_destroy(a->contacts);
     history_destroy(a->history);
     inbox_destroy(a->inbox);
@@ -1092,6 +1107,7 @@ void app_tick(struct app *a, ns_t now)
     if (a->service != NULL && service_deadline(a->service) <= now)
         service_tick(a->service, now);
     secrets_tick(a, now);
+    devices_tick(a, now);
     records_tick(a, now);
     reach_tick(a, now);
     favours_tick(a, now);
@@ -1125,7 +1141,7 @@ ns_t app_deadline(const struct app *a)
         at = ns_min(at, service_deadline(a->service));
     if (a->service_is_relay)
         at = ns_min(at, a->advert_at);
-    at = ns_min(at, ns_min(a->secrets_at, records_deadline(a)));
+    at = ns_min(at, ns_min(ns_min(a->secrets_at, devices_deadline(a)), records_deadline(a)));
     return ns_min(at, network_deadline(a));
 }
 
@@ -1151,4 +1167,9 @@ const uint8_t *app_zone_id(const struct app *a)
 const uint8_t *app_node_key(const struct app *a)
 {
     return dht_key(a->zones[0].dht);
+}
+
+const struct keyring *app_joined_keys(const struct app *a, const char **name)
+{
+    return devices_joined_keys(a, name);
 }

@@ -46,9 +46,10 @@ struct app_ops {
     /* The same for a node of the public BitTorrent DHT: to app_add_router(). May be NULL. */
     void (*resolve_router)(void *arg, const char *host_port);
     /* Start the Echo contact: a second phone on loopback, in zone APP_ECHO_ZONE, whose contact we are. Writes its
-     * identity and address. NULL: there is no Echo here. */
+     * identity, the pair secret of it and us (a linked device could not compute it) and its address. NULL: there is no
+     * Echo here. */
     enum err (*start_echo)(void *arg, const uint8_t caller[static 32], uint8_t identity[static 32],
-                           struct addr *addr);
+                           uint8_t pair_secret[static 32], struct addr *addr);
     /* The default gateway, and our address towards it. False: there is none. NULL: no port mapping. */
     bool (*gateway)(void *arg, struct addr *gateway, struct addr *inside);
     /* Ask the router by UPnP IGD for the UDP port, or give it back; news come by app_port_mapped(). May be NULL. */
@@ -67,7 +68,7 @@ struct app_ops {
 /* Where things are kept; NULL members: in memory only. */
 struct app_paths {
     const char *identity, *config, *contacts, *contacts_state, *requests, *invites, *history, *ledger, *peers,
-        *node_key, *mainline, *care;
+        *node_key, *mainline, *care, *mirror;
 };
 
 struct app_config {
@@ -79,6 +80,7 @@ struct app_config {
     enum media_drive drive;
     bool is_offline;                   /* lists only: no overlay, no sessions, no calls */
     bool is_silent;                    /* no ring tones */
+    bool is_joining;                   /* the keys are thrown away: here only to be linked (`devices_join`) */
     bool has_streams;                  /* the owner listens on the same port by TCP and TLS, too */
     uint16_t port;                     /* of the main socket */
     const struct offload_ops *offload; /* a relay: who carries its calls (relay.xdp); NULL: nobody */
@@ -133,6 +135,8 @@ enum err app_reload(struct app *a, ns_t now, struct err_detail *detail);
 /* End all calls politely. */
 void app_hangup_all(struct app *a, ns_t now);
 bool app_has_calls(const struct app *a);
+/* After `devices_join`: what this device keeps, and the name of its identity; NULL: not linked (yet). */
+const struct keyring *app_joined_keys(const struct app *a, const char **name);
 const uint8_t *app_node_key(const struct app *a); /* N in the public zone */
 const uint8_t *app_zone_id(const struct app *a);  /* of the public zone, 8 bytes */
 

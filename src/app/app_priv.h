@@ -99,6 +99,7 @@ struct app {
     struct mainline *mainline; /* NULL: the same, or net.mainline is off */
     struct bridge *bridge;     /* items in the zone and on mainline */
     struct keepers *keepers;   /* NULL: no relays, so no caretakers */
+    struct devices *devices;   /* the others of this identity */
     struct care *care;         /* what we do for others in the overlay; NULL: nothing */
     struct service *service;
     bool service_is_relay; /* else it only carries knocks */
@@ -169,11 +170,15 @@ cJSON *json_record(struct app *a); /* only with keepers */
 /* secrets.c: keys that change while we run */
 void secrets_tick(struct app *a, ns_t now);
 void secrets_lists_changed(struct app *a, ns_t now);
+/* Our keys or S are others: who is connected hears it at once, the others find it in their cards. */
+void secrets_tell(struct app *a, ns_t now);
 
 /* reach.c: finding people, sessions with them, presence */
 void reach_path_send(struct app *a, const struct path *via, struct slice bytes);
 struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zone *z, struct call *call);
 void reach_stop(struct peer *p, ns_t now);
+/* The session is of no use any more: closed, and another one is looked for now. */
+void reach_reopen(struct peer *p, ns_t now);
 void reach_tick(struct app *a, ns_t now);
 /* We sit elsewhere: flows are begun anew, calls' sessions go by the other side's proxies until a path is proven. */
 void reach_network_changed(struct app *a, ns_t now);
@@ -187,6 +192,8 @@ bool reach_path_allowed(void *arg, const struct session *s, const struct path *v
 void reach_established(struct app *a, ns_t now, struct session *s);
 void reach_message(struct app *a, ns_t now, struct session *s, uint8_t chan, struct slice msg);
 void reach_closed(struct app *a, ns_t now, struct session *s, enum err why);
+/* Somebody is being looked for or dialled, or in a call. */
+bool reach_is_busy_with(const struct app *a, const struct contact *who);
 struct peer *reach_by_session(struct app *a, const struct session *s);
 enum presence reach_presence(const struct app *a, const struct contact *who);
 void reach_contact_gone(struct app *a, ns_t now, const struct contact *who);
@@ -244,6 +251,8 @@ void event_presence(struct app *a, const struct contact *who); /* NULL: the list
 /* A contact goes on under a new ID: the list is another one, and the person should hear of it. */
 void event_succeeded(struct app *a, const struct contact *who);
 void event_request(struct app *a);
+/* A device that is being linked, on either side; code and name may be NULL. */
+void event_device(struct app *a, const char *state, const uint32_t *code, const char *name);
 void event_network(struct app *a);
 void event_relay(struct app *a);
 cJSON *json_call(struct app *a, const struct call *c);

@@ -9,9 +9,11 @@
 #include "crypto/invite.h"
 
 #define SPONSOR_MINUTES_MAX 1440 /* a day */
+#define LINK_SENTENCE                                                                                      \
+    "This text links another device of that person. On the device that is to be linked: ito devices link " \
+    "TEXT"
 
-/* All members of a tree move into the answer. */
-static void merge(cJSON *out, cJSON *tree)
+void command_merge(cJSON *out, cJSON *tree)
 {
     while (tree->child != NULL) {
         cJSON *item = cJSON_DetachItemViaPointer(tree, tree->child);
@@ -43,13 +45,13 @@ static enum err do_watch(struct request_ctx *r)
 
 static enum err do_contacts(struct request_ctx *r)
 {
-    merge(r->out, json_contacts(r->a));
+    command_merge(r->out, json_contacts(r->a));
     return ERR_OK;
 }
 
 static enum err do_requests(struct request_ctx *r)
 {
-    merge(r->out, json_requests(r->a));
+    command_merge(r->out, json_requests(r->a));
     return ERR_OK;
 }
 
@@ -57,25 +59,25 @@ static enum err do_history(struct request_ctx *r)
 {
     if (!json_bool(r->in, "keep", false)) /* "keep": nobody looks at it yet */
         r->a->missed = 0;
-    merge(r->out, json_history(r->a));
+    command_merge(r->out, json_history(r->a));
     return ERR_OK;
 }
 
 static enum err do_relays(struct request_ctx *r)
 {
-    merge(r->out, json_relays(r->a));
+    command_merge(r->out, json_relays(r->a));
     return ERR_OK;
 }
 
 static enum err do_ledger(struct request_ctx *r)
 {
-    merge(r->out, json_ledger(r->a));
+    command_merge(r->out, json_ledger(r->a));
     return ERR_OK;
 }
 
 static enum err do_config_show(struct request_ctx *r)
 {
-    merge(r->out, json_config(r->a));
+    command_merge(r->out, json_config(r->a));
     return ERR_OK;
 }
 
@@ -340,7 +342,7 @@ static int64_t duration_s(const char *text)
 
 /* Where the overlay begins for somebody new: full nodes we know, those of the cache while we have no network; our
  * own address only under net.path direct, or when no other is known. */
-static void invite_addresses(struct app *a, struct invite *inv)
+void command_invite_addresses(struct app *a, struct invite *inv)
 {
     struct dht_node nodes[INVITE_ADDRS_MAX];
     struct addr own[2];
@@ -365,6 +367,8 @@ static enum err do_invite(struct request_ctx *r)
     char text[INVITE_TEXT_BYTES];
     enum err e;
 
+    if (!keyring_is_main(r->a->keys))
+        return err_set(&r->detail, ERR_STATE, "Invites are made on the main device of this identity.");
     if (duration_s(expires) == 0)
         return err_set(&r->detail, ERR_RANGE, "\"%.16s\" is no duration. Try 7d, 12h or 30m.", expires);
     if (uses < 1 || uses > INVITE_USES_MAX || uses != (unsigned)uses)
@@ -373,7 +377,7 @@ static enum err do_invite(struct request_ctx *r)
     inv.expires_s = (uint32_t)(env_wall_ms(r->a->env) / 1000 + duration_s(expires));
     env_random(r->a->env, inv.I, sizeof inv.I);
     zone_id(config_str(r->a->settings, CFG_NET_ZONE), NULL, inv.zone_id);
-    invite_addresses(r->a, &inv);
+    command_invite_addresses(r->a, &inv);
     e = invite_format(&inv, text);
     row.expires_s = inv.expires_s;
     row.uses = (unsigned)uses;
@@ -422,6 +426,8 @@ static enum err do_contacts_add(struct request_ctx *r)
 
     if (text == NULL)
         return command_usage(r, "contact");
+    if (invite_is_link(text))
+        return err_set(&r->detail, ERR_REFUSED, LINK_SENTENCE);
     if (invite_is(text))
         return add_invite(r, text, given);
     e = id_parse(text, id, name, &r->detail);
@@ -444,6 +450,8 @@ static enum err do_contacts_check(struct request_ctx *r)
 
     if (text == NULL)
         return command_usage(r, "contact");
+    if (invite_is_link(text))
+        return err_set(&r->detail, ERR_REFUSED, LINK_SENTENCE);
     if (invite_is(text)) {
         e = invite_parse(text, &inv, &r->detail);
         secret_wipe(&inv, sizeof inv);
@@ -814,6 +822,8 @@ static enum err run(struct request_ctx *r)
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0] && v == NULL; i++)
         if (strcmp(verbs[i].name, cmd) == 0)
             v = &verbs[i];
+    if (v == NULL)
+        v = command_devices_find(cmd);
     if (v == NULL)
         v = command_setup_find(cmd);
     if (v != NULL && v->needs_network && r->a->sessions == NULL)

@@ -331,7 +331,6 @@ static const struct {
     {"message", "This ito has no messages yet."},
     {"voicemail", "This ito has no voicemail yet."},
     {"greeting", "This ito has no voicemail yet."},
-    {"devices", "This ito has one device for each identity."},
     {"keys", "The key file is copied where it lies: ito keys export F."},
 };
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "app/app_priv.h"
+#include "app/devices.h"
 #include "base/mem.h"
 #include "crypto/code.h"
 #include "crypto/idtext.h"
@@ -281,8 +281,25 @@ static bool is_waited_for(struct app *a, const struct contact *who)
     return false;
 }
 
+void event_device(struct app *a, const char *state, const uint32_t *code, const char *name)
+{
+    cJSON *event = new_object();
+    char digits[8];
+
+    json_add_str(event, "ev", "device");
+    json_add_str(event, "state", state);
+    if (code != NULL)
+        snprintf(digits, sizeof digits, "%06u", *code % 1000000);
+    json_add_str(event, "code", code != NULL ? digits : NULL);
+    json_add_str(event, "name", name);
+    event_emit(a, event);
+}
+
 void event_presence(struct app *a, const struct contact *who)
 {
+    if (devices_is_hidden(a, who))
+        return;
+    devices_lists_changed(a); /* a name, or a mark, may be another one */
     cJSON *v;
 
     if (a->config.ops.event == NULL)

@@ -1,7 +1,7 @@
 /* app/phone.c - calls as the app sees them: whom they are with, what they may use, what is kept of them. */
 #include <stdio.h>
 
-#include "app/app_priv.h"
+#include "app/devices.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/idtext.h"
@@ -147,7 +147,7 @@ static enum err on_incoming(void *arg, struct session *s, struct call *c, struct
     struct app *a = arg;
     struct contact *who = app_contact_of(a, session_peer_id(s));
 
-    if (who == NULL || who->list != CONTACT_ALLOWED)
+    if (who == NULL || who->list != CONTACT_ALLOWED || devices_is_hidden(a, who))
         return ERR_REFUSED;
     if (a->config.mode == APP_RELAY)
         return ERR_REFUSED;
@@ -294,11 +294,9 @@ static enum err echo_contact(struct app *a, ns_t now, struct err_detail *detail)
     if (a->config.ops.start_echo == NULL)
         return err_set(detail, ERR_NOT_FOUND, "There is no Echo contact here.");
     who = mem_alloc(sizeof *who);
-    e = a->config.ops.start_echo(a->config.ops.arg, a->keys->identity.pub, who->id, &addr);
+    e = a->config.ops.start_echo(a->config.ops.arg, a->keys->identity.pub, who->id, who->T, &addr);
     if (e == ERR_OK)
         e = app_start_zone(a, &a->zones[1], APP_ECHO_ZONE, true, detail);
-    if (e == ERR_OK)
-        e = identity_pair_secret(&a->keys->identity, who->id, who->T);
     if (e != ERR_OK) {
         mem_free(who);
         return err_set(detail, e, "The Echo contact cannot be started.");

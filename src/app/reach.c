@@ -1,7 +1,7 @@
 /* app/reach.c - reaching people: where they are, sessions with them, who may reach us, who is there. */
 #include <stdio.h>
 
-#include "app/app_priv.h"
+#include "app/devices.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/idtext.h"
@@ -290,6 +290,8 @@ bool reach_admit(void *arg, const struct session_hello *hello, const struct path
         return s != NULL && (path_equal(session_path(s), via) || reach_path_allowed(a, s, via));
     }
     who = app_contact_of(a, hello->identity);
+    if (hello->class == SESSION_INVITE && hello->secret_id == DEVICES_MARK)
+        return devices_admits(a, hello) && policy_hears(a, NULL, via);
     if (hello->class == SESSION_INVITE)
         return is_open_invite(a, hello->secret_id) && (who == NULL || who->list == CONTACT_ALLOWED) &&
                policy_hears(a, who, via);
@@ -314,7 +316,7 @@ bool reach_path_allowed(void *arg, const struct session *s, const struct path *v
             return true;
     }
     who = app_contact_of(a, session_peer_id(s));
-    return who != NULL && policy_hears(a, who, via);
+    return (who != NULL || devices_is_candidate(a, s)) && policy_hears(a, who, via);
 }
 
 /* ---- presence ---- */
@@ -323,6 +325,8 @@ static void set_presence(struct app *a, struct contact *who, enum presence p)
 {
     bool is_news = who->presence != p;
 
+    if (devices_is_hidden(a, who))
+        return;
     if (p != PRESENCE_NEWS_OFFLINE && p != PRESENCE_NEWS_NONE)
         who->seen_ms = env_wall_ms(a->env);
     who->presence = (uint8_t)p;
@@ -406,8 +410,9 @@ static void hear_hello(struct peer *p, ns_t now, struct rd *r)
 void reach_tell_all(struct app *a, ns_t now)
 {
     for (int i = 0; i < PEERS_MAX; i++)
-        if (a->peers[i].is_used && a->peers[i].is_up)
+        if (a->peers[i].is_used && a->peers[i].is_up && !devices_is_hidden(a, a->peers[i].contact))
             say_hello(&a->peers[i], now);
+    devices_tell(a, now);
 }
 
 /* Another of their devices is here still. */
@@ -426,6 +431,10 @@ static void hear_control(struct peer *p, ns_t now, struct slice msg)
 {
     struct rd r;
 
+    if (devices_is_hidden(p->app, p->contact)) {
+        devices_message(p, now, msg);
+        return;
+    }
     if (msg.len > 0 && msg.data[0] >= FAVOUR_FIRST) {
         favours_message(p, now, msg);
         return;
@@ -495,6 +504,7 @@ void reach_stop(struct peer *p, ns_t now)
         return;
     locate_stop(p->locate);
     p->locate = NULL;
+    devices_down(p);
     if (p->session != NULL)
         session_close(p->session, now);
     p->is_used = false;
@@ -537,11 +547,19 @@ static void give_up(struct peer *p, ns_t now, enum call_cause cause)
         call_abort(c, now, cause, NULL);
 }
 
+/* The secret of a text they gave us, an invite or a link of devices; NULL: there is none, S is what counts. */
+static const uint8_t *text_secret(const struct app *a, const struct contact *who)
+{
+    const struct invite_row *held = invites_held_of(a->invites, who->id);
+
+    return held != NULL ? held->X : devices_join_secret(a, who);
+}
+
 static void open_session(struct peer *p, ns_t now)
 {
     struct app *a = p->app;
-    const struct invite_row *held = invites_held_of(a->invites, p->id);
-    struct session_peer peer = {.class = held != NULL ? SESSION_INVITE : SESSION_CONTACT,
+    const uint8_t *X = text_secret(a, p->contact);
+    struct session_peer peer = {.class = X != NULL ? SESSION_INVITE : SESSION_CONTACT,
                                 .kind = p->call != NULL ? HELLO_CALL : HELLO_LINK,
                                 .user = p};
     struct path paths[SESSION_PATHS_MAX];
@@ -560,11 +578,11 @@ static void open_session(struct peer *p, ns_t now)
     }
     memcpy(peer.responder, p->id, 32);
     memcpy(peer.responder_static, p->record.D, 32);
-    memcpy(peer.secret, held != NULL ? held->X : p->contact->S, 32);
-    peer.has_succession = held == NULL && heirs_proof_for(a, p->id) != NULL;
+    memcpy(peer.secret, X != NULL ? X : p->contact->S, 32);
+    peer.has_succession = X == NULL && heirs_proof_for(a, p->id) != NULL;
     if (peer.has_succession)
         memcpy(peer.succession, a->keys->succession, sizeof peer.succession);
-    p->is_by_invite = held != NULL;
+    p->is_by_invite = X != NULL;
     for (unsigned i = 0; i < p->record.n_addrs && n < SESSION_PATHS_MAX / 2; i++) {
         if (policy.may_tell_early)
             paths[n++] = path_udp(&p->record.addrs[i]);
@@ -611,6 +629,10 @@ static void on_card(void *arg, uint32_t S_gen, const uint8_t S[static KEY_BYTES]
     struct peer *p = arg;
     struct contact *who = p->contact;
 
+    if (who == devices_contact(p->app, p->app->keys->identity.pub)) {
+        devices_take_card(p->app, p->app->now, S_gen, S, list);
+        return;
+    }
     if (!heirs_pin(who, list->next))
         return; /* a thief's: who made the list has the key, and not the phrase */
     if (!who->has_S || S_gen > who->S_gen) {
@@ -663,6 +685,10 @@ static struct peer *peer_for_device(struct peer *p, const struct device_entry *d
     struct call *branch = NULL;
     struct peer *other;
 
+    if (memcmp(device->D, a->keys->device.pub, KEY_BYTES) == 0)
+        return NULL; /* that is this one */
+    if (p->call == NULL && !p->is_up && is_up_with(a, p->contact, device->D))
+        return NULL;
     if (!p->has_device || p->device.slot == device->slot)
         return p;
     for (int i = 0; i < PEERS_MAX; i++) {
@@ -671,7 +697,7 @@ static struct peer *peer_for_device(struct peer *p, const struct device_entry *d
             other->device.slot == device->slot)
             return other;
     }
-    if (p->call == NULL && (p->is_up || is_up_with(a, p->contact, device->D)))
+    if (p->call == NULL && p->is_up)
         return NULL;
     other = peer_new(a, a->now, p->contact);
     if (other != NULL && p->call != NULL) {
@@ -755,7 +781,7 @@ static void on_located(void *arg, enum err e)
         p->retry_at = now + ECHO_RETRY_NS; /* Echo has only just started, and publishes */
         return;
     }
-    if (e == ERR_NOT_FOUND && !p->has_tried_card && !p->zone->is_loopback) {
+    if (e == ERR_NOT_FOUND && !p->has_tried_card && !p->zone->is_loopback && p->contact->has_T) {
         p->has_tried_card = true; /* they may have a new S: the card has it */
         locate(p, now, false);
         return;
@@ -788,13 +814,14 @@ static void locate(struct peer *p, ns_t now, bool use_S)
 {
     struct locate_who who = {.has_S = use_S && p->contact->has_S,
                              .has_devices = use_S && p->contact->has_devices};
-    const struct invite_row *held = invites_held_of(p->app->invites, p->id);
+    const uint8_t *X = text_secret(p->app, p->contact);
     struct locate_ops ops = {.arg = p, .card = on_card, .record = on_record, .done = on_located};
     struct items_ops items;
 
     memcpy(who.A, p->id, KEY_BYTES);
-    memcpy(who.T, held != NULL ? held->X : p->contact->T, KEY_BYTES);
+    memcpy(who.T, X != NULL ? X : p->contact->T, KEY_BYTES);
     memcpy(who.S, p->contact->S, KEY_BYTES);
+    memcpy(who.skip, p->app->keys->publish.pub, KEY_BYTES);
     who.devices = p->contact->devices;
     p->has_tried_card = p->has_tried_card || !who.has_S || !who.has_devices;
     p->zone = p->zone != NULL ? p->zone : &p->app->zones[0];
@@ -803,7 +830,8 @@ static void locate(struct peer *p, ns_t now, bool use_S)
     secret_wipe(&who, sizeof who);
 }
 
-struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zone *z, struct call *call)
+static struct peer *start(struct app *a, ns_t now, struct contact *who, struct zone *z, struct call *call,
+                          bool use_S)
 {
     struct peer *p = peer_new(a, now, who);
 
@@ -812,8 +840,13 @@ struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zo
     p->zone = z;
     p->call = call;
     p->group = ++a->n_groups;
-    locate(p, now, true);
+    locate(p, now, use_S);
     return p;
+}
+
+struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zone *z, struct call *call)
+{
+    return start(a, now, who, z, call, true);
 }
 
 /* ---- sessions' events ---- */
@@ -837,6 +870,11 @@ void reach_established(struct app *a, ns_t now, struct session *s)
 {
     struct peer *p = session_user(s);
 
+    if (!session_is_initiator(s) && session_class(s) == SESSION_INVITE &&
+        session_hello(s)->secret_id == DEVICES_MARK) {
+        devices_candidate_up(a, now, s);
+        return;
+    }
     if (p == NULL || p->session != s) { /* they came to us */
         struct contact *who = app_contact_of(a, session_peer_id(s));
 
@@ -862,6 +900,10 @@ void reach_established(struct app *a, ns_t now, struct session *s)
         p->contact->link_at = now + LINK_NS;
         set_presence(a, p->contact, PRESENCE_NEWS_ONLINE);
     }
+    if (devices_is_hidden(a, p->contact)) {
+        devices_up(p, now);
+        return;
+    }
     if (p->call != NULL)
         call_use_session(p->call, now, s);
     say_hello(p, now);
@@ -876,6 +918,8 @@ void reach_message(struct app *a, ns_t now, struct session *s, uint8_t chan, str
         calls_sip_input(a->calls, now, s, msg);
     else if (chan == SESSION_CONTROL && p != NULL)
         hear_control(p, now, msg);
+    else if (chan == SESSION_CONTROL && devices_is_candidate(a, s))
+        devices_candidate_message(a, now, msg);
 }
 
 static bool is_connected(const struct app *a, const struct contact *who)
@@ -901,6 +945,7 @@ static void forget_peer(struct peer *p)
 {
     locate_stop(p->locate);
     p->locate = NULL;
+    devices_down(p);
     p->is_used = false;
 }
 
@@ -926,8 +971,10 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
     if (other != NULL && other != s)
         calls_session_replaced(a->calls, now, s, other);
     calls_session_gone(a->calls, now, s);
-    if (p == NULL)
+    if (p == NULL) {
+        devices_candidate_closed(a, s);
         return;
+    }
     p->session = NULL;
     if (other != NULL && other != s) { /* both opened at once, and theirs stays: it will do */
         struct call *c = p->call;
@@ -952,6 +999,8 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
         return;
     }
     forget_peer(p);
+    if (devices_is_hidden(a, p->contact))
+        look_again(a, now, p->contact);
     if (p->contact == NULL || is_connected(a, p->contact))
         return;
     if (why == ERR_CANCELLED) {
@@ -960,6 +1009,15 @@ void reach_closed(struct app *a, ns_t now, struct session *s, enum err why)
         set_presence(a, p->contact, PRESENCE_NEWS_NONE); /* silent: they said nothing of leaving */
         look_again(a, now, p->contact);
     }
+}
+
+void reach_reopen(struct peer *p, ns_t now)
+{
+    struct app *a = p->app;
+    struct contact *who = p->contact;
+
+    reach_stop(p, now);
+    look_again(a, now, who);
 }
 
 void reach_astray(struct app *a, ns_t now, const struct call *c)
@@ -1009,7 +1067,7 @@ void reach_contact_gone(struct app *a, ns_t now, const struct contact *who)
 
 /* ---- links: telling contacts that we are here ---- */
 
-static bool is_busy_with(const struct app *a, const struct contact *who)
+bool reach_is_busy_with(const struct app *a, const struct contact *who)
 {
     for (int i = 0; i < PEERS_MAX; i++)
         if (a->peers[i].is_used && a->peers[i].contact == who &&
@@ -1058,6 +1116,18 @@ static bool tell_again(struct app *a, ns_t now, struct contact *who)
     return false;
 }
 
+/* Sessions with the other devices of ours, each. */
+static void link_own_devices(struct app *a, ns_t now)
+{
+    struct contact *own = devices_contact(a, a->keys->identity.pub);
+    bool by_card;
+
+    if (reach_is_busy_with(a, own) || !devices_wants_link(a, now, &by_card))
+        return;
+    own->link_at = now + link_delay(a, own);
+    (void)start(a, now, own, &a->zones[0], NULL, !by_card);
+}
+
 static void start_links(struct app *a, ns_t now)
 {
     unsigned n_open = 0;
@@ -1072,7 +1142,7 @@ static void start_links(struct app *a, ns_t now)
     for (size_t i = 0; i < contacts_count(a->contacts); i++) {
         struct contact *who = contacts_at(a->contacts, i);
 
-        if (who->list != CONTACT_ALLOWED || !who->has_T || is_busy_with(a, who))
+        if (who->list != CONTACT_ALLOWED || !who->has_T || reach_is_busy_with(a, who))
             continue;
         if (who->link_at == 0)
             who->link_at = now + LINK_FIRST_NS;
@@ -1084,6 +1154,7 @@ static void start_links(struct app *a, ns_t now)
         if (!tell_again(a, now, who) && reach_start(a, now, who, &a->zones[0], NULL) != NULL)
             n_open++;
     }
+    link_own_devices(a, now);
     a->links_at = ns_min(a->links_at, now + LINK_RETRY_NS);
 }
 

@@ -1,5 +1,5 @@
 /* app/records.c - our records in the overlay: what they say, who puts and gets them; and what we do for others. */
-#include "app/app_priv.h"
+#include "app/devices.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -229,6 +229,9 @@ void app_publish(struct app *a, ns_t now)
                 continue;
             memcpy(cards[n_cards++], who->T, KEY_BYTES);
         }
+        n_cards += devices_card_secrets(a, cards + n_cards, PUBLISH_CARDS_MAX - n_cards);
+        if (devices_link_secret(a) != NULL && n_cards < PUBLISH_CARDS_MAX)
+            memcpy(cards[n_cards++], devices_link_secret(a), KEY_BYTES);
         for (size_t k = 0; k < invites_count(a->invites, false) && n_cards < PUBLISH_CARDS_MAX; k++)
             memcpy(cards[n_cards++], invites_at(a->invites, false, k)->X, KEY_BYTES);
         publish_set_place(z->publish, now, &place);

@@ -28,8 +28,7 @@ static enum change next_change(struct app *a, struct keyring *k, ns_t *again)
     return keyring_expire(k, wall_s) ? CHANGE_EXPIRED : CHANGE_NONE;
 }
 
-/* Those who are connected hear it at once, the others find it in their cards. */
-static void tell(struct app *a, ns_t now)
+void secrets_tell(struct app *a, ns_t now)
 {
     app_set_self(a);
     for (int i = 0; i < APP_ZONES; i++)
@@ -69,7 +68,7 @@ void secrets_tick(struct app *a, ns_t now)
                  change == CHANGE_S        ? "a new secret for the contacts who stay"
                  : change == CHANGE_DEVICE ? "new keys for this device"
                                            : "old keys wiped");
-        tell(a, now);
+        secrets_tell(a, now);
     }
     secret_wipe(&copy, sizeof copy);
 }

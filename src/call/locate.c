@@ -158,7 +158,7 @@ static void ask(struct locate *l, const struct device_entry *device, int64_t off
     const uint8_t *P = device == NULL ? l->who.A : device->Q, *X = device == NULL ? l->who.T : l->who.S;
     int64_t t_s = dht_zone_time_ms(l->dht, l->now) / 1000 + offset_s;
 
-    if (l->n_queries == QUERIES_MAX)
+    if (l->n_queries == QUERIES_MAX || (device != NULL && memcmp(device->Q, l->who.skip, KEY_BYTES) == 0))
         return;
     if (item_blind_public(kind, P, X, item_epoch(P, X, t_s), q->P) != ERR_OK)
         return;

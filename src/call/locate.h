@@ -23,7 +23,8 @@ struct locate;
 
 struct locate_who {
     uint8_t A[KEY_BYTES];
-    uint8_t T[KEY_BYTES]; /* pair secret, or X_I of an invite: what cards are sealed under */
+    uint8_t T[KEY_BYTES];    /* pair secret, or X_I of an invite: what cards are sealed under */
+    uint8_t skip[KEY_BYTES]; /* Q of a device that is not looked for: this one; zero: none */
     bool has_S;
     uint8_t S[KEY_BYTES];
     bool has_devices;

@@ -640,7 +640,42 @@ def xdp():
         finish(lab)
 
 
-STORIES = [punched, symmetric, stranger, blocked, blocked_but_tls, warm, upgrade, cable, mapped_by_pcp, mapped_by_upnp, xdp]
+def devices():
+    """Bob's laptop is linked by a text; alice's call rings at home and there, and the laptop answers."""
+    lab, people = world("restricted")
+    try:
+        alice, bob, laptop = people["alice"], people["bob"], people["carol"]
+        bob.ito("config", "set", "call.auto_answer", "[]")
+        everybody_joined(people, ("third", "relay", "alice", "bob"))
+        os.remove(os.path.join(laptop.folder, "identity.key"))
+        said = os.path.join(lab.folder, "link.log")
+        linking = lab.start("bob", *bob.words("-y", "devices", "link"), log="link.log")
+        text = until(lambda: re.search(r"^ito:\S+", open(said, encoding="utf-8").read(), re.M), 10)
+        done = laptop.ito("devices", "link", "--no-passphrase", text[0], code=None, seconds=60)
+        check(done.returncode == 0, "the laptop is linked", done.stderr.strip().replace("\n", " / "))
+        check(linking.wait(timeout=20) == 0, "and home says so")
+        check(laptop.ito("id").stdout.strip() == bob.id, "both have one ID")
+        laptop.up()
+        check(laptop.wait(lambda a: [d for d in a["devices"] if d["n"] == 1 and d["online"]], "devices", seconds=40) is not None,
+              "the two are connected")
+        check(laptop.wait(lambda a: [c for c in a["contacts"] if c["name"] == "Alice"], "contacts") is not None,
+              "the laptop knows bob's contacts")
+        laptop.ito("config", "set", "call.auto_answer", '["Alice"]')
+        for phone in (bob, laptop):
+            check(phone.wait(lambda s: s["network"]["record"]["read_back"], "status") is not None, "its record is there")
+        out = os.path.join(lab.folder, "out.wav")
+        check_call(call(alice, "Bob", 6, out))
+        heard(out, "alice hears what the laptop says")
+        causes = [c["cause"] for c in bob.json("history")["calls"]]
+        check(causes == ["answered_elsewhere"], "at home the call was answered elsewhere", str(causes))
+        check(bob.json("status")["missed"] == 0, "which is no missed call")
+        bob.ito("-y", "devices", "remove", "2")
+        check(laptop.wait(lambda a: a["removed"], "devices") is not None, "removed, the laptop says so")
+    finally:
+        finish(lab)
+
+
+STORIES = [punched, devices, symmetric, stranger, blocked, blocked_but_tls, warm, upgrade, cable, mapped_by_pcp, mapped_by_upnp, xdp]
 
 
 def finish(lab):

@@ -95,6 +95,11 @@ static void on_event(void *arg, const char *json)
 
     if (strcmp(ev, "call") == 0)
         take_call(p, cJSON_GetObjectItem(v, "call"));
+    if (strcmp(ev, "device") == 0) {
+        snprintf(p->device_state, sizeof p->device_state, "%s", json_str(v, "state", ""));
+        if (json_str(v, "code", NULL) != NULL)
+            snprintf(p->device_code, sizeof p->device_code, "%s", json_str(v, "code", ""));
+    }
     if (strcmp(ev, "request") == 0)
         p->n_requests = (unsigned)json_num(v, "requests", 0);
     cJSON_Delete(v);
@@ -186,6 +191,7 @@ static void start(struct sim_phone *p)
     struct err_detail detail = {{0}};
 
     config.settings = p->settings;
+    config.is_joining = p->is_joining;
     config.paths.ledger = p->ledger_path;
     config.paths.care = p->care_path;
     config.keys = &p->keys;

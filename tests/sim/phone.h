@@ -26,6 +26,7 @@ struct sim_phone {
     struct app *app;
     char id[ID_TEXT_BYTES];
     struct call_audio audio;
+    bool is_joining;  /* from the next start on: only there to be linked */
     bool is_quiet;    /* says silence and does not listen: stories in which nobody counts what is heard */
     double pitch_hz;  /* of what it says */
     double wanted_hz; /* of what it listens for */
@@ -44,6 +45,7 @@ struct sim_phone {
     char *answer;                                         /* the newest answer, JSON */
     char state[24], cause[24], path[24], paths_seen[256]; /* of the newest call event */
     char code[8];
+    char device_state[16], device_code[8]; /* of the newest device event */
     ns_t state_at, ringing_at, in_call_at;
     unsigned n_calls, n_requests;
     uint32_t call_id;

@@ -31,6 +31,15 @@ static void round_trip(void **state)
         assert_int_equal(invite_parse(text, &got, NULL), ERR_OK);
         assert_memory_equal(&inv, &got, sizeof got);
     }
+    make(&inv, 2);
+    inv.is_link = true;
+    assert_int_equal(invite_format(&inv, text), ERR_OK);
+    assert_non_null(strstr(text, "?l=itol1"));
+    assert_true(invite_is_link(text) && !invite_is(text));
+    assert_int_equal(invite_parse(text, &got, NULL), ERR_OK);
+    assert_memory_equal(&inv, &got, sizeof got);
+    strstr(text, "?l=")[1] = 'i'; /* the one is not taken for the other */
+    assert_int_equal(invite_parse(text, &got, NULL), ERR_PARSE);
     inv.n_addrs = INVITE_ADDRS_MAX + 1;
     assert_int_equal(invite_format(&inv, text), ERR_RANGE);
     assert_string_equal(text, "");
