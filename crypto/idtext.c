@@ -187,6 +187,25 @@ const char *node_format(const uint8_t N[static KEY_BYTES], char out[static NODE_
     return out;
 }
 
+const char *zone_key_format(const uint8_t Z[static KEY_BYTES], char out[static ZONE_TEXT_BYTES])
+{
+    format_key("itoz", Z, out, ZONE_TEXT_BYTES);
+    return out;
+}
+
+#define MEMBER_BYTES   68
+#define MEMBER_SYMBOLS (1 + (MEMBER_BYTES * 8 + 4) / 5)
+
+const char *member_format(const uint8_t cert[static 68], char out[static MEMBER_TEXT_BYTES])
+{
+    uint8_t symbols[MEMBER_SYMBOLS] = {ID_VERSION};
+
+    bech32m_from_bytes(slice_of(cert, MEMBER_BYTES), symbols + 1);
+    if (bech32m_encode("itom", symbols, MEMBER_SYMBOLS, out, MEMBER_TEXT_BYTES) != ERR_OK)
+        out[0] = '\0';
+    return out;
+}
+
 const char *id_short(const char *text, bool ascii, char out[static ID_SHORT_BYTES])
 {
     size_t len = strlen(text);
@@ -335,6 +354,7 @@ struct kind {
 
 static const struct kind person = {"ito", "ID", "ID", ID_TEXT_CHARS};
 static const struct kind node = {"iton", "Node name", "node name", NODE_TEXT_CHARS};
+static const struct kind zone_key = {"itoz", "Zone key", "zone key", ZONE_TEXT_BYTES - 1};
 
 /* Positions, from 0 in the cleaned text, that are probably wrong. */
 struct wrong {
@@ -556,4 +576,40 @@ enum err node_parse(const char *text, uint8_t N[static KEY_BYTES], struct err_de
     memset(N, 0, KEY_BYTES);
     n_chars = id_clean(slice_str(text), clean, sizeof clean);
     return parse_key(&node, clean, n_chars, N, detail);
+}
+
+enum err zone_key_parse(const char *text, uint8_t Z[static KEY_BYTES], struct err_detail *detail)
+{
+    char clean[ID_INPUT_MAX];
+    size_t n_chars;
+
+    memset(Z, 0, KEY_BYTES);
+    n_chars = id_clean(slice_str(text), clean, sizeof clean);
+    return parse_key(&zone_key, clean, n_chars, Z, detail);
+}
+
+enum err member_parse(const char *text, uint8_t cert[static 68], struct err_detail *detail)
+{
+    char clean[ID_INPUT_MAX], hrp[BECH32M_HRP_MAX + 1];
+    uint8_t symbols[ID_INPUT_MAX], bytes[MEMBER_BYTES];
+    size_t n, len = 0;
+    enum err e = ERR_PARSE;
+
+    memset(cert, 0, MEMBER_BYTES);
+    if (id_clean(slice_str(text), clean, sizeof clean) == MEMBER_TEXT_BYTES - 1)
+        e = bech32m_decode(clean, ID_INPUT_MAX, hrp, symbols, sizeof symbols, &n);
+    if (e == ERR_AUTH)
+        return err_set(detail, ERR_PARSE, "This member certificate has a typing error.");
+    if (e != ERR_OK || strcmp(hrp, "itom") != 0 || n != MEMBER_SYMBOLS)
+        return err_set(detail, ERR_PARSE,
+                       "This is no member certificate. They have %d characters and begin with itom1.",
+                       MEMBER_TEXT_BYTES - 1);
+    if (symbols[0] != ID_VERSION)
+        return err_set(detail, ERR_VERSION,
+                       "This member certificate is of version %d; this program knows %d.", symbols[0],
+                       ID_VERSION);
+    if (!bech32m_to_bytes(symbols + 1, n - 1, bytes, sizeof bytes, &len) || len != MEMBER_BYTES)
+        return err_set(detail, ERR_PARSE, "This member certificate has a typing error.");
+    memcpy(cert, bytes, MEMBER_BYTES);
+    return ERR_OK;
 }

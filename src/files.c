@@ -68,6 +68,7 @@ void files_init(struct files *f, const char *dir, const char *config)
     f->invites = in(f->data_dir, "invites.json");
     f->ledger = in(f->data_dir, "ledger.db");
     f->node_key = in(f->data_dir, "node.key");
+    f->zone_key = in(f->data_dir, "zone.key");
     f->log = in(f->state_dir, "ito.log");
     f->history = in(f->state_dir, "history.jsonl");
     f->lock = in(f->state_dir, "lock");

@@ -10,7 +10,7 @@ struct files {
     char *config_dir, *data_dir, *state_dir, *cache_dir, *run_dir;
     char *config, *contacts;                                                  /* config */
     char *identity, *contacts_state, *requests, *invites, *ledger, *node_key; /* data */
-    char *mirror;                                                             /* the same */
+    char *zone_key, *mirror;                                                  /* the same */
     char *log, *history, *lock;                                               /* state */
     char *peers, *relays, *mainline, *care;                                   /* cache */
     char *socket;                                                             /* runtime */

@@ -87,6 +87,11 @@ static const struct verb verbs[] = {
      "ito dht --mainline announce HASH --port 6881\n",
      "ping node find get put announce peers",
      "--zone --mainline --peer --seed --value --value-file --salt --seq --cas --port", verb_dht},
+    {"zone", "key|node|member NODE [--days N]", "a closed zone: its key, this node's name, certificates of members",
+     "ito zone key                          the administrator: makes the zone's key, then shows its public part\n"
+     "ito zone node                         every member: the name of this node, for the administrator\n"
+     "ito zone member iton1... --days 90    the administrator: that node's certificate, for its net.zone_cert\n",
+     "key node member", "--days", verb_zone},
     {"doctor", "[audio|net|overlay|files]", "checks, each ok, warn or FAIL with a next step",
      "ito doctor\nito doctor audio\n", "audio net overlay files", NULL, verb_doctor},
     {"completion", "bash|zsh|fish", "completion for your shell", "eval \"$(ito completion bash)\"\n", "bash zsh fish", NULL, verb_completion},

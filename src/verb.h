@@ -122,6 +122,7 @@ int verb_ledger(struct cli *cli, int argc, char **argv);
 int verb_log(struct cli *cli, int argc, char **argv);
 int verb_watch(struct cli *cli, int argc, char **argv);
 int verb_config(struct cli *cli, int argc, char **argv);
+int verb_zone(struct cli *cli, int argc, char **argv);
 int verb_dht(struct cli *cli, int argc, char **argv);
 int verb_doctor(struct cli *cli, int argc, char **argv);
 int verb_help(struct cli *cli, int argc, char **argv);

@@ -6,6 +6,8 @@
 #include <time.h>
 
 #include "app/config.h"
+#include "app/membership.h"
+#include "app/node_file.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -716,12 +718,45 @@ static bool is_near(const char *host_port)
     return addr_parse(host_port, &a) == ERR_OK && addr_class(&a) != ADDR_GLOBAL;
 }
 
-static enum err make_zone(const char *name, struct dht_config *config)
+/* In the closed zone of the settings we are the node of this phone, whose key its certificate names: a phone that runs
+ * meanwhile proves its address anew afterwards. */
+static enum err be_member(const struct look *l, const struct config *settings, struct dht_config *config,
+                          struct dht_membership *closed)
 {
-    struct sign_key key;
-    enum err e;
+    struct err_detail detail = {""};
+    struct sign_key key = {0};
+    uint8_t nonce[PUZZLE_NONCE_BYTES];
+    uint32_t until_day;
+    enum err e = node_file_read(l->cli->files.node_key, config->seed, nonce, &detail);
 
-    zone_id(name, NULL, config->zone_id);
+    if (e == ERR_OK) {
+        sign_key_from_seed(config->seed, &key);
+        e = membership_read(settings, config->zone_id, key.pub, closed, &until_day, &detail);
+        secret_wipe(&key, sizeof key);
+    } else {
+        err_set(&detail, e, "This node has no key yet, so no member certificate: ito zone node");
+    }
+    if (e == ERR_OK && !membership_is_valid(until_day, env_wall_ms(io_env(l->io)), &detail))
+        complain("%s", detail.text); /* the clock may be wrong: the others tell */
+    if (e != ERR_OK) {
+        complain("%s", detail.text);
+        return ERR_CONFIG;
+    }
+    config->closed = closed;
+    return ERR_OK;
+}
+
+static enum err make_zone(const struct look *l, const struct config *settings, const char *name,
+                          struct dht_config *config, struct dht_membership *closed)
+{
+    bool is_closed = membership_is_closed(settings) && strcmp(name, config_str(settings, CFG_NET_ZONE)) == 0;
+    struct sign_key key;
+    enum err e = membership_zone_id(settings, name, is_closed, config->zone_id);
+
+    if (e == ERR_OK && is_closed)
+        e = be_member(l, settings, config, closed);
+    if (e != ERR_OK)
+        return e;
     sign_key_from_seed(config->seed, &key);
     e = zone_puzzle_search(config->zone_id, key.pub, config->nonce, PUZZLE_TRIES);
     secret_wipe(&key, sizeof key);
@@ -729,16 +764,18 @@ static enum err make_zone(const char *name, struct dht_config *config)
 }
 
 /* Addresses that are nobody's but ours are asked only when one was named on the command line. */
-static enum err make_nodes(struct look *l, const char *zone, const char *const *peers, unsigned n)
+static enum err make_nodes(struct look *l, const struct config *settings, const char *zone,
+                           const char *const *peers, unsigned n)
 {
     struct dht_config config = {.profile = l->is_mainline ? DHT_MAINLINE : DHT_ZONE, .is_client = true};
+    struct dht_membership closed;
     enum err e = ERR_OK;
 
     for (unsigned i = 0; i < n; i++)
         config.allow_loopback = config.allow_private |= is_near(peers[i]);
     env_random(io_env(l->io), config.seed, sizeof config.seed);
     if (!l->is_mainline)
-        e = make_zone(zone, &config);
+        e = make_zone(l, settings, zone, &config, &closed);
     l->n_parts = l->is_mainline && udp_has_v6(l->udp) ? 2 : 1;
     for (unsigned i = 0; e == ERR_OK && i < l->n_parts; i++) {
         if (l->is_mainline)
@@ -764,6 +801,7 @@ static int run(struct look *l, const struct config *settings, const char *zone, 
     struct io_ops ops = {.turn = turn, .log = on_log, .arg = l};
     struct err_detail detail = {""};
     int code = EXIT_FAILED;
+    enum err e;
 
     l->io = io_create();
     io_set_ops(l->io, &ops);
@@ -771,7 +809,9 @@ static int run(struct look *l, const struct config *settings, const char *zone, 
     l->ends_at = l->began_at + LIMIT_NS;
     if (udp_open(l->io, &udp, &l->udp, &detail) != ERR_OK) {
         complain("%s", detail.text);
-    } else if (io_set_main_udp(l->io, l->udp), make_nodes(l, zone, peers, n) != ERR_OK) {
+    } else if (io_set_main_udp(l->io, l->udp), e = make_nodes(l, settings, zone, peers, n), e == ERR_CONFIG) {
+        code = EXIT_CONFIG; /* and it said why */
+    } else if (e != ERR_OK) {
         complain("ito failed: no node key for this zone. This is a bug.");
     } else {
         name_peers(l, settings, peers, n);

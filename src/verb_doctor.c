@@ -237,6 +237,9 @@ static void check_core(struct report *r, bool is_net, bool is_overlay)
         return;
     }
     w = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(answer, "status"), "network");
+    if (is_overlay && json_str(w, "member", NULL) != NULL)
+        add(r, json_bool(w, "member_valid", false) ? CHECK_OK : CHECK_WARN, "member",
+            json_str(w, "member", ""), "get a new certificate (ito zone node), or set the clock");
     if (is_net)
         check_nat(r, json_str(w, "nat", ""));
     if (!is_overlay) {

@@ -20,6 +20,12 @@ static void print_invite(const struct cli *cli, const cJSON *answer, bool has_qr
     else
         say(cli, "Whoever reads it first may ring you without asking. Good until %s.",
             json_str(answer, "expires", ""));
+    if (json_str(answer, "zone_key", NULL) != NULL)
+        say(cli,
+            "The zone \"%s\" takes members only. Before they can use the invite they need\n"
+            "  ito config set net.zone %s\n  ito config set net.zone_key %s\n"
+            "and a member certificate for the node that \"ito zone node\" names there.",
+            json_str(answer, "zone", ""), json_str(answer, "zone", ""), json_str(answer, "zone_key", ""));
 }
 
 int verb_invite(struct cli *cli, int argc, char **argv)

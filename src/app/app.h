@@ -138,7 +138,9 @@ bool app_has_calls(const struct app *a);
 /* After `devices_join`: what this device keeps, and the name of its identity; NULL: not linked (yet). */
 const struct keyring *app_joined_keys(const struct app *a, const char **name);
 const uint8_t *app_node_key(const struct app *a); /* N in the public zone */
-const uint8_t *app_zone_id(const struct app *a);  /* of the public zone, 8 bytes */
+/* net.zone_cert has changed: used from now on when it is for our node in this zone. */
+void app_renew_member(struct app *a);
+const uint8_t *app_zone_id(const struct app *a); /* of the public zone, 8 bytes */
 
 /* Counters and sizes for Prometheus, a text for mem_free(); no identities. */
 char *app_metrics(struct app *a, ns_t now);

@@ -41,6 +41,8 @@ struct zone {
     struct publish *publish;
     struct stranger *stranger;
     bool is_loopback;
+    bool is_closed;     /* net.zone_key: takes members only */
+    uint32_t until_day; /* then, the last day of our certificate */
 };
 
 /* An outgoing knock flow: how C8 frames to one proxy travel (THREATS.md §4.8). */

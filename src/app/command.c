@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "app/command_priv.h"
+#include "app/membership.h"
 #include "base/mem.h"
 #include "crypto/idtext.h"
 #include "crypto/invite.h"
@@ -306,7 +307,10 @@ static enum err add_invite(struct request_ctx *r, const char *text, const char *
     if ((int64_t)inv.expires_s <= env_wall_ms(r->a->env) / 1000)
         return err_set(&r->detail, ERR_LATE, "This invite has expired. Ask for a new one.");
     if (r->a->sessions != NULL && memcmp(inv.zone_id, r->a->zones[0].id, sizeof inv.zone_id) != 0)
-        return err_set(&r->detail, ERR_REFUSED, "This invite is for another zone.");
+        return err_set(
+            &r->detail, ERR_REFUSED,
+            "This invite is for another zone. net.zone, and net.zone_key if it takes members only, must be "
+            "those of who made it.");
     e = add_contact(r, inv.A, name[0] != '\0' ? name : inv.name, CONTACT_ALLOWED, &who);
     if (e != ERR_OK)
         return e;
@@ -365,6 +369,7 @@ static enum err do_invite(struct request_ctx *r)
     struct invite_row row = {0};
     struct invite inv = {0};
     char text[INVITE_TEXT_BYTES];
+    bool is_closed;
     enum err e;
 
     if (!keyring_is_main(r->a->keys))
@@ -376,7 +381,10 @@ static enum err do_invite(struct request_ctx *r)
     memcpy(inv.A, r->a->keys->identity.pub, KEY_BYTES);
     inv.expires_s = (uint32_t)(env_wall_ms(r->a->env) / 1000 + duration_s(expires));
     env_random(r->a->env, inv.I, sizeof inv.I);
-    zone_id(config_str(r->a->settings, CFG_NET_ZONE), NULL, inv.zone_id);
+    is_closed = membership_is_closed(r->a->settings);
+    e = membership_zone_id(r->a->settings, config_str(r->a->settings, CFG_NET_ZONE), is_closed, inv.zone_id);
+    if (e != ERR_OK)
+        return e;
     command_invite_addresses(r->a, &inv);
     e = invite_format(&inv, text);
     row.expires_s = inv.expires_s;
@@ -389,6 +397,10 @@ static enum err do_invite(struct request_ctx *r)
         json_add_str(r->out, "invite", text);
         json_time(r->out, "expires", (int64_t)inv.expires_s * 1000);
         cJSON_AddNumberToObject(r->out, "uses", uses);
+        if (is_closed) { /* what the invite cannot bring: only the administrator certifies */
+            json_add_str(r->out, "zone", config_str(r->a->settings, CFG_NET_ZONE));
+            json_add_str(r->out, "zone_key", config_str(r->a->settings, CFG_NET_ZONE_KEY));
+        }
         if (r->a->sessions != NULL) {
             app_set_self(r->a);
             app_publish(r->a, r->now);

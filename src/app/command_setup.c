@@ -62,6 +62,8 @@ static void apply(struct app *a, ns_t now, enum config_key key)
     }
     if (key == CFG_RELAY_ON && a->config.mode != APP_RELAY)
         set_relay(a, now, config_bool(a->settings, CFG_RELAY_ON));
+    else if (key == CFG_NET_ZONE_CERT)
+        app_renew_member(a);
     else if (key >= CFG_RELAY_ON && key <= CFG_RELAY_FOR && a->service_is_relay)
         set_relay(a, now, true);
 }
@@ -104,7 +106,7 @@ static enum err do_config_set(struct request_ctx *r)
     e = change(r, key, value);
     if (e != ERR_OK && k < CFG_COUNT)
         mem_free(r->a->undo[--r->a->n_undo].value);
-    if (e == ERR_OK && needs_restart(k))
+    if (e == ERR_OK && needs_restart(k) && !(k == CFG_NET_ZONE_CERT && r->a->zones[0].is_closed))
         json_add_str(r->out, "text", "Saved. It counts from the next start on.");
     return e;
 }

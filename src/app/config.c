@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "crypto/idtext.h"
 
 struct config {
     cJSON *values[CFG_COUNT]; /* each of its key's type, in range */
@@ -231,6 +232,18 @@ static enum err check_metrics(const char *text, struct err_detail *d)
     }
 }
 
+/* The zone's public key, or our certificate, or nothing: in one sentence, whatever the texts have of lines. */
+static enum err check_zone(enum config_key key, const char *text, struct err_detail *d)
+{
+    uint8_t bytes[68];
+    enum err e = ERR_OK;
+
+    if (text[0] != '\0')
+        e = key == CFG_NET_ZONE_KEY ? zone_key_parse(text, bytes, d) : member_parse(text, bytes, d);
+    d->text[e != ERR_OK ? strcspn(d->text, "\n") : 0] = '\0';
+    return e != ERR_OK ? ERR_RANGE : ERR_OK;
+}
+
 /* given: as it was written, for the words. */
 static enum err check_number(const struct config_info *info, double v, struct slice given,
                              struct err_detail *d)
@@ -300,6 +313,8 @@ static enum err check_value(enum config_key key, const cJSON *v, struct slice gi
         return check_number(info, v->valuedouble, given, d);
     if (cJSON_IsString(v) && key == CFG_RELAY_METRICS)
         return check_metrics(v->valuestring, d);
+    if (cJSON_IsString(v) && (key == CFG_NET_ZONE_KEY || key == CFG_NET_ZONE_CERT))
+        return check_zone(key, v->valuestring, d);
     if (cJSON_IsString(v))
         return check_text(info, v->valuestring, d);
     return cJSON_IsBool(v) ? ERR_OK : check_members(info, v, d);

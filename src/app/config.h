@@ -57,7 +57,7 @@
     X(NET_MAINLINE, "net.mainline", ENUM, "\"client\"", 0, 0, "off,client", "use the public BitTorrent DHT") \
     X(NET_CLIENT, "net.client", BOOL, "false", 0, 0, NULL, "take from the overlay, store and relay nothing") \
     X(NET_FINDABLE, "net.findable", ENUM, "\"anyone\"", 0, 0, "anyone,invited", "who may leave a request")   \
-    X(NET_ZONE_KEY, "net.zone_key", STR, "\"\"", 0, 128, NULL, "key of a closed zone")                       \
+    X(NET_ZONE_KEY, "net.zone_key", STR, "\"\"", 0, 128, NULL, "public key of a closed zone")                \
     X(NET_ZONE_CERT, "net.zone_cert", STR, "\"\"", 0, 512, NULL, "our member certificate of a closed zone")  \
     X(RELAY_ON, "relay.on", BOOL, "false", 0, 0, NULL, "carry calls of others")                              \
     X(RELAY_PORT, "relay.port", INT, "0", 0, 65535, NULL, "relay port (0 net.port)")                         \

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "app/devices.h"
+#include "app/membership.h"
 #include "base/mem.h"
 #include "crypto/code.h"
 #include "crypto/idtext.h"
@@ -372,6 +373,20 @@ void event_request(struct app *a)
     event_emit(a, v);
 }
 
+/* Until when we are a member of a closed zone, in words when that is over. */
+static void json_member(const struct app *a, cJSON *v)
+{
+    struct err_detail words = {""};
+    bool is_valid = membership_is_valid(a->zones[0].until_day, env_wall_ms(a->env), &words);
+    char day[16];
+
+    if (is_valid)
+        snprintf(words.text, sizeof words.text, "of the zone until %s",
+                 membership_day(a->zones[0].until_day, day));
+    json_add_str(v, "member", words.text);
+    cJSON_AddBoolToObject(v, "member_valid", is_valid);
+}
+
 /* ---- network, relays, ledger ---- */
 
 cJSON *json_network(struct app *a)
@@ -383,6 +398,8 @@ cJSON *json_network(struct app *a)
 
     if (is_online)
         dht_stats(a->zones[0].dht, &s);
+    if (a->zones[0].is_closed)
+        json_member(a, v);
     json_add_str(v, "state", is_online ? states[dht_state(a->zones[0].dht)] : "offline");
     add_num(v, "peers", s.peers, is_online);
     add_num(v, "size_est", s.size, s.size > 0);

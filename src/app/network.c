@@ -152,8 +152,8 @@ static void mainline_start(struct app *a)
     struct mainline_ops ops = {
         .arg = a, .found = on_member, .members = on_members, .reachable = on_reachable, .lonely = on_lonely};
 
-    if (strcmp(config_str(a->settings, CFG_NET_MAINLINE), "client") != 0)
-        return;
+    if (strcmp(config_str(a->settings, CFG_NET_MAINLINE), "client") != 0 || a->zones[0].is_closed)
+        return; /* who knows the zone's id would find there where its members are */
     memcpy(config.zone_id, a->zones[0].id, sizeof config.zone_id);
     a->mainline = mainline_create(&config, &ops, a->env);
     bridge_set_mainline(a->bridge, a->mainline);

@@ -169,6 +169,7 @@ static void init_parts(struct dht *d)
     env_random(&d->env, &d->rate_secret, sizeof d->rate_secret);
     d->verifies.tokens = DHT_VERIFIES_PER_S * 1000;
     d->pings.tokens = DHT_PINGS_PER_S * 1000;
+    d->members.tokens = DHT_MEMBERS_PER_S * 1000;
 }
 
 struct dht *dht_create(const struct dht_config *config, const struct env *env)
@@ -188,6 +189,16 @@ struct dht *dht_create(const struct dht_config *config, const struct env *env)
 
         if (node_key_init(&d->key, config->zone_id, config->seed, config->nonce, config->ops, pairs, d->book,
                           &d->env) != ERR_OK) {
+            if (config->book == NULL)
+                book_destroy(d->book);
+            secret_wipe(d, sizeof *d);
+            mem_free(d);
+            return NULL;
+        }
+        d->config.closed = NULL;
+        if (config->closed != NULL &&
+            node_key_close(&d->key, config->closed->zone_key, config->closed->cert) != ERR_OK) {
+            node_key_fini(&d->key);
             if (config->book == NULL)
                 book_destroy(d->book);
             secret_wipe(d, sizeof *d);
@@ -262,6 +273,8 @@ bool dht_input(struct dht *d, ns_t now, const struct addr *from, struct slice by
     d->turned_at = now;
     d->count.msgs_in++;
     d->count.bytes_in += bytes.len;
+    if (dht_is_closed(d))
+        node_key_date(&d->key, dht_zone_time_ms(d, now));
     if (m.type != KRPC_QUERY)
         dht_answer(d, now, from, bytes, &m);
     else if (dht_asker_ok(d, now, from))
@@ -475,6 +488,11 @@ ns_t dht_deadline(const struct dht *d)
     if (d->table.n > 0)
         at = ns_min(at, ns_min(d->probe_at, d->refresh_at));
     return ns_min(at, ns_min(store_deadline(&d->store), drops_deadline(&d->drops)));
+}
+
+enum err dht_set_member(struct dht *d, const uint8_t cert[static DHT_CERT_BYTES])
+{
+    return dht_is_closed(d) ? node_key_close(&d->key, d->key.members->zone_key, cert) : ERR_REFUSED;
 }
 
 void dht_network_changed(struct dht *d, ns_t now)

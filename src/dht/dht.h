@@ -1,7 +1,8 @@
 /* dht/dht.h - one overlay node: packets in, lookups and values out (KRPC: BEP 5, 32, 42, 43, 44; THREATS.md §4.13).
  *
  * Sans I/O, no globals; a process may hold many, and two or more on one UDP port: dht_input() says whether a
- * packet was of this instance. Profile DHT_ZONE authenticates every message; DHT_MAINLINE speaks to the public
+ * packet was of this instance. Profile DHT_ZONE authenticates every message, and a closed zone hears its members only,
+ * each by a certificate of the zone's key: to others it says nothing. DHT_MAINLINE speaks to the public
  * BitTorrent DHT. An instance of the mainline profile serves one address family (BEP 32: create one for each, and
  * dht_join_families() them). Its id follows the address that others see (BEP 42), and it never sends so much to one
  * address that a default libtorrent node would go deaf to it (pace.h): what would is sent a little later.
@@ -28,6 +29,7 @@ struct book;     /* dht/book.h */
 #define DHT_KEY_BYTES      32
 #define DHT_NONCE_BYTES    8
 #define DHT_ZONE_ID_BYTES  8
+#define DHT_CERT_BYTES     68
 #define DHT_BLOB_BYTES     960
 #define DHT_ADVERT_MAX     512
 #define DHT_ROUTE_MAX      1024
@@ -36,6 +38,7 @@ struct book;     /* dht/book.h */
 #define DHT_RATE_BURST     200  /* queries from one address at once */
 #define DHT_RATE_PER_S     50   /* and a second from then on */
 #define DHT_VERIFIES_PER_S 1000 /* signatures of strangers checked in a second, all addresses together */
+#define DHT_MEMBERS_PER_S  200  /* closed zone: certificates of strangers checked before they get a cookie */
 #define DHT_OP_MAX_NS      (60 * NS_PER_S) /* an operation ends after this, whatever happened */
 #define DHT_JOIN_WAIT_NS   (10 * NS_PER_S) /* an operation started before the first contact waits this long */
 
@@ -66,11 +69,17 @@ struct dht_events {
     void (*route)(void *arg, const struct dht_route *route);
 };
 
+struct dht_membership {
+    uint8_t zone_key[DHT_KEY_BYTES]; /* Z, whose hash is in zone_id */
+    uint8_t cert[DHT_CERT_BYTES];    /* by Z, for our N */
+};
+
 struct dht_config {
     enum dht_profile profile;
     uint8_t zone_id[DHT_ZONE_ID_BYTES];
-    uint8_t seed[32];               /* of the Ed25519 node key; mainline: any random bytes */
-    uint8_t nonce[DHT_NONCE_BYTES]; /* puzzle solution for (zone_id, N); unused on mainline */
+    uint8_t seed[32];                    /* of the Ed25519 node key; mainline: any random bytes */
+    uint8_t nonce[DHT_NONCE_BYTES];      /* puzzle solution for (zone_id, N); unused on mainline */
+    const struct dht_membership *closed; /* the zone takes members only; copied. NULL: an open zone */
     bool
         is_client; /* BEP 43: takes, stores nothing and answers nobody. The phone's setting on mainline, always */
     bool allow_loopback; /* a zone inside one computer */
@@ -107,6 +116,7 @@ struct dht_stats {
     uint64_t rate_drops;   /* over DHT_RATE_* or DHT_VERIFIES_PER_S */
     uint64_t cap_drops;    /* refused by a cap of the store, the table or the operations */
     uint64_t paced;        /* mainline: packets that left later, or never, for the sake of a node's limits */
+    uint64_t outsiders;    /* closed zone: queries of whom no certificate says that it is a member */
     uint64_t cookies_sent; /* unproven askers sent away with a cookie */
     uint64_t timeouts, late;
     ns_t rtt_ns; /* median of the contacts */
@@ -146,7 +156,7 @@ typedef void (*dht_advert_cb)(void *arg, const uint8_t key[DHT_KEY_BYTES], const
  * answered (see last_error); ERR_TIMEOUT: no contact at all. */
 typedef void (*dht_done_cb)(void *arg, enum err e, const struct dht_result *result);
 
-/* NULL when the nonce does not solve the puzzle of the zone for this key. Sends nothing; the first dht_tick() is
+/* NULL when the nonce does not solve the puzzle of the zone for this key, or Z has not signed our certificate for it. Sends nothing; the first dht_tick() is
  * due at once. */
 struct dht *dht_create(const struct dht_config *config, const struct env *env);
 /* Accepts NULL. Memory is freed at the end of the turn. */
@@ -160,6 +170,8 @@ ns_t dht_deadline(const struct dht *d);
 
 /* An address where a node of this zone may be: net.peers, a cached node, an invite, the LAN. Asked at once. */
 void dht_add_address(struct dht *d, ns_t now, const struct addr *a);
+/* A new member certificate in the place of ours. ERR_AUTH: it is not for us; ERR_REFUSED: the zone is open. */
+enum err dht_set_member(struct dht *d, const uint8_t cert[static DHT_CERT_BYTES]);
 /* The network under us changed: addresses and times we learned are forgotten, contacts are asked again. */
 void dht_network_changed(struct dht *d, ns_t now);
 /* At most max contacts for the cache file, those longest known to live first; returns how many. */

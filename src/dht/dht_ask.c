@@ -153,11 +153,17 @@ static struct slice padding(struct dht *d, ns_t now, const struct op *op, const 
     return bytes_of(zeros, id_distance(id, op->target) <= 2 * DHT_K_ZONE / n ? DHT_PAD_NEAR : DHT_PAD_FAR);
 }
 
+/* In a closed zone nothing comes along with a cookie: room is for an answer to who is vouched for. */
+static bool may_pad(const struct dht *d, const struct lookup_node *n)
+{
+    return !dht_is_closed(d) || (n != NULL && n->is_vouched);
+}
+
 /* Write and send the query of a call; false when it cannot be made (any more). */
 static bool send_call(struct dht *d, ns_t now, struct rpc_call *call, struct slice cookie)
 {
     struct krpc_msg m = {.type = KRPC_QUERY, .t = bytes_of(call->t, RPC_T_BYTES), .cookie = cookie};
-    uint8_t target[ID_BYTES], buf[KRPC_OUT_MAX];
+    uint8_t target[ID_BYTES], buf[KRPC_OUT_CLOSED];
     struct op *op = dht_op(d, call->op);
     struct lookup_node *n = op != NULL && op->l != NULL ? lookup_find(op->l, call->to.id) : NULL;
     struct write_room room;
@@ -215,7 +221,7 @@ static bool send_call(struct dht *d, ns_t now, struct rpc_call *call, struct sli
         if (pair != NULL &&
             (!pair->knows_us || !addr_equal(&pair_contact(&d->key, pair)->addr, &call->to.addr)))
             pair = NULL;
-        if (pair == NULL && cookie.data == NULL && call->kind == RPC_WALK &&
+        if (pair == NULL && cookie.data == NULL && call->kind == RPC_WALK && may_pad(d, n) &&
             (m.method == KRPC_GET || m.method == KRPC_FIND_NODE))
             m.b.pad = padding(d, now, op, call->to.id);
         if (pair == NULL && cookie.data == NULL && n != NULL && n->is_vouched &&
@@ -227,7 +233,7 @@ static bool send_call(struct dht *d, ns_t now, struct rpc_call *call, struct sli
             packet = node_seal(&d->key, &m, call->has_id ? call->to.id : NULL, pair, buf, sizeof buf);
         }
     } else {
-        packet = krpc_write(&m, buf, sizeof buf);
+        packet = krpc_write(&m, buf, KRPC_OUT_MAX);
     }
     if (call->has_id)
         table_probed(&d->table, now, call->to.id);
@@ -284,7 +290,7 @@ void dht_probe(struct dht *d, ns_t now, const struct contact *c)
 void dht_tell(struct dht *d, ns_t now, const struct contact *to, struct krpc_msg *m)
 {
     struct rpc_call *call = rpc_open(&d->rpc, now, env_random_u32(&d->env), to, true, dht_rtt(d, now));
-    uint8_t buf[KRPC_OUT_MAX];
+    uint8_t buf[KRPC_OUT_CLOSED];
     struct pair *pair = node_pair(&d->key, to->key);
 
     if (call == NULL) {
@@ -385,7 +391,7 @@ void dht_take_nodes(struct dht *d, struct op *op, const struct contact *by, cons
 }
 
 /* Error 210: ask again, signed, with the cookie. What it hints at is taken for the lookup, as hearsay; a value that came
- * along proves itself. */
+ * along proves itself. In a closed zone neither is taken: no member sends them. */
 static void take_cookie(struct dht *d, ns_t now, const struct addr *from, const struct krpc_msg *m)
 {
     struct rpc_call *call = rpc_find(&d->rpc, m->t, from);
@@ -396,7 +402,8 @@ static void take_cookie(struct dht *d, ns_t now, const struct addr *from, const 
     if (call->had_cookie)
         return;
     call->had_cookie = true;
-    if (op != NULL && call->kind == RPC_WALK && op->kind == OP_GET && m->b.v.data != NULL) {
+    if (op != NULL && !dht_is_closed(d) && call->kind == RPC_WALK && op->kind == OP_GET &&
+        m->b.v.data != NULL) {
         uint32_t id = op->id;
 
         if (!dht_take_raw(d, now, op, m) || (op = dht_op(d, id)) == NULL ||
@@ -419,7 +426,7 @@ static void take_cookie(struct dht *d, ns_t now, const struct addr *from, const 
     if (op == NULL || op->l == NULL)
         return;
     op->result.queries++;
-    if (call->kind != RPC_WALK && call->kind != RPC_STORE)
+    if ((call->kind != RPC_WALK && call->kind != RPC_STORE) || dht_is_closed(d))
         return;
     n = dht_read_nodes(d, NULL, m->hint, near, HINT_NODES_MAX);
     for (size_t i = 0; i < n; i++) {

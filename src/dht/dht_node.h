@@ -191,7 +191,7 @@ struct dht {
     struct rate_slot *rates; /* n_rates; NULL while nobody asks */
     uint16_t n_rates;
     ns_t rates_at; /* last query of anybody */
-    struct rate_slot verifies, pings;
+    struct rate_slot verifies, pings, members;
     struct observer *observers; /* these grow as they are needed, to DHT_OBSERVERS and so on */
     struct watched *watched;
     struct flow *flows;
@@ -209,6 +209,11 @@ void dht_size(const struct dht *d, ns_t now, double *n, double *low, double *hig
 void dht_size_now(struct dht *d, ns_t now, double *n, double *low, double *high);
 /* True when a token of the bucket is left. */
 bool dht_rate_ok(struct rate_slot *s, ns_t now, uint32_t per_s, uint32_t burst);
+/* Is the zone closed? */
+static inline bool dht_is_closed(const struct dht *d)
+{
+    return d->key.members != NULL;
+}
 /* Queries from one address, or vouched for by it: are they few enough? */
 bool dht_asker_ok(struct dht *d, ns_t now, const struct addr *from);
 void dht_send(struct dht *d, const struct addr *to, struct slice packet);

@@ -2,7 +2,9 @@
 
 #include "crypto/secret.h"
 
-#define PROBE_BYTES 300 /* at most, of a ping or find_node to somebody that is not proven */
+#define PROBE_BYTES \
+    300 /* at most, of a ping or find_node to somebody that is not proven; less its certificate */
+#define OTHER_BYTES 420 /* at most, of an answer with a value and a token, less value and contacts */
 #define ZN_KEYS     16  /* "2:zn" "752:" "2:zv" "128:" */
 #define REPLY_ROOM  (DHT_REPLY_NODES * (KRPC_ZN_V4 + KRPC_ZV))
 
@@ -26,6 +28,12 @@ struct answer_room {
     uint8_t hashes[DROP_PER_ID * DROP_HASH];
     uint8_t ads[DHT_REPLY_BYTES];
 };
+
+/* What a value or contacts leave of a datagram is less by what the certificate takes and a closed zone does not add. */
+static size_t out_max(const struct dht *d)
+{
+    return dht_is_closed(d) ? KRPC_OUT_CLOSED - KRPC_MEMBER_PAIR : KRPC_OUT_MAX;
+}
 
 /* Contacts we may tell them: nothing private to somebody outside. */
 static bool may_tell(const struct addr *to, const struct contact *c)
@@ -119,7 +127,7 @@ static void send_cookie(struct dht *d, ns_t now, const struct addr *from, size_t
 
 static void send_reply(struct dht *d, const struct asker *a, struct krpc_msg *m, struct answer_room *room)
 {
-    uint8_t buf[KRPC_OUT_MAX];
+    uint8_t buf[KRPC_OUT_CLOSED];
     struct slice packet;
 
     m->t = a->q->t;
@@ -134,7 +142,7 @@ static void send_reply(struct dht *d, const struct asker *a, struct krpc_msg *m,
     else if (d->is_zone)
         packet = seal_reply(d, a, m, buf, sizeof buf);
     else
-        packet = krpc_write(m, buf, sizeof buf);
+        packet = krpc_write(m, buf, KRPC_OUT_MAX);
     if (packet.len == 0 && a->room > 0) {
         send_cookie(d, d->turned_at, a->addr, a->room, a->q);
         return;
@@ -225,6 +233,7 @@ static void serve_get(struct dht *d, ns_t now, const struct asker *a, struct krp
                       struct answer_room *room)
 {
     const struct stored *s = store_get(&d->store, now, a->q->b.target.data);
+    size_t left;
 
     put_token(d, now, a, a->q->b.target.data, m, room);
     if (s == NULL) {
@@ -241,12 +250,9 @@ static void serve_get(struct dht *d, ns_t now, const struct asker *a, struct krp
         m->b.sig = slice_of(s->sig, sizeof s->sig);
     }
     m->b.v = slice_of(s->v, s->v_len);
-    /* What is left of a datagram after the value and 420 bytes of everything else. */
-    if (s->v_len < KRPC_OUT_MAX - 420 - KRPC_ZN_V6)
-        put_nodes(d, a, m, room,
-                  (size_t)(KRPC_OUT_MAX - 420 - s->v_len) < sizeof room->nodes
-                      ? (size_t)(KRPC_OUT_MAX - 420 - s->v_len)
-                      : REPLY_ROOM);
+    left = out_max(d) - OTHER_BYTES;
+    if ((size_t)s->v_len + KRPC_ZN_V6 < left)
+        put_nodes(d, a, m, room, left - s->v_len < sizeof room->nodes ? left - s->v_len : REPLY_ROOM);
 }
 
 static void serve_drop_get(struct dht *d, ns_t now, const struct asker *a, struct krpc_msg *m,
@@ -298,7 +304,7 @@ static void serve_advert_get(struct dht *d, ns_t now, const struct asker *a, str
     m->b.n = (struct krpc_int){.v = n, .is_set = true};
     put_token(d, now, a, target, m, room);
     if (!a->q->b.n.is_set)
-        put_nodes(d, a, m, room, 8 * KRPC_ZN_V4);
+        put_nodes(d, a, m, room, (dht_is_closed(d) ? 7 : 8) * KRPC_ZN_V4);
 }
 
 static void serve_get_peers(struct dht *d, ns_t now, const struct asker *a, struct krpc_msg *m,
@@ -577,7 +583,30 @@ static void put_early_value(struct dht *d, ns_t now, const struct krpc_msg *q, s
     m->b.v = slice_of(s->v, s->v_len);
 }
 
-/* Unsigned, no longer than the query: a cookie, and a value or contacts on the way if there is room. */
+/* Has the asker whom the query names a certificate? That it is that asker is not known yet, nor where it lives: so what
+ * this costs is counted apart, and those who have been verified once do not wait for it. */
+static bool is_of_member(struct dht *d, ns_t now, const struct krpc_msg *q)
+{
+    uint8_t id[ID_BYTES];
+
+    if (!dht_is_closed(d) || node_member_known(&d->key, q))
+        return true;
+    if (q->member.data == NULL || d->key.ops->id(d->key.zone, q->k.data, q->p.data, id) != ERR_OK) {
+        d->count.outsiders++;
+        return false;
+    }
+    if (!dht_rate_ok(&d->members, now, DHT_MEMBERS_PER_S, DHT_MEMBERS_PER_S)) {
+        d->count.rate_drops++;
+        return false;
+    }
+    if (node_member(&d->key, q) == ERR_OK)
+        return true;
+    d->count.outsiders++;
+    return false;
+}
+
+/* Unsigned, no longer than the query: a cookie, and a value or contacts on the way if there is room. In a closed zone
+ * nothing but the cookie, and to members only: whoever has copied a certificate learns no more than that we are here. */
 static void send_cookie(struct dht *d, ns_t now, const struct addr *from, size_t room,
                         const struct krpc_msg *q)
 {
@@ -587,9 +616,12 @@ static void send_cookie(struct dht *d, ns_t now, const struct addr *from, size_t
     uint8_t cookie[KRPC_COOKIE], nodes[DHT_REPLY_BYTES], buf[KRPC_OUT_MAX];
     struct slice bare;
 
+    if (!is_of_member(d, now, q))
+        return;
     node_cookie(&d->key, now, from, cookie);
     m.cookie = slice_of(cookie, sizeof cookie);
-    put_early_value(d, now, q, &m);
+    if (!dht_is_closed(d))
+        put_early_value(d, now, q, &m);
     bare = krpc_write(&m, buf, sizeof buf);
     if (m.b.v.data != NULL && (bare.len == 0 || bare.len > room)) {
         memset(&m.b, 0, sizeof m.b);
@@ -599,7 +631,7 @@ static void send_cookie(struct dht *d, ns_t now, const struct addr *from, size_t
         return;
     d->count.cookies_sent++;
     room -= bare.len;
-    if (q->b.target.data != NULL && room >= KRPC_ZN_V4 + 9) { /* 9: "2:zn" and "1200:" */
+    if (!dht_is_closed(d) && q->b.target.data != NULL && room >= KRPC_ZN_V4 + 9) { /* 9: "2:zn" and "1200:" */
         m.hint = write_nodes(d, &a, q->b.target.data, nodes,
                              room - 9 < sizeof nodes ? room - 9 : sizeof nodes, NULL, NULL);
         if (m.hint.len > 0)
@@ -618,6 +650,7 @@ static bool may_consider(const struct dht *d, const struct contact *c)
 static bool open_signed(struct dht *d, ns_t now, const struct addr *from, struct slice packet,
                         const struct krpc_msg *m, struct asker *a, struct pair **pair)
 {
+    size_t probe = PROBE_BYTES + (dht_is_closed(d) ? KRPC_MEMBER_PAIR : 0);
     bool has_cookie = node_cookie_ok(&d->key, now, from, m->cookie);
     const struct pair *by =
         has_cookie ? NULL : node_voucher(&d->key, dht_zone_time_ms(d, now), m->k.data, from, m->voucher);
@@ -642,9 +675,8 @@ static bool open_signed(struct dht *d, ns_t now, const struct addr *from, struct
     }
     pair_believe(&d->key, *pair, from);
     if (!pair_is_proven(*pair, now, NODE_PROVEN_NS))
-        a->room = may_consider(d, pair_contact(&d->key, *pair)) && packet.len > PROBE_BYTES
-                      ? packet.len - PROBE_BYTES
-                      : packet.len;
+        a->room = may_consider(d, pair_contact(&d->key, *pair)) && packet.len > probe ? packet.len - probe
+                                                                                      : packet.len;
     return true;
 }
 
@@ -669,7 +701,7 @@ static bool open_query(struct dht *d, ns_t now, const struct addr *from, struct 
     }
     if (m->mac.data != NULL) {
         e = node_open_mac(&d->key, now, packet, m, &pair);
-        if (e == ERR_AUTH) {
+        if (e == ERR_AUTH || e == ERR_LATE) {
             d->count.bad_packets++;
             return false;
         }

@@ -70,6 +70,7 @@ static const struct field top_fields[] = {
     {"e", KIND_BODY, 0, 0, 0, 0, false},
     STR("ip", ip, 6, 18, 6),
     ZSTR("k", k, 32, 32, 1),
+    ZSTR("m", member, KRPC_MEMBER, KRPC_MEMBER, 1),
     ZSTR("mac", mac, 16, 16, 1),
     ZSTR("p", p, 8, 8, 1),
     {"q", KIND_BODY, 0, 0, 0, 0, false},
@@ -235,7 +236,7 @@ static bool zone_is_whole(const struct krpc_msg *m)
     if (m->z.data == NULL)
         return m->sig.data == NULL && m->mac.data == NULL;
     if (m->type == KRPC_ERROR && m->code == KRPC_E_COOKIE)
-        return m->cookie.data != NULL && m->sig.data == NULL && m->mac.data == NULL;
+        return m->cookie.data != NULL && m->sig.data == NULL && m->mac.data == NULL && m->member.data == NULL;
     return m->k.data != NULL && m->p.data != NULL && m->ts.is_set &&
            (m->sig.data == NULL) != (m->mac.data == NULL);
 }

@@ -9,6 +9,8 @@
  *   e    list     error       code, text
  *   ip   6, 18    answer      the asker's address as seen (BEP 42), port big-endian
  *   k    32       all         N of the sender
+ *   m    68       all of a    member certificate of k (crypto/zone.h): until_day 4, big-endian, sig 64. In an open
+ *                 closed zone zone it is ignored
  *   mac  16       zone        THREATS.md §4.13, when both sides have seen a signed message of the other
  *   p    8        all         puzzle nonce of the sender: id = last 20 bytes of H(64; ... N, nonce)
  *   q    text     query       method
@@ -25,7 +27,7 @@
  *
  * Error 210 "cookie" is the one message of a zone with neither mac nor sig, nor k, p, ts: an asker whose address is
  * not proven, or whose mac we cannot check, gets it instead of an answer and asks again, signed, with `c`. It is
- * never longer than the query; when a `get` was padded (x) and the value is here, it comes along in `r` (k, seq, sig, v:
+ * never longer than the query, and in a closed zone goes to members only and says nothing more; when a `get` was padded (x) and the value is here, it comes along in `r` (k, seq, sig, v:
  * its own signature is its proof). What is signed: the packet without the pair `sig` (or `mac`).
  *
  * A voucher spares that round trip: the first 8 bytes of the pair's mac (THREATS.md §4.13) over
@@ -75,7 +77,7 @@
  *
  *   trust  parsed is not proven: dht/node_key.h checks sig and mac
  *   owner  every slice points into the packet
- *   caps   KRPC_IN_MAX bytes read, KRPC_OUT_MAX written */
+ *   caps   KRPC_IN_MAX bytes read, KRPC_OUT_MAX written, KRPC_OUT_CLOSED in a closed zone */
 #ifndef ITO_DHT_KRPC_H
 #define ITO_DHT_KRPC_H
 
@@ -84,6 +86,9 @@
 
 #define KRPC_IN_MAX      2048 /* foreign implementations may send more than we do */
 #define KRPC_OUT_MAX     1400 /* fits an Ethernet with tunnels; the largest is an answer with a value */
+#define KRPC_OUT_CLOSED  1440 /* with a member certificate: still fits an Ethernet under IPv6 */
+#define KRPC_MEMBER      68
+#define KRPC_MEMBER_PAIR (6 + KRPC_MEMBER) /* "1:m68:" */
 #define KRPC_T_MAX       16
 #define KRPC_TOKEN_MAX   64
 #define KRPC_V_MAX       1000 /* BEP 44: of the bencoded value */
@@ -150,7 +155,7 @@ struct krpc_msg {
     enum krpc_type type;
     enum krpc_method method; /* queries */
     struct slice t, version, ip;
-    struct slice z, k, p, sig, mac, cookie, voucher, hint; /* hint: top-level zn of an error 210 */
+    struct slice z, k, member, p, sig, mac, cookie, voucher, hint; /* hint: top-level zn of an error 210 */
     struct krpc_int ts, ro;
     struct krpc_body b;
     int32_t code; /* errors */

@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 #include "crypto/item.h"
-#include "crypto/zone.h"
 
 static enum err real_id(const uint8_t zone[8], const uint8_t N[32], const uint8_t nonce[8], uint8_t id[20])
 {
@@ -76,8 +75,86 @@ void node_key_fini(struct node_key *nk)
         secret_wipe(nk->keys, (size_t)nk->cap_pairs * sizeof *nk->keys);
     mem_free(nk->keys);
     mem_free(nk->pairs);
+    if (nk->members != NULL)
+        mem_free(nk->members->of);
+    mem_free(nk->members);
     secret_wipe(nk, sizeof *nk);
 }
+
+/* --- members */
+
+static uint32_t until_day_of(const uint8_t *cert)
+{
+    struct rd r;
+
+    rd_init(&r, slice_of(cert, 4));
+    return rd_u32(&r);
+}
+
+enum err node_key_close(struct node_key *nk, const uint8_t zone_key[static KEY_BYTES],
+                        const uint8_t cert[static MEMBER_CERT_BYTES])
+{
+    if (zone_member_verify(nk->zone, zone_key, nk->sign.pub, slice_of(cert, MEMBER_CERT_BYTES), 0) != ERR_OK)
+        return ERR_AUTH;
+    if (nk->members == NULL)
+        nk->members = mem_alloc(sizeof *nk->members);
+    memcpy(nk->members->zone_key, zone_key, KEY_BYTES);
+    memcpy(nk->members->cert, cert, MEMBER_CERT_BYTES);
+    nk->members->until_day = until_day_of(cert);
+    return ERR_OK;
+}
+
+void node_key_date(struct node_key *nk, int64_t wall_ms)
+{
+    int64_t day = wall_ms > 0 ? wall_ms / 86400000 : 0;
+
+    nk->members->day = day < nk->members->until_day ? (uint32_t)day : nk->members->until_day;
+}
+
+static const struct pair_member *member_of(const struct node_key *nk, const struct pair *p)
+{
+    return &nk->members->of[p - nk->pairs];
+}
+
+static bool is_same_cert(const struct pair_member *of, struct slice cert)
+{
+    return cert.len == KRPC_MEMBER && of->until_day == until_day_of(cert.data) &&
+           memcmp(of->sig, cert.data + 4, sizeof of->sig) == 0;
+}
+
+bool node_member_known(const struct node_key *nk, const struct krpc_msg *m)
+{
+    const struct pair *p = nk->members != NULL && m->k.data != NULL ? node_pair(nk, m->k.data) : NULL;
+
+    return p != NULL && is_same_cert(member_of(nk, p), m->member) &&
+           nk->members->day <= member_of(nk, p)->until_day;
+}
+
+enum err node_member(const struct node_key *nk, const struct krpc_msg *m)
+{
+    const struct node_members *of = nk->members;
+
+    if (of == NULL || node_member_known(nk, m))
+        return ERR_OK;
+    if (m->k.data == NULL || m->member.len != KRPC_MEMBER)
+        return ERR_AUTH;
+    if (until_day_of(m->member.data) < of->day) /* costs less than its signature */
+        return ERR_LATE;
+    return zone_member_verify(nk->zone, of->zone_key, m->k.data, m->member, of->day);
+}
+
+/* The pair goes by the certificate that m brought and node_member() passed. */
+static void keep_member(struct node_key *nk, const struct pair *p, const struct krpc_msg *m)
+{
+    struct pair_member *of = nk->members != NULL ? &nk->members->of[p - nk->pairs] : NULL;
+
+    if (of == NULL)
+        return;
+    of->until_day = until_day_of(m->member.data);
+    memcpy(of->sig, m->member.data + 4, sizeof of->sig);
+}
+
+/* --- pairs */
 
 static uint32_t tag_of(const struct node_key *nk, const uint8_t N[static 32])
 {
@@ -125,6 +202,8 @@ static void remove_pair(struct node_key *nk, unsigned at)
         memmove(nk->keys[at], nk->keys[at + 1], (nk->n_pairs - at) * sizeof *nk->keys);
         secret_wipe(nk->keys[nk->n_pairs], sizeof *nk->keys);
     }
+    if (nk->members != NULL)
+        memmove(&nk->members->of[at], &nk->members->of[at + 1], (nk->n_pairs - at) * sizeof *nk->members->of);
 }
 
 static unsigned oldest_pair(const struct node_key *nk, ns_t now)
@@ -150,6 +229,8 @@ static void grow_pairs(struct node_key *nk)
 
     nk->cap_pairs = (uint16_t)(cap < nk->max_pairs ? cap : nk->max_pairs);
     nk->pairs = mem_resize(nk->pairs, nk->cap_pairs, sizeof *nk->pairs);
+    if (nk->members != NULL)
+        nk->members->of = mem_resize(nk->members->of, nk->cap_pairs, sizeof *nk->members->of);
     if (nk->ops->is_cheap)
         return;
     keys = mem_array(nk->cap_pairs, sizeof *keys);
@@ -180,6 +261,8 @@ static struct pair *pair_add(struct node_key *nk, ns_t now, const struct contact
         memmove(nk->keys[at + 1], nk->keys[at], (nk->n_pairs - at) * sizeof *nk->keys);
         memcpy(nk->keys[at], key, sizeof *nk->keys);
     }
+    if (nk->members != NULL)
+        memmove(&nk->members->of[at + 1], &nk->members->of[at], (nk->n_pairs - at) * sizeof *nk->members->of);
     nk->n_pairs++;
     return &nk->pairs[at];
 }
@@ -232,20 +315,23 @@ struct slice node_seal(const struct node_key *nk, struct krpc_msg *m, const uint
                        const struct pair *pair, uint8_t *buf, size_t size)
 {
     static const uint8_t zeros[SIG_BYTES], nobody[ID_BYTES];
-    uint8_t cut[KRPC_OUT_MAX], proof[SIG_BYTES], key[32];
+    uint8_t cut[KRPC_OUT_CLOSED], proof[SIG_BYTES], key[32];
     struct slice packet, message;
     size_t n = pair != NULL ? PAIRMAC_BYTES : SIG_BYTES;
+    size_t max = nk->members != NULL ? KRPC_OUT_CLOSED : KRPC_OUT_MAX;
 
     m->k = slice_of(nk->sign.pub, sizeof nk->sign.pub);
     m->p = slice_of(nk->nonce, sizeof nk->nonce);
     m->z = slice_of(nk->zone, sizeof nk->zone);
     m->ts = (struct krpc_int){.v = env_wall_ms(nk->env), .is_set = true};
     m->sig = m->mac = (struct slice){0};
+    if (nk->members != NULL)
+        m->member = slice_of(nk->members->cert, sizeof nk->members->cert);
     if (pair != NULL)
         m->mac = slice_of(zeros, n);
     else
         m->sig = slice_of(zeros, n);
-    packet = krpc_write(m, buf, size < sizeof cut ? size : sizeof cut);
+    packet = krpc_write(m, buf, size < max ? size : max);
     if (packet.len == 0)
         return packet;
     message = slice_of(cut, krpc_cut(packet, m, cut));
@@ -271,6 +357,7 @@ enum err node_open_mac(struct node_key *nk, ns_t now, struct slice packet, const
 {
     struct pair *p = node_pair(nk, m->k.data);
     uint8_t key[32];
+    enum err e;
 
     if (p == NULL)
         return ERR_NOT_FOUND;
@@ -278,6 +365,10 @@ enum err node_open_mac(struct node_key *nk, ns_t now, struct slice packet, const
         return ERR_AUTH;
     if (m->b.id.data != NULL && !id_equal(pair_contact(nk, p)->id, m->b.id.data))
         return ERR_AUTH;
+    e = node_member(nk, m);
+    if (e != ERR_OK)
+        return e;
+    keep_member(nk, p, m);
     p->used_at = used_now(now);
     *out = p;
     return ERR_OK;
@@ -310,6 +401,10 @@ enum err node_open_any(struct node_key *nk, ns_t now, struct slice packet, const
         return ERR_AUTH;
     if (m->sig.data != NULL && !signature_is_right(nk, packet, m))
         return ERR_AUTH;
+    e = node_member(nk, m);
+    if (e != ERR_OK)
+        return e;
+    e = ERR_AUTH;
     if (p == NULL && nk->ops->pair(&nk->sign, m->k.data, key) != ERR_OK)
         goto out;
     if (m->mac.data != NULL && !mac_is_right(nk, key, packet, m))
@@ -322,6 +417,7 @@ enum err node_open_any(struct node_key *nk, ns_t now, struct slice packet, const
         c.addr = pair_contact(nk, p)->addr;
         change_contact(nk, p, &c); /* another puzzle solution makes another id */
     }
+    keep_member(nk, p, m);
     p->used_at = used_now(now);
     *out = p;
     e = ERR_OK;

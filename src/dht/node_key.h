@@ -3,6 +3,8 @@
  * The first messages between two nodes are signed. Whoever has verified a signature keeps the pair: the key of
  * `mac`, and the address the peer has proven. From then on both use `mac`. A pair pushed out of the cache costs one
  * round trip and one signature. Signatures of strangers are verified only under a valid cookie or voucher (krpc.h).
+ * In a closed zone every message brings the member certificate of its sender, and without one nothing opens; the pair
+ * keeps which one was verified, and until when it is good.
  *
  *   in     packets and what krpc_parse() made of them
  *   out    sealed packets; "this was said by N, whose id is ..."
@@ -14,6 +16,7 @@
 
 #include "base/env.h"
 #include "crypto/identity.h"
+#include "crypto/zone.h"
 #include "dht/book.h"
 #include "dht/krpc.h"
 
@@ -50,6 +53,21 @@ struct pair {
     bool knows_us;     /* it has seen a signature of ours: mac will do */
 };
 
+/* The certificate of a pair: its last day, and enough of its signature to know it again. */
+struct pair_member {
+    uint32_t until_day;
+    uint8_t sig[12];
+};
+
+/* What makes a zone closed (THREATS.md §4.13). */
+struct node_members {
+    uint8_t zone_key[KEY_BYTES]; /* Z */
+    uint8_t cert[MEMBER_CERT_BYTES];
+    uint32_t until_day;     /* of our own */
+    uint32_t day;           /* today */
+    struct pair_member *of; /* the pairs, in their order */
+};
+
 struct node_key {
     const struct env *env;
     const struct node_ops *ops;
@@ -61,7 +79,8 @@ struct node_key {
     struct book *book;
     uint16_t n_pairs, cap_pairs, max_pairs;
     struct pair *pairs;
-    uint8_t (*keys)[32]; /* of the pairs, in their order; NULL when ops->is_cheap */
+    uint8_t (*keys)[32];          /* of the pairs, in their order; NULL when ops->is_cheap */
+    struct node_members *members; /* NULL: an open zone */
 };
 
 /* ERR_AUTH when nonce does not solve the puzzle. max_pairs 0: NODE_PAIRS. The book is borrowed. */
@@ -69,6 +88,19 @@ enum err node_key_init(struct node_key *nk, const uint8_t zone[static 8], const 
                        const uint8_t nonce[static 8], const struct node_ops *ops, unsigned max_pairs,
                        struct book *book, const struct env *env);
 void node_key_fini(struct node_key *nk);
+/* From now on only members are heard, and our certificate goes with every message: before the first pair, or to put a
+ * new certificate in the place of ours. ERR_AUTH: Z has not signed it for our N in this zone; its last day is not
+ * looked at, the others do that. */
+enum err node_key_close(struct node_key *nk, const uint8_t zone_key[static KEY_BYTES],
+                        const uint8_t cert[static MEMBER_CERT_BYTES]);
+/* Today, by T_z; but never later than the last day of our own certificate: then our clock is wrong, and the others'
+ * tell by how much, or we are no member any more, and nobody answers. */
+void node_key_date(struct node_key *nk, int64_t wall_ms);
+/* Is the sender that m names a member? ERR_OK also in an open zone; ERR_AUTH; ERR_LATE. That it is that sender who
+ * speaks is not looked at. */
+enum err node_member(const struct node_key *nk, const struct krpc_msg *m);
+/* The same where no signature has to be verified for it: the pair was made with this very certificate. */
+bool node_member_known(const struct node_key *nk, const struct krpc_msg *m);
 
 /* The pair of N, or NULL. Valid until the next node_open_any(). */
 struct pair *node_pair(const struct node_key *nk, const uint8_t N[static 32]);
@@ -87,14 +119,15 @@ void pair_believe(struct node_key *nk, struct pair *p, const struct addr *a);
 /* Its proof is younger than that. */
 bool pair_is_proven(const struct pair *p, ns_t now, ns_t age);
 
-/* Fill in k, p, ts, z and sign (pair NULL) or mac, into buf. receiver NULL: unknown, zeros. Empty: does not fit. */
+/* Fill in k, m, p, ts, z and sign (pair NULL) or mac, into buf. receiver NULL: unknown, zeros. Empty: does not fit. */
 struct slice node_seal(const struct node_key *nk, struct krpc_msg *m, const uint8_t *receiver,
                        const struct pair *pair, uint8_t *buf, size_t size);
 
 /* A mac from a pair we hold. ERR_NOT_FOUND: no pair; ERR_AUTH; else *out is the sender, used at now. */
 enum err node_open_mac(struct node_key *nk, ns_t now, struct slice packet, const struct krpc_msg *m,
                        struct pair **out);
-/* A signature, or a mac under a pair made for it (answers only: an X25519 for strangers is what cookies are against).
+/* In a closed zone all of them also refuse (ERR_AUTH, ERR_LATE) who is no member.
+ * A signature, or a mac under a pair made for it (answers only: an X25519 for strangers is what cookies are against).
  * Checks puzzle, sender's id in a or r, and the signature for us or (queries) for an unknown receiver. */
 enum err node_open_any(struct node_key *nk, ns_t now, struct slice packet, const struct krpc_msg *m,
                        struct pair **out);

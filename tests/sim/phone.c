@@ -194,6 +194,7 @@ static void start(struct sim_phone *p)
     config.is_joining = p->is_joining;
     config.paths.ledger = p->ledger_path;
     config.paths.care = p->care_path;
+    config.paths.node_key = p->node_path;
     config.keys = &p->keys;
     config.port = vnet_addr(p->host)->port;
     config.audio = &p->audio;
@@ -221,6 +222,12 @@ static void stop(struct sim_phone *p)
 struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode,
                                    const char *settings)
 {
+    return sim_phone_create_member(net, host, mode, settings, NULL);
+}
+
+struct sim_phone *sim_phone_create_member(struct vnet *net, struct vnet_host *host, enum app_mode mode,
+                                          const char *settings, const char *node_path)
+{
     struct sim_phone *p = mem_alloc(sizeof *p);
     struct config_errors errors = {0};
     uint8_t phrase[KEY_BYTES];
@@ -229,6 +236,7 @@ struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enu
     p->net = net;
     p->host = host;
     p->mode = mode;
+    p->node_path = node_path;
     p->pitch_hz = 440;
     p->wanted_hz = 440;
     p->started_at = vnet_now(net);

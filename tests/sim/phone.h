@@ -20,6 +20,7 @@ struct sim_phone {
     struct clock_driver *driver;
     enum app_mode mode;
     const char *ledger_path; /* NULL: in memory */
+    const char *node_path;   /* of the key of its node; NULL: a new one at each start */
     const char *care_path;   /* from the next start on; NULL: what it keeps for others is lost at each */
     struct keyring keys;
     struct config *settings;
@@ -54,6 +55,9 @@ struct sim_phone {
 /* settings: text of a config.json, or NULL. mode APP_RELAY makes a volunteer's relay. */
 struct sim_phone *sim_phone_create(struct vnet *net, struct vnet_host *host, enum app_mode mode,
                                    const char *settings);
+/* The same with a node key that is kept in that file (app/node_file.h): members of a closed zone. */
+struct sim_phone *sim_phone_create_member(struct vnet *net, struct vnet_host *host, enum app_mode mode,
+                                          const char *settings, const char *node_path);
 void sim_phone_destroy(struct sim_phone *p);
 /* A relay's ledger in that file from its next start on. */
 void sim_phone_keep_ledger(struct sim_phone *p, const char *path);

@@ -225,7 +225,7 @@ static void bed_send(void *world, const struct addr *to, struct slice bytes)
 {
     struct bed_node *n = world;
 
-    assert_true(bytes.len <= 1400);
+    assert_true(bytes.len <= (n->config.closed != NULL ? KRPC_OUT_CLOSED : KRPC_OUT_MAX));
     n->sent++;
     n->sent_bytes += bytes.len;
     if (!n->is_dead)

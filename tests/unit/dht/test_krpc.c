@@ -101,6 +101,7 @@ static struct krpc_msg full_query(void)
     m.z = slice_str("zonezone");
     m.k = slice_str("kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk");
     m.p = slice_str("pppppppp");
+    m.member = slice_str("mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm");
     m.cookie = slice_str("cccccccc");
     m.voucher = slice_str("wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww");
     m.ts = (struct krpc_int){.v = -5, .is_set = true};
@@ -178,6 +179,9 @@ static void cookie_error(void **state)
     packet = krpc_write(&m, buf, sizeof buf);
     assert_int_equal(krpc_parse(packet, &back), ERR_OK);
     assert_true(packet.len <= 64); /* shorter than any query */
+    m.member = slice_str("mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm");
+    assert_int_equal(krpc_parse(krpc_write(&m, buf, sizeof buf), &back), ERR_PARSE); /* it names nobody */
+    m.member = (struct slice){0};
     m.cookie = (struct slice){0};
     assert_int_equal(krpc_parse(krpc_write(&m, buf, sizeof buf), &back), ERR_PARSE);
     m.code = KRPC_E_SEQ; /* no other error goes unsigned */
