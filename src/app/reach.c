@@ -677,17 +677,26 @@ static bool is_up_with(const struct app *a, const struct contact *who, const uin
     return false;
 }
 
+/* The call that this look-up is for, whichever of its branches is left. */
+static struct call *call_of_group(const struct peer *p)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (p->app->peers[i].is_used && p->app->peers[i].group == p->group && p->app->peers[i].call != NULL)
+            return p->app->peers[i].call;
+    return NULL;
+}
+
 /* Who opens a session with that device: p itself, one that does already, or one more with a branch of the call. NULL:
  * it is not wanted, or there is no room. */
 static struct peer *peer_for_device(struct peer *p, const struct device_entry *device)
 {
     struct app *a = p->app;
-    struct call *branch = NULL;
+    struct call *call = call_of_group(p), *branch = NULL;
     struct peer *other;
 
     if (memcmp(device->D, a->keys->device.pub, KEY_BYTES) == 0)
         return NULL; /* that is this one */
-    if (p->call == NULL && !p->is_up && is_up_with(a, p->contact, device->D))
+    if (call == NULL && !p->is_up && is_up_with(a, p->contact, device->D))
         return NULL;
     if (!p->has_device || p->device.slot == device->slot)
         return p;
@@ -697,11 +706,11 @@ static struct peer *peer_for_device(struct peer *p, const struct device_entry *d
             other->device.slot == device->slot)
             return other;
     }
-    if (p->call == NULL && p->is_up)
+    if (call == NULL && p->is_up)
         return NULL;
     other = peer_new(a, a->now, p->contact);
-    if (other != NULL && p->call != NULL) {
-        branch = call_fork(p->call, a->now);
+    if (other != NULL && call != NULL) {
+        branch = call_fork(call, a->now);
         if (branch == NULL) { /* answered already */
             other->is_used = false;
             return NULL;

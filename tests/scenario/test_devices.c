@@ -41,7 +41,6 @@ static void link_by_hand(struct story *s)
 
 static void build(struct story *s, uint64_t seed)
 {
-    memset(s, 0, sizeof *s);
     build_homes(&s->h, seed, VNET_EI, true);
     s->laptop = s->h.third;
     link_by_hand(s);
@@ -118,7 +117,7 @@ static void link_laptop(struct story *s)
 
 static void linked_by_a_text(void **state)
 {
-    struct story s;
+    struct story s = {0};
 
     (void)state;
     memset(&s, 0, sizeof s);
@@ -149,7 +148,7 @@ static bool contains(const void *where, size_t n, const uint8_t *what, size_t le
 /* Promise (THREATS.md §5, "device without `a`"). */
 static void holds_no_identity_key(void **state)
 {
-    struct story s;
+    struct story s = {0};
     struct sign_key *a;
     uint8_t scalar[KEY_BYTES], card[CERT_BYTES];
 
@@ -176,7 +175,7 @@ static void holds_no_identity_key(void **state)
 /* Somebody else read the text too, and comes second; then the person says no. */
 static void a_text_that_others_read(void **state)
 {
-    struct story s;
+    struct story s = {0};
     struct sim_phone *thief;
     char text[INVITE_TEXT_BYTES];
     uint32_t gen;
@@ -215,7 +214,7 @@ static bool same_keys(const struct story *s)
 
 static void secrets_stay_the_same(void **state)
 {
-    struct story s;
+    struct story s = {0};
     uint8_t D[KEY_BYTES];
     uint32_t gen;
 
@@ -258,7 +257,7 @@ static void secrets_stay_the_same(void **state)
 /* Asleep while S changes twice: neither its S nor the one before leads anywhere; a card of the main device does. */
 static void found_again_by_a_card(void **state)
 {
-    struct story s;
+    struct story s = {0};
 
     (void)state;
     build(&s, 309);
@@ -281,7 +280,7 @@ static void found_again_by_a_card(void **state)
 /* People who are added, named and removed on either device; the pair secret of a new one comes from the main device. */
 static void lists_stay_the_same(void **state)
 {
-    struct story s;
+    struct story s = {0};
     struct contact *who;
 
     (void)state;
@@ -311,7 +310,7 @@ static void lists_stay_the_same(void **state)
 
 static void removed_hears_nothing(void **state)
 {
-    struct story s;
+    struct story s = {0};
     unsigned n;
 
     (void)state;
@@ -342,7 +341,7 @@ static void removed_hears_nothing(void **state)
 
 static void first_answer_wins(void **state)
 {
-    struct story s;
+    struct story s = {0};
     uint32_t id;
 
     (void)state;
@@ -371,7 +370,7 @@ static void first_answer_wins(void **state)
 
 static void one_decline_ends_all(void **state)
 {
-    struct story s;
+    struct story s = {0};
 
     (void)state;
     build(&s, 302);
@@ -391,9 +390,37 @@ static void one_decline_ends_all(void **state)
     tear_down(&s.h);
 }
 
+/* The one that is in another call says so, which ends its branch only; with nobody else there it is what alice hears. */
+static void one_is_busy(void **state)
+{
+    struct story s = {.h.settings =
+                          "{\"call\": {\"waiting\": false}, \"audio\": {\"noise_suppress\": false}}"};
+
+    (void)state;
+    build(&s, 311);
+    sim_befriend(s.h.boot, "Bob", s.h.bob, "Boot");
+    wait_for(&s.h, 60);
+    assert_true(sim_ask(s.h.bob, "{\"cmd\":\"call\",\"to\":\"Boot\"}"));
+    assert_true(reach(s.h.boot, "incoming", NULL, SECONDS(5)));
+    assert_true(sim_ask(s.h.boot, "{\"cmd\":\"answer\"}"));
+    assert_true(reach(s.h.bob, "in_call", NULL, SECONDS(2)));
+    assert_true(sim_ask(s.h.alice, "{\"cmd\":\"call\",\"to\":\"Bob\"}"));
+    assert_true(reach(s.laptop, "incoming", NULL, SECONDS(5)));
+    wait_for(&s.h, 5);
+    assert_string_equal(s.h.alice->state, "ringing");
+    assert_true(sim_ask(s.h.alice, "{\"cmd\":\"hangup\"}"));
+    wait_for(&s.h, 5);
+    sim_phone_sleep(s.laptop);
+    assert_true(sim_ask(s.h.alice, "{\"cmd\":\"call\",\"to\":\"Bob\"}"));
+    assert_true(reach(s.h.alice, "ended", NULL, SECONDS(30)));
+    assert_string_equal(s.h.alice->cause, "busy");
+    sim_phone_wake(s.laptop);
+    tear_down(&s.h);
+}
+
 static void who_is_away_does_not_matter(void **state)
 {
-    struct story s;
+    struct story s = {0};
 
     (void)state;
     build(&s, 303);
@@ -431,6 +458,7 @@ int main(void)
         sentence("people are on both lists, whoever adds, names or removes them", lists_stay_the_same),
         sentence("a removed device rings no more and is not heard", removed_hears_nothing),
         sentence("a decline ends it everywhere; giving up is a missed call on each", one_decline_ends_all),
+        sentence("a busy one ends its branch only, and is told when nobody else is there", one_is_busy),
         sentence("a device that is away neither delays nor ends the call", who_is_away_does_not_matter),
     };
 
