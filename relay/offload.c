@@ -188,6 +188,29 @@ static uint64_t book(struct forwarder *f, ns_t now, struct allocation *a, struct
     return bytes;
 }
 
+static struct offload_loss lost(const struct offload *o)
+{
+    return o->ops != NULL && o->ops->lost != NULL ? o->ops->lost(o->arg) : o->loss;
+}
+
+/* What was lost until `l`, which was read before the flows were: all that is unsent of it has been booked. */
+static void book_loss(struct forwarder *f, struct offload_loss l)
+{
+    struct offload_loss *was = &f->offload.loss;
+    uint64_t unsent = l.unsent.packets - was->unsent.packets,
+             unsent_bytes = l.unsent.bytes - was->unsent.bytes,
+             dropped_bytes = l.dropped.bytes - was->dropped.bytes;
+
+    f->stats.packets -= unsent;
+    f->stats.hairpins -= unsent;
+    f->stats.offloaded -= unsent;
+    f->stats.bytes -= unsent_bytes;
+    f->stats.bytes_in += dropped_bytes;
+    f->stats.bytes_lost += unsent_bytes + dropped_bytes;
+    f->stats.lost_queue += unsent + l.dropped.packets - was->dropped.packets;
+    *was = l;
+}
+
 static struct allocation *end_of(const struct forwarder *f, const struct offload_pair *p, int i)
 {
     return p->sides[i].is_peer ? NULL : alloc_table_at(&f->table, p->sides[i].allocation);
@@ -273,15 +296,20 @@ static bool go_on(struct forwarder *f, ns_t now, struct offload_pair *p)
 void offload_step(struct forwarder *f, ns_t now)
 {
     struct offload *o = &f->offload;
+    struct offload_loss loss;
 
+    if (o->n_pairs == 0)
+        book_loss(f, lost(o));
     if (now < o->step_at)
         return;
+    loss = lost(o);
     o->now = now;
     o->step_at = now + OFFLOAD_STEP_NS;
     for (uint32_t i = o->n_pairs; i > 0; i--) { /* from the end: the last one may take another's place */
         if (!go_on(f, now, &o->pairs[i - 1]))
             take_back(f, now, i - 1);
     }
+    book_loss(f, loss);
 }
 
 void offload_consider(struct forwarder *f, ns_t now, struct allocation *a, const struct channel *ch)

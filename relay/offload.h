@@ -1,4 +1,5 @@
-/* relay/offload.h - which calls the kernel may carry past us, on what terms, and what it did (io/xdp.h), sans I/O.
+/* relay/offload.h - which calls others may carry past us, on what terms, and what they did, sans I/O. Others are the
+ * kernel (io/xdp.h) or threads of ours (io/workers.h).
  *
  * A pair is two allocations of this relay that have bound channels to each other's relayed addresses, or one and a
  * peer outside that it has bound a channel to. It is handed over at a packet that makes a second count (relay/second.h), so that checks and silence stay with us, and taken
@@ -31,13 +32,20 @@ struct offload_count {
     uint64_t packets, bytes; /* payload, since the pair was added */
 };
 
-/* Who carries: io/xdp.h, or a test. Pairs are named by numbers > 0. */
+/* Since the beginning. */
+struct offload_loss {
+    struct offload_count unsent;  /* counted as carried, and lost on the way out */
+    struct offload_count dropped; /* on the way to us; bytes of those that a pair let in */
+};
+
+/* Who carries: io/xdp.h, io/workers.h, or a test. Pairs are named by numbers > 0. */
 struct offload_ops {
     uint32_t (*add)(void *arg, ns_t now, const struct offload_end ends[static 2]); /* 0: not this one */
     /* What comes from ends[from] may be carried until then, and so many bytes since it was added. */
     void (*renew)(void *arg, uint32_t pair, int from, ns_t until, uint64_t allowed_bytes);
     struct offload_count (*count)(void *arg, uint32_t pair, int from);
     void (*remove)(void *arg, ns_t now, uint32_t pair, struct offload_count out[static 2]);
+    struct offload_loss (*lost)(void *arg); /* NULL: it loses nothing that it has counted */
 };
 
 struct forwarder;
@@ -49,6 +57,7 @@ struct offload_pair;
 struct offload {
     const struct offload_ops *ops; /* NULL: nobody carries */
     void *arg;
+    struct offload_loss loss; /* booked */
     struct offload_pair *pairs;
     uint32_t n_pairs, cap_pairs;
     ns_t step_at; /* NS_NEVER: no pair */
@@ -63,7 +72,7 @@ void offload_consider(struct forwarder *f, ns_t now, struct allocation *a, const
 /* The allocation ends, or is about to change: take its pair back, with what it carried. */
 void offload_drop(struct forwarder *f, ns_t now, struct allocation *a);
 void offload_drop_all(struct forwarder *f);
-/* Every OFFLOAD_STEP_NS, at o->step_at. */
+/* Every OFFLOAD_STEP_NS, at o->step_at; without pairs at any time, for what was lost. */
 void offload_step(struct forwarder *f, ns_t now);
 
 #endif

@@ -43,7 +43,7 @@ void service_stats(struct service *svc, ns_t now, struct service_stats *out)
     out->bytes_today = svc->bytes_today;
     out->bytes_month = svc->bytes_month;
     out->packets = t->packets;
-    out->lost = t->lost_rate + t->lost_port;
+    out->lost = t->lost_rate + t->lost_port + t->lost_queue;
     out->load_pct = load_pct(svc);
     out->my_score = svc->statements < 3 ? -1 : (int)(100 * (svc->signed_s + 1) / (svc->proposed_s + 1));
     if (out->my_score > 100)

@@ -104,13 +104,14 @@ struct turn_server_stats {
     uint64_t bytes_in;       /* payload that a channel or permission let in; is bytes + bytes_lost */
     uint64_t packets, bytes; /* forwarded; a packet of the inner path counts once */
     uint64_t
-        bytes_lost; /* of lost_rate, lost_port, and of no_permission at the other end of the inner path */
+        bytes_lost; /* of lost_rate, lost_port, lost_queue, and of no_permission at the other end of the inner path */
     uint64_t wire_bytes;    /* in and out with IP and UDP headers, as a provider bills */
     uint64_t hairpins;      /* packets of the inner path */
-    uint64_t offloaded;     /* of these, carried by the kernel (relay/offload.h) */
-    uint32_t offload_pairs; /* calls it carries now */
+    uint64_t offloaded;     /* of these, carried by the kernel or by threads (relay/offload.h) */
+    uint32_t offload_pairs; /* calls they carry now */
     uint64_t lost_rate;     /* dropped: max_kbps, or a grant's rate */
     uint64_t lost_port;     /* dropped: no socket */
+    uint64_t lost_queue;    /* dropped: a queue of a thread's was full (relay.workers) */
     uint64_t no_permission; /* dropped: RFC 8656 §9 */
     uint64_t malformed, unknown_channel, too_large;
     uint64_t requests, errors_401, errors_403, errors_437, errors_438, errors_441, errors_486, errors_508;

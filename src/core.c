@@ -1,6 +1,7 @@
 #include "core.h"
 #include "core_metrics.h"
 #include "core_net.h"
+#include "core_workers.h"
 #include "core_xdp.h"
 
 #include <fcntl.h>
@@ -61,7 +62,8 @@ struct core {
     struct control *control;
     struct core_net *net; /* NULL: offline */
     struct core_metrics *metrics;
-    struct xdp *xdp; /* NULL: calls are carried by us alone */
+    struct xdp *xdp;              /* NULL: calls are carried by us alone */
+    struct core_workers *workers; /* the same */
     struct echo *echo;
     struct port *ports; /* by handle */
     struct {
@@ -699,6 +701,9 @@ static enum err start_app(struct core *c, struct err_detail *detail)
     if (c->xdp != NULL) {
         config.offload = &core_xdp_ops;
         config.offload_arg = c->xdp;
+    } else if (core_workers_carry(c->workers)) {
+        config.offload = &core_workers_ops;
+        config.offload_arg = c->workers;
     }
     if (c->config.handover != NULL)
         config.resume = c->config.handover->state;
@@ -735,6 +740,8 @@ enum err core_create(const struct core_config *config, struct io *io, struct cor
             open_streams(c);
             if (is_relay(c))
                 c->xdp = core_xdp_create(c->settings, udp_port(c->udp), say, c);
+            if (is_relay(c))
+                c->workers = core_workers_create(c->settings, io, c->udp, c->config.handover, say, c);
             c->net = core_net_create(io, c->udp, c->detour);
         }
     }
@@ -766,6 +773,7 @@ void core_destroy(struct core *c)
     app_destroy(c->app, io_now());
     c->app = NULL;
     xdp_close(c->xdp);
+    core_workers_destroy(c->workers);
     core_net_destroy(c->net);
     stop_echo(c->echo);
     while (c->ports != NULL)
@@ -811,6 +819,7 @@ ns_t core_turn(struct core *c, ns_t now)
 {
     ns_t at;
 
+    core_workers_turn(c->workers);
     core_net_turn(c->net, now);
     if (c->metrics != NULL)
         core_metrics_turn(c->metrics, c->settings);
@@ -838,14 +847,20 @@ void core_say_goodbye(struct core *c)
 
 enum err core_hand_over(struct core *c, const char *path, char *const argv[], struct err_detail *detail)
 {
-    struct handover h = {.main_fd = udp_fd(c->udp), .n_ports = HASH_COUNT(c->ports)};
-    size_t len, i = 0;
-    uint8_t *state = app_hand_over(c->app, io_now(), &len);
+    struct handover h = {.main_fd = udp_fd(c->udp)};
+    int fds[FLOW_LOOKERS_MAX];
+    size_t len, i = 0, n_fds = core_workers_fds(c->workers, fds);
+    uint8_t *state;
     enum err e;
 
+    core_workers_stop(c->workers); /* they begin again at the next turn, if there is one */
+    state = app_hand_over(c->app, io_now(), &len);
+    h.n_ports = HASH_COUNT(c->ports) + n_fds;
     h.ports = mem_array(h.n_ports, sizeof *h.ports);
     for (struct port *p = c->ports; p != NULL; p = p->hh.next)
         h.ports[i++] = (struct handover_port){.handle = p->handle, .fd = udp_fd(p->udp)};
+    for (size_t k = 0; k < n_fds; k++)
+        h.ports[i++] = (struct handover_port){.handle = HANDOVER_WORKER + (uint32_t)k, .fd = fds[k]};
     h.state = slice_of(state, len);
     (void)udp_hub_end_turn(io_udp_hub(c->io), io_now()); /* what waits to leave would be forgotten */
     e = handover_exec(path, argv, &h, detail);

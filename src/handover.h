@@ -14,7 +14,10 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-#define HANDOVER_PORTS 16384
+#define HANDOVER_PORTS (16384 + 16) /* relayed ports, and workers */
+/* Handles from here on name sockets of relay.workers, not relayed ports. A program that knows none closes them, and the
+ * main socket has all packets again. */
+#define HANDOVER_WORKER 0xff000000u
 
 struct handover_port {
     uint32_t handle;

@@ -83,7 +83,7 @@ struct app_config {
     bool is_joining;                   /* the keys are thrown away: here only to be linked (`devices_join`) */
     bool has_streams;                  /* the owner listens on the same port by TCP and TLS, too */
     uint16_t port;                     /* of the main socket */
-    const struct offload_ops *offload; /* a relay: who carries its calls (relay.xdp); NULL: nobody */
+    const struct offload_ops *offload; /* a relay: who carries its calls (relay.xdp, relay.workers); NULL: nobody */
     void *offload_arg;
     struct slice resume;            /* app_hand_over() of the process before us; or empty */
     uint8_t auto_answer[32];        /* APP_ECHO: who is answered; its only contact */

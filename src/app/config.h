@@ -68,6 +68,7 @@
       "forward to private addresses (laboratories)")                                                         \
     X(RELAY_HAIRPIN_ONLY, "relay.hairpin_only", BOOL, "false", 0, 0, NULL, "only calls with both ends here") \
     X(RELAY_XDP, "relay.xdp", BOOL, "false", 0, 0, NULL, "forward in the kernel where possible")             \
+    X(RELAY_WORKERS, "relay.workers", INT, "1", 1, 16, NULL, "cores that forward")                           \
     X(RELAY_METRICS, "relay.metrics", STR, "\"\"", 0, 128, NULL,                                             \
       "loopback HOST:PORT for Prometheus (empty off)")                                                       \
     X(RELAY_MAX_CALLS, "relay.max_calls", INT, "20", 1, 10000, NULL, "calls at once")                        \

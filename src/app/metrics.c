@@ -98,11 +98,14 @@ static void put_turn(struct page *p, const struct turn_server_stats *t)
     counter(p, "ito_relay_received_bytes_total", t->bytes_in, "payload bytes that came, forwarded or not");
     counter(p, "ito_relay_wire_bytes_total", t->wire_bytes, "bytes in and out with IP and UDP headers");
     counter(p, "ito_relay_inner_packets_total", t->hairpins, "packets of calls with both ends here");
-    counter(p, "ito_relay_kernel_packets_total", t->offloaded, "of these, carried by the kernel (relay.xdp)");
-    gauge(p, "ito_relay_kernel_calls", t->offload_pairs, "calls that the kernel carries now (relay.xdp)");
+    counter(p, "ito_relay_kernel_packets_total", t->offloaded,
+            "of these, carried by the kernel (relay.xdp) or by threads (relay.workers)");
+    gauge(p, "ito_relay_kernel_calls", t->offload_pairs,
+          "calls that the kernel (relay.xdp) or threads (relay.workers) carry now");
     head(p, "ito_relay_dropped_packets_total", "counter", "packets dropped, by cause");
     part(p, "ito_relay_dropped_packets_total", "cause", "rate", t->lost_rate);
     part(p, "ito_relay_dropped_packets_total", "cause", "no_port", t->lost_port);
+    part(p, "ito_relay_dropped_packets_total", "cause", "queue", t->lost_queue);
     part(p, "ito_relay_dropped_packets_total", "cause", "no_permission", t->no_permission);
     part(p, "ito_relay_dropped_packets_total", "cause", "unknown_channel", t->unknown_channel);
     part(p, "ito_relay_dropped_packets_total", "cause", "too_large", t->too_large);

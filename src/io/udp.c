@@ -129,6 +129,17 @@ bool udp_hub_end_turn(struct udp_hub *hub, ns_t now)
 
 /* ---- in ---- */
 
+/* True when it was done with on the fast way. */
+static bool hand_out_one(struct udp *u, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    if (u->fast != NULL && u->fast(u->arg, now, from, bytes, len)) {
+        u->hub->n_fast++;
+        return true;
+    }
+    u->recv(u->arg, now, from, slice_of(bytes, len));
+    return false;
+}
+
 /* The datagrams of one batch; true when each was done with on the fast way. */
 static bool hand_out(struct udp *u, ns_t now, int n)
 {
@@ -144,12 +155,7 @@ static bool hand_out(struct udp *u, ns_t now, int n)
         if ((hub->msgs[i].msg_hdr.msg_flags & MSG_TRUNC) ||
             addr_from_sockaddr((struct sockaddr *)&hub->from[i], &from) != ERR_OK || u->fd < 0)
             continue; /* the last: closed by a callback before */
-        if (u->fast != NULL && u->fast(u->arg, now, &from, bytes, len)) {
-            hub->n_fast++;
-            continue;
-        }
-        is_quiet = false;
-        u->recv(u->arg, now, &from, slice_of(bytes, len));
+        is_quiet = hand_out_one(u, now, &from, bytes, len) && is_quiet;
     }
     return is_quiet;
 }
@@ -182,6 +188,19 @@ static void on_readable(void *arg, ns_t now)
         u->hub->other_at = now;
     if (read_batches(u, now))
         io_stay_quiet(io);
+}
+
+bool udp_hand_in(struct udp *u, ns_t now, const struct addr *from, uint8_t *bytes, size_t len)
+{
+    struct udp_hub *hub = u->hub;
+    bool is_quiet;
+
+    hub->other_at = now;
+    hub->has_read = true;
+    hub->depth++;
+    is_quiet = hand_out_one(u, now, from, bytes, len);
+    hub->depth--;
+    return is_quiet;
 }
 
 bool udp_hub_can_read_on(const struct udp_hub *hub, ns_t now)
@@ -234,6 +253,31 @@ static int bind_socket(int family, const struct udp_config *config)
         return -1;
     }
     return fd;
+}
+
+int udp_open_beside(struct udp *u)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    int on = 1, off = 0, fd, e;
+
+    /* The first one may set it late: it is asked for when the second is bound. */
+    if (setsockopt(u->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
+        getsockname(u->fd, (struct sockaddr *)&ss, &len) != 0)
+        return -1;
+    fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (ss.ss_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    set_buffers(fd, true);
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+        bind(fd, (struct sockaddr *)&ss, len) == 0)
+        return fd;
+    e = errno;
+    close(fd);
+    errno = e;
+    return -1;
 }
 
 /* A socket somebody else has bound: of which family is it? */

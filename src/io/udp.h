@@ -47,6 +47,11 @@ void udp_send(struct udp *u, const struct addr *to, struct slice bytes);
 uint16_t udp_port(const struct udp *u);
 int udp_fd(const struct udp *u);
 bool udp_has_v6(const struct udp *u);
+/* One more socket at the same address (SO_REUSEPORT), the caller's; -1 and errno: it cannot be. */
+int udp_open_beside(struct udp *u);
+/* A datagram that came by such a socket: as if this one had received it. bytes as `fast` wants them. True: `fast` was
+ * done with it. */
+bool udp_hand_in(struct udp *u, ns_t now, const struct addr *from, uint8_t *bytes, size_t len);
 /* The interface link-local addresses without a scope are on: such addresses come from others' messages. */
 void udp_set_link(struct udp *u, uint32_t index);
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """`ito relay upgrade` while coturn's client talks through it: the relay becomes the program that lies at its path, and
-loses no packet. Ends with `N passed, N failed`; exit 1 when one failed.
+loses no packet, with two threads that carry calls, with one more, and with fewer. Ends with `N passed, N failed`; exit 1 when one failed.
 
 usage: upgrade.py [ITO]      (default build/ito; needs turnutils_uclient of coturn)
 """
@@ -38,14 +38,17 @@ class Relay:
         self.folder, self.program = folder, os.path.join(folder, "ito")
         self.port, self.metrics = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
         shutil.copy(ITO, self.program)  # so that another program can come to lie there
-        with open(os.path.join(folder, "config.json"), "w") as f:
-            json.dump({"net": {"port": self.port, "ipv6": False, "port_mapping": False, "lan_discovery": False,
-                               "mainline": "off"},
-                       "relay": {"allow_local": True, "max_calls": 100, "max_kbps": 100000,
-                                 "metrics": f"127.0.0.1:{self.metrics}", "turn_users": {"ito": "secret"}}}, f)
+        self.configure(2)
         self.err = open(os.path.join(folder, "err"), "w+")
         self.child = subprocess.Popen([self.program, *self.words("relay")], stderr=self.err,
                                       stdin=subprocess.DEVNULL)
+
+    def configure(self, workers):
+        with open(os.path.join(self.folder, "config.json"), "w") as f:
+            json.dump({"net": {"port": self.port, "ipv6": False, "port_mapping": False, "lan_discovery": False,
+                               "mainline": "off"},
+                       "relay": {"allow_local": True, "max_calls": 100, "max_kbps": 100000, "workers": workers,
+                                 "metrics": f"127.0.0.1:{self.metrics}", "turn_users": {"ito": "secret"}}}, f)
 
     def words(self, *args):
         return ["--dir", os.path.join(self.folder, "d"), "--config", os.path.join(self.folder, "config.json"), *args]
@@ -109,7 +112,9 @@ def main():
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         wait(lambda: relay.number("ito_relay_packets_total") > 400)
         n = relay.number("ito_relay_allocations")
-        for turn in (1, 2):
+        for turn, workers in ((1, 3), (2, 1)):  # of two: one more, then none but the loop
+            check(wait(lambda: relay.number("ito_relay_kernel_packets_total") > 50), "a thread carries packets")
+            relay.configure(workers)
             relay.lay()
             done = relay.ito("relay", "upgrade")
             check(done.returncode == 0 and wait(lambda: relay.log().count("took over") == turn),

@@ -11,6 +11,7 @@ struct carrier {
     ns_t until[2];
     uint64_t allowed[2];
     struct offload_count count[2];
+    struct offload_loss loss;
 };
 
 struct desk {
@@ -66,7 +67,15 @@ static void on_remove(void *arg, ns_t now, uint32_t pair, struct offload_count o
     c->n_removed++;
 }
 
-static const struct offload_ops carrier_ops = {on_add, on_renew, on_count, on_remove};
+static struct offload_loss on_lost(void *arg)
+{
+    struct carrier *c = arg;
+
+    return c->loss;
+}
+
+static const struct offload_ops carrier_ops = {
+    .add = on_add, .renew = on_renew, .count = on_count, .remove = on_remove, .lost = on_lost};
 
 /* ---- desk ---- */
 
@@ -529,9 +538,40 @@ static void half_bound(void **state)
     close_desk(&d);
 }
 
+/* Of what it carried it lost two on the way out, of what was over the terms three on the way here. */
+static void losses(void **state)
+{
+    const struct turn_server_stats *s;
+    struct turn_server_stats was;
+    struct desk d;
+
+    (void)state;
+    open_desk(&d, 0, 0);
+    s = turn_server_stats(d.r->ts);
+    for (int i = 0; i < 50; i++) {
+        carry_one(&d, &d.r->a);
+        pass(&d, 20 * NS_PER_MS);
+    }
+    assert_true(d.c.is_on && d.c.count[0].packets > 2);
+    pass(&d, OFFLOAD_STEP_NS);
+    was = *s;
+    assert_int_equal(s->bytes_in, s->bytes + s->bytes_lost);
+    d.c.loss = (struct offload_loss){.unsent = {2, 2 * DATA}, .dropped = {3, 3 * DATA}};
+    pass(&d, OFFLOAD_STEP_NS);
+    assert_int_equal(s->packets, was.packets - 2);
+    assert_int_equal(s->offloaded, was.offloaded - 2);
+    assert_int_equal(s->bytes_lost, was.bytes_lost + 5 * DATA);
+    assert_int_equal(s->lost_queue, 5);
+    assert_int_equal(s->bytes_in, s->bytes + s->bytes_lost);
+    pass(&d, OFFLOAD_STEP_NS);
+    assert_int_equal(s->lost_queue, 5); /* once */
+    close_desk(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        sentence("what the carrier lost is counted once, and bytes in are bytes out and bytes lost", losses),
         sentence("a call goes to the kernel with the packet that makes a second count", busy_call),
         sentence("paths that are kept warm stay with us, and a silent call comes back", quiet_paths),
         sentence("the books are the same whoever carried", same_books),
