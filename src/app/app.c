@@ -47,22 +47,6 @@ static void on_dht_notify(void *arg, const uint8_t target[DHT_ID_BYTES])
 
 static void on_request(void *arg, const struct request *r);
 
-/* Our certificate of a closed zone. One whose last day is over is told of, and tried: the clock may be wrong. */
-static enum err join_members(struct app *a, struct zone *z, struct dht_membership *out,
-                             struct err_detail *detail)
-{
-    struct sign_key node;
-    struct err_detail late = {""};
-    enum err e;
-
-    sign_key_from_seed(z->node_seed, &node);
-    e = membership_read(a->settings, z->id, node.pub, out, &z->until_day, detail);
-    secret_wipe(&node, sizeof node);
-    if (e == ERR_OK && !membership_is_valid(z->until_day, env_wall_ms(a->env), &late))
-        log_warn(a->env, "%s", late.text);
-    return e;
-}
-
 enum err app_start_zone(struct app *a, struct zone *z, const char *name, bool is_loopback,
                         struct err_detail *detail)
 {
@@ -78,7 +62,7 @@ enum err app_start_zone(struct app *a, struct zone *z, const char *name, bool is
     if (e == ERR_OK)
         e = app_load_node_key(a, z, detail);
     if (e == ERR_OK && z->is_closed)
-        e = join_members(a, z, &closed, detail);
+        e = app_join_members(a, z, &closed, detail);
     if (e != ERR_OK)
         return e;
     config.closed = z->is_closed ? &closed : NULL;
@@ -96,25 +80,6 @@ enum err app_start_zone(struct app *a, struct zone *z, const char *name, bool is
     z->publish = publish_create(z->dht, a->keys, a->env);
     z->stranger = stranger_create(z->dht, a->keys, z->id, &stranger_ops, a->env);
     return ERR_OK;
-}
-
-void app_renew_member(struct app *a)
-{
-    struct zone *z = &a->zones[0];
-    struct dht_membership m;
-    struct err_detail detail = {""};
-    uint32_t until_day;
-
-    if (z->dht == NULL || !z->is_closed)
-        return;
-    if (membership_read(a->settings, z->id, dht_key(z->dht), &m, &until_day, &detail) != ERR_OK ||
-        dht_set_member(z->dht, m.cert) != ERR_OK) {
-        log_warn(a->env, "%s The one before stays in use.", detail.text);
-        return;
-    }
-    z->until_day = until_day;
-    if (!membership_is_valid(until_day, env_wall_ms(a->env), &detail))
-        log_warn(a->env, "%s", detail.text);
 }
 
 static void stop_zone(struct zone *z)

@@ -206,6 +206,10 @@ void reach_tell_all(struct app *a, ns_t now);
 /* node_key.c: the seed of the key of a zone's node, and the nonce that solves that zone's puzzle. A kept key stays when the
  * zone is another one: relays are owed under it. */
 enum err app_load_node_key(struct app *a, struct zone *z, struct err_detail *detail);
+/* Our certificate of a closed zone, for dht_create(). One whose last day is over is told of, and tried: the clock may be
+ * wrong. ERR_CONFIG: there is none for our node. */
+enum err app_join_members(struct app *a, struct zone *z, struct dht_membership *out,
+                          struct err_detail *detail);
 
 /* heirs.c: identities that take the place of others */
 /* Is this the `next` of that contact? Who has none pinned has this one from now on. */
