@@ -216,6 +216,25 @@ def xdp_lines(folder, relay):
     return missed
 
 
+def worker_lines(folder, relay):
+    """One core beside two (`relay.workers`), both free to run on any; the load has one of these."""
+    relays = {}
+    try:
+        for n in (1, 2):
+            relays[n] = ito(folder, f"workers-{n}", "relay", PORT + 4 + n, {**relay, "port": PORT + 4 + n, "workers": n})
+            time.sleep(2)  # threads begin at the first turn
+            for task in os.listdir(f"/proc/{relays[n].process.pid}/task"):
+                os.sched_setaffinity(int(task), set(CORES))
+        rounds = [{n: r.load(["-m", "flood", "-c", "100"]) for n, r in relays.items()} for _ in range(ROUNDS)]
+        for key, called in (("cpu_ns_per_packet", "cpu"), ("packets_per_s", "throughput")):
+            say(f"workers_2_{called}_to_1", statistics.median(r[2][key] / r[1][key] for r in rounds), "x")
+        say("workers_2_loss", statistics.median(r[2]["loss_pct"] for r in rounds), "%")
+        say("workers_cores", len(CORES), "cores, one of them the load's")
+    finally:
+        for r in relays.values():
+            r.stop()
+
+
 def main():
     folder = tempfile.mkdtemp(prefix="ito-bench-relay-")
     missed = 0
@@ -275,6 +294,8 @@ def main():
             say("hostile_100_calls_p99", statistics.median(r["p99_us"] for r in rounds), "us")
             say("hostile_rss_growth", (relays["ito"].rss() - before) / 1e6, "MB")
             missed += loss > 0.1
+        if ONLY.search("workers"):
+            worker_lines(folder, relay)
         if any(ONLY.search(name) for name, *_ in XDP_RATIOS):
             missed += xdp_lines(folder, relay)
         if "coturn" not in relays:
