@@ -112,7 +112,7 @@ static bool is_device(const char *name)
 }
 
 /* Ring-back when they ring, the bell when we do: only through a sound card, and only if it opens. */
-static void set_tone(struct call *c, enum call_state s)
+void call_set_tone(struct call *c, enum call_state s)
 {
     const struct calls *x = c->owner;
     const char *device = s == CALL_INCOMING ? x->ring_device : x->output;
@@ -138,7 +138,7 @@ void call_enter(struct call *c, ns_t now, enum call_state s)
     c->state_at = now;
     c->since_ms = env_wall_ms(c->owner->env);
     c->deadline = patience(c, s) == NS_NEVER ? NS_NEVER : now + patience(c, s);
-    set_tone(c, s);
+    call_set_tone(c, s);
     call_changed(c);
 }
 

@@ -126,8 +126,10 @@ bool fork_takes_end(struct call *c, ns_t now, enum call_cause *cause)
     if (weight_of(*cause) > weight_of(c->lead->fallback))
         c->lead->fallback = *cause;
     drop(c, now, *cause, NULL);
-    if (heir != NULL)
+    if (heir != NULL) {
+        call_set_tone(heir, heir->state);
         call_changed(heir);
+    }
     return true;
 }
 

@@ -101,6 +101,8 @@ void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text)
 void call_changed(struct call *c);
 /* End the dialog as fits its state; reason: of a CANCEL, or NULL. */
 void call_close_dialog(struct call *c, ns_t now, enum call_cause cause, const char *reason);
+/* The tone of that state, when it is for people to hear. */
+void call_set_tone(struct call *c, enum call_state s);
 /* Over, off the table; freed at the end of the turn. */
 void call_forget(struct call *c);
 
