@@ -55,7 +55,8 @@ struct service_config {
     bool allow_local, hairpin_only;
     bool has_streams; /* reached by TCP and TLS, too: said in the advert */
     struct ledger_db *db;
-    const struct offload_ops *offload; /* who carries calls past us (relay.xdp, relay.workers); NULL: nobody */
+    const struct offload_ops
+        *offload; /* who carries calls past us (relay.xdp, relay.workers); NULL: nobody */
     void *offload_arg;
 };
 

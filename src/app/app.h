@@ -78,12 +78,13 @@ struct app_config {
     struct app_paths paths;
     struct app_ops ops;
     enum media_drive drive;
-    bool is_offline;                   /* lists only: no overlay, no sessions, no calls */
-    bool is_silent;                    /* no ring tones */
-    bool is_joining;                   /* the keys are thrown away: here only to be linked (`devices_join`) */
-    bool has_streams;                  /* the owner listens on the same port by TCP and TLS, too */
-    uint16_t port;                     /* of the main socket */
-    const struct offload_ops *offload; /* a relay: who carries its calls (relay.xdp, relay.workers); NULL: nobody */
+    bool is_offline;  /* lists only: no overlay, no sessions, no calls */
+    bool is_silent;   /* no ring tones */
+    bool is_joining;  /* the keys are thrown away: here only to be linked (`devices_join`) */
+    bool has_streams; /* the owner listens on the same port by TCP and TLS, too */
+    uint16_t port;    /* of the main socket */
+    const struct offload_ops
+        *offload; /* a relay: who carries its calls (relay.xdp, relay.workers); NULL: nobody */
     void *offload_arg;
     struct slice resume;            /* app_hand_over() of the process before us; or empty */
     uint8_t auto_answer[32];        /* APP_ECHO: who is answered; its only contact */

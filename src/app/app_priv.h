@@ -175,8 +175,17 @@ void secrets_lists_changed(struct app *a, ns_t now);
 /* Our keys or S are others: who is connected hears it at once, the others find it in their cards. */
 void secrets_tell(struct app *a, ns_t now);
 
-/* reach.c: finding people, sessions with them, presence */
+/* reach_path.c: how what sessions say travels */
 void reach_path_send(struct app *a, const struct path *via, struct slice bytes);
+/* Our own node: we are our own proxy in a zone of two. */
+bool reach_is_self(const struct addr *a);
+/* A flow to that proxy; an unused or the oldest place. alloc_slot: sent through it, negative: straight. */
+uint16_t reach_knock_open(struct app *a, const struct relay_entry *proxy, int alloc_slot);
+struct path reach_knock_path(uint16_t slot);
+void reach_knock_in(void *arg, ns_t now, uint16_t slot, uint32_t flow, struct slice body);
+void reach_c9(struct app *a, ns_t now, const struct addr *from, struct slice bytes);
+
+/* reach.c: finding people, sessions with them, presence */
 struct peer *reach_start(struct app *a, ns_t now, struct contact *who, struct zone *z, struct call *call);
 void reach_stop(struct peer *p, ns_t now);
 /* The session is of no use any more: closed, and another one is looked for now. */
@@ -187,8 +196,6 @@ void reach_network_changed(struct app *a, ns_t now);
 /* The session of this call may have lost its way: lead it by the other side's proxies. */
 void reach_astray(struct app *a, ns_t now, const struct call *c);
 ns_t reach_deadline(const struct app *a);
-void reach_knock_in(void *arg, ns_t now, uint16_t slot, uint32_t flow, struct slice body);
-void reach_c9(struct app *a, ns_t now, const struct addr *from, struct slice bytes);
 bool reach_admit(void *arg, const struct session_hello *hello, const struct path *via);
 bool reach_path_allowed(void *arg, const struct session *s, const struct path *via);
 void reach_established(struct app *a, ns_t now, struct session *s);
