@@ -112,6 +112,8 @@ static struct slice body_read(struct rd *r, struct keyring *k)
         memcpy(k->succession, k->next, KEY_BYTES);
         rd_copy(r, k->succession + KEY_BYTES, SIG_BYTES);
         k->first_gen = rd_u32(r);
+        if (secret_is_zero(k->old_identity, KEY_BYTES)) /* it is not written then */
+            rd_fail(r);
     }
     return list;
 }
@@ -147,7 +149,7 @@ static bool body_complete(struct keyring *k, struct slice list)
             return false;
     }
     if (secret_is_zero(A, KEY_BYTES))
-        return list.len == 0; /* not linked yet */
+        return list.len == 0 && secret_is_zero(k->old_identity, KEY_BYTES); /* not linked yet */
     return device_list_open(list, A, &k->list) == ERR_OK && succession_fits(k) &&
            cert_open(slice_of(k->cert, CERT_BYTES), k->device.pub, &cert) == ERR_OK &&
            memcmp(cert.A, A, KEY_BYTES) == 0 && cert_check(&cert, &k->list) == CERT_LISTED;
