@@ -568,24 +568,26 @@ enum err id_parse(const char *text, uint8_t A[static KEY_BYTES], char *name, str
     return e;
 }
 
-enum err node_parse(const char *text, uint8_t N[static KEY_BYTES], struct err_detail *detail)
+/* A key that stands alone. */
+static enum err parse_alone(const struct kind *kind, const char *text, uint8_t out[static KEY_BYTES],
+                            struct err_detail *detail)
 {
     char clean[ID_INPUT_MAX];
     size_t n_chars;
 
-    memset(N, 0, KEY_BYTES);
+    memset(out, 0, KEY_BYTES);
     n_chars = id_clean(slice_str(text), clean, sizeof clean);
-    return parse_key(&node, clean, n_chars, N, detail);
+    return parse_key(kind, clean, n_chars, out, detail);
+}
+
+enum err node_parse(const char *text, uint8_t N[static KEY_BYTES], struct err_detail *detail)
+{
+    return parse_alone(&node, text, N, detail);
 }
 
 enum err zone_key_parse(const char *text, uint8_t Z[static KEY_BYTES], struct err_detail *detail)
 {
-    char clean[ID_INPUT_MAX];
-    size_t n_chars;
-
-    memset(Z, 0, KEY_BYTES);
-    n_chars = id_clean(slice_str(text), clean, sizeof clean);
-    return parse_key(&zone_key, clean, n_chars, Z, detail);
+    return parse_alone(&zone_key, text, Z, detail);
 }
 
 enum err member_parse(const char *text, uint8_t cert[static 68], struct err_detail *detail)

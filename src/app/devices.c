@@ -166,6 +166,9 @@ bool devices_is_hidden(const struct app *a, const struct contact *who)
 {
     return who != NULL && (who == &a->devices->own || who == &a->devices->join.to);
 }
+
+/* ---- a device struck off ---- */
+
 enum err devices_remove(struct app *a, ns_t now, uint8_t slot, struct err_detail *detail)
 {
     struct keyring copy = *a->keys;
@@ -198,6 +201,7 @@ enum err devices_remove(struct app *a, ns_t now, uint8_t slot, struct err_detail
         secrets_tell(a, now);
     return ERR_OK;
 }
+
 /* ---- sessions with others of ours ---- */
 
 bool devices_wants_link(struct app *a, ns_t now, bool *by_card)
@@ -210,18 +214,17 @@ bool devices_wants_link(struct app *a, ns_t now, bool *by_card)
     *by_card = d->is_card_turn;
     for (int i = 0; i < a->keys->list.n; i++)
         if (a->keys->list.devices[i].slot != a->keys->slot &&
-            other_of(a->devices, a->keys->list.devices[i].slot) == NULL)
+            other_of(d, a->keys->list.devices[i].slot) == NULL)
             return true;
     return false;
 }
 
 /* It holds what we hold, as far as it said. */
-static bool is_current(const struct devices *d, uint8_t slot)
+static bool is_current(struct devices *d, uint8_t slot)
 {
-    for (int i = 0; i < DEVICES_MAX; i++)
-        if (d->others[i].peer != NULL && d->others[i].slot == slot)
-            return d->others[i].tell_at == NS_NEVER;
-    return false;
+    const struct other *o = other_of(d, slot);
+
+    return o != NULL && o->tell_at == NS_NEVER;
 }
 
 size_t devices_card_secrets(const struct app *a, uint8_t (*out)[KEY_BYTES], size_t max)
@@ -342,7 +345,23 @@ static int compare_twins(const struct app *a, const struct other *o, const struc
     return order == 0 ? 0 : o->slot == MAIN_SLOT ? 1 : keyring_is_main(a->keys) ? -1 : order;
 }
 
-static bool take_keys(struct app *a, ns_t now, const struct keyring *k);
+/* True when something was news, and is kept. */
+static bool take_keys(struct app *a, ns_t now, const struct keyring *k)
+{
+    const struct keyring *own = a->keys;
+    struct err_detail detail = {{0}};
+
+    if (k->gen == own->gen && k->S_gen == own->S_gen && memcmp(k->S, own->S, KEY_BYTES) == 0 &&
+        memcmp(k->cert, own->cert, CERT_BYTES) == 0)
+        return false;
+    if (device_keep(a, k, &detail) != ERR_OK) {
+        log_error(a->env, "%s", detail.text);
+        return false;
+    }
+    log_info(a->env, "keys of another of our devices taken");
+    secrets_tell(a, now);
+    return true;
+}
 
 static void confirm_S(struct app *a, ns_t now)
 {
@@ -377,24 +396,6 @@ static void hear_state(struct app *a, ns_t now, struct other *o, const struct de
     if (is_ahead && now >= o->told_at + NOTICE_NS)
         say_state(a, now, o, false);
     o->tell_at = ns_min(o->tell_at, now + STATE_NS);
-}
-
-/* True when something was news, and is kept. */
-static bool take_keys(struct app *a, ns_t now, const struct keyring *k)
-{
-    const struct keyring *own = a->keys;
-    struct err_detail detail = {{0}};
-
-    if (k->gen == own->gen && k->S_gen == own->S_gen && memcmp(k->S, own->S, KEY_BYTES) == 0 &&
-        memcmp(k->cert, own->cert, CERT_BYTES) == 0)
-        return false;
-    if (device_keep(a, k, &detail) != ERR_OK) {
-        log_error(a->env, "%s", detail.text);
-        return false;
-    }
-    log_info(a->env, "keys of another of our devices taken");
-    secrets_tell(a, now);
-    return true;
 }
 
 /* A main device takes S only: no list is newer than its own. Of a linked one that is not the main device S counts as that
@@ -520,11 +521,9 @@ static void look_for_offer(struct app *a, ns_t now)
     if (keyring_is_main(a->keys) || a->config.is_joining ||
         !keyring_device_is_due(a->keys, env_wall_ms(a->env) / 1000))
         return;
-    if (has_offer(a)) {
+    if (has_offer(a) ||
+        (keyring_offer_device(a->env, &copy) == ERR_OK && device_keep(a, &copy, &detail) == ERR_OK))
         say_offers(a, now);
-    } else if (keyring_offer_device(a->env, &copy) == ERR_OK && device_keep(a, &copy, &detail) == ERR_OK) {
-        say_offers(a, now);
-    }
     secret_wipe(&copy, sizeof copy);
 }
 
@@ -583,7 +582,7 @@ cJSON *json_devices(struct app *a)
         cJSON *o = cJSON_CreateObject();
 
         cJSON_AddNumberToObject(o, "n", e->slot + 1);
-        cJSON_AddBoolToObject(o, "main", e->slot == 0);
+        cJSON_AddBoolToObject(o, "main", e->slot == MAIN_SLOT);
         cJSON_AddBoolToObject(o, "this", is_this);
         if (a->sessions == NULL && !is_this)
             cJSON_AddNullToObject(o, "online"); /* nobody looks, without a network */

@@ -17,12 +17,14 @@
 #define CARD_WAIT_NS    (5 * NS_PER_S) /* for a new card to be put, before it is looked for */
 #define LINK_NS         (3600 * NS_PER_S)
 #define LINK_RETRY_NS   (10 * NS_PER_S) /* doubles */
-#define LINK_TRIES      6               /* in vain: they are not there, and will come to us */
-#define PROVE_NS        (5 * NS_PER_S) /* for a session to show that it outlived a change of network, or sleep */
-#define LINK_AWAY       6              /* hours: then they are looked for all the same */
-#define LINKS_AT_ONCE   4
-#define LINK_FIRST_NS   (1 * NS_PER_S)
-#define HELLO_BYTES     128
+#define OWN_RETRY_NS \
+    (2 * NS_PER_S)      /* the same for a device of ours: the person may be waiting for its lists */
+#define LINK_TRIES    6 /* in vain: they are not there, and will come to us */
+#define PROVE_NS      (5 * NS_PER_S) /* for a session to show that it outlived a change of network, or sleep */
+#define LINK_AWAY     6              /* hours: then they are looked for all the same */
+#define LINKS_AT_ONCE 4
+#define LINK_FIRST_NS (1 * NS_PER_S)
+#define HELLO_BYTES   128
 
 /* Control message HELLO, channel 3:
  *
@@ -319,7 +321,7 @@ static ns_t link_delay(struct app *a, struct contact *who)
     ns_t delay = is_settled ? LINK_AWAY * LINK_NS : LINK_NS;
 
     if (who->link_tries < LINK_TRIES)
-        delay = LINK_RETRY_NS << who->link_tries++;
+        delay = (devices_is_hidden(a, who) ? OWN_RETRY_NS : LINK_RETRY_NS) << who->link_tries++;
     return delay / 2 + env_random_u32(a->env) % (delay / NS_PER_MS) * NS_PER_MS;
 }
 
@@ -329,6 +331,8 @@ static void link_failed(struct peer *p, ns_t now)
 
     if (who != NULL)
         who->link_at = now + link_delay(p->app, who);
+    if (devices_is_hidden(p->app, who))
+        p->app->links_at = ns_min(p->app->links_at, who->link_at);
     reach_stop(p, now);
 }
 
@@ -934,7 +938,7 @@ static void link_own_devices(struct app *a, ns_t now)
 
     if (reach_is_busy_with(a, own) || !devices_wants_link(a, now, &by_card))
         return;
-    own->link_at = now + link_delay(a, own);
+    own->link_at = now + LINK_NS; /* sooner when it fails */
     (void)start(a, now, own, &a->zones[0], NULL, !by_card);
 }
 

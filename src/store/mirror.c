@@ -34,7 +34,8 @@ struct row {
     uint8_t seen[MARK_BYTES]; /* of what the program knows, when it was last looked at */
     bool is_gone;
     int64_t gone_s;
-    uint64_t at; /* counts changes of rows in this process: what another device has not been sent yet */
+    uint32_t look; /* of m->look: it was on the list then */
+    uint64_t at;   /* counts changes of rows in this process: what another device has not been sent yet */
     bool is_from;
     uint8_t from; /* is_from: the device that the last change came from needs not hear it */
 };
@@ -63,7 +64,7 @@ struct mirror {
     struct row *rows; /* by id */
     size_t n, room;
     uint64_t clock, counter; /* Lamport; of `at` */
-    uint32_t next_pass;
+    uint32_t next_pass, look;
     bool is_dirty;
     struct other others[DEVICES_MAX];
 };
@@ -205,12 +206,14 @@ static bool note_changes(struct mirror *m)
     uint8_t mark[MARK_BYTES], seen[MARK_BYTES];
     struct row *r;
 
+    m->look++;
     for (size_t i = 0; i < contacts_count(m->config.contacts); i++) {
         const struct contact *who = contacts_at(m->config.contacts, i);
 
         if (memcmp(who->id, m->config.self, KEY_BYTES) == 0)
             continue;
         r = make_row(m, who->id);
+        r->look = m->look;
         mark_of(who, mark);
         seen_of(who, seen);
         if (r->version == 0 || r->is_gone || memcmp(r->mark, mark, sizeof mark) != 0) {
@@ -226,7 +229,7 @@ static bool note_changes(struct mirror *m)
     }
     for (size_t i = 0; i < m->n; i++) {
         r = &m->rows[i];
-        if (r->is_gone || contacts_by_id(m->config.contacts, r->id) != NULL)
+        if (r->is_gone || r->look == m->look)
             continue;
         r->version = new_version(m);
         r->is_gone = true;
