@@ -44,24 +44,25 @@ static bool is_channel(struct slice d)
 enum err frame_read(struct slice stream, struct frame *out)
 {
     enum kind kind = stream.len == 0 ? STUN : kind_of(stream.data[0]);
-    size_t len;
+    size_t len, datagram;
 
     if (kind == NONE || (kind == WRAPPED && stream.len > 1 && stream.data[1] != 0))
         return ERR_PARSE;
     if (stream.len < HEADER)
         return ERR_AGAIN;
     len = (size_t)(stream.data[2] << 8 | stream.data[3]);
-    if (len + STUN_HEADER > FRAME_DATAGRAM_MAX || (kind == WRAPPED && len == 0))
+    datagram = kind == STUN ? STUN_HEADER + len : kind == CHANNEL ? HEADER + len : len;
+    if (datagram > FRAME_DATAGRAM_MAX || datagram == 0)
         return ERR_PARSE;
-    out->bytes = kind == STUN ? STUN_HEADER + len : HEADER + (kind == CHANNEL ? padded(len) : len);
+    out->bytes = kind == CHANNEL ? padded(datagram) : kind == WRAPPED ? HEADER + datagram : datagram;
     if (stream.len < out->bytes)
         return ERR_AGAIN;
     if (kind == WRAPPED) {
-        out->datagram = slice_of(stream.data + HEADER, len);
+        out->datagram = slice_of(stream.data + HEADER, datagram);
         if (!is_wrapped(out->datagram.data[0]) || is_channel(out->datagram))
             return ERR_PARSE;
     } else {
-        out->datagram = slice_of(stream.data, kind == STUN ? out->bytes : HEADER + len);
+        out->datagram = slice_of(stream.data, datagram);
     }
     return ERR_OK;
 }
@@ -71,7 +72,7 @@ struct slice frame_write(uint8_t buf[static FRAME_BYTES_MAX], struct slice datag
     enum kind kind = datagram.len == 0 ? NONE : kind_of(datagram.data[0]);
     size_t n = datagram.len;
 
-    if (n == 0 || n + STUN_HEADER > FRAME_DATAGRAM_MAX)
+    if (n == 0 || n > FRAME_DATAGRAM_MAX)
         return slice_of(buf, 0);
     if (is_wrapped(datagram.data[0]) && !is_channel(datagram)) {
         buf[0] = 0xff;

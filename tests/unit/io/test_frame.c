@@ -15,9 +15,10 @@ static void there_and_back(void **state)
     static const struct {
         uint8_t first;
         size_t bytes, on_stream;
-    } cases[] = {{0, 20, 20},        {1, 108, 108},   {0x40, 4, 4},      {0x40, 5, 8},
-                 {0x4f, 92, 92},     {0x7f, 91, 92},  {0xc0, 488, 492},  {0xc3, 1, 5},
-                 {0xff, 1200, 1204}, {'d', 300, 304}, {0x40, 1600, 1600}};
+    } cases[] = {{0, 20, 20},        {1, 108, 108},      {0x40, 4, 4},       {0x40, 5, 8},
+                 {0x4f, 92, 92},     {0x7f, 91, 92},     {0xc0, 488, 492},   {0xc3, 1, 5},
+                 {0xff, 1200, 1204}, {'d', 300, 304},    {0x40, 1600, 1600}, {1, 2048, 2048},
+                 {0x40, 2048, 2048}, {0x40, 2045, 2048}, {0xc0, 2048, 2052}}; /* the longest of each kind */
     uint8_t datagram[FRAME_DATAGRAM_MAX], buf[FRAME_BYTES_MAX];
     struct frame f;
 
@@ -57,8 +58,15 @@ static void no_frames(void **state)
     bytes[1] = 1;
     assert_int_equal(frame_read(slice_of(bytes, 2), &f), ERR_PARSE);
     bytes[0] = 0;
-    put_length(bytes, FRAME_DATAGRAM_MAX);
+    put_length(bytes, FRAME_DATAGRAM_MAX - 19);
     assert_int_equal(frame_read(slice_of(bytes, 4), &f), ERR_PARSE); /* no waiting for what is too long */
+    bytes[0] = 0x40;
+    put_length(bytes, FRAME_DATAGRAM_MAX - 3);
+    assert_int_equal(frame_read(slice_of(bytes, 4), &f), ERR_PARSE);
+    bytes[0] = 0xff;
+    bytes[1] = 0;
+    put_length(bytes, FRAME_DATAGRAM_MAX + 1);
+    assert_int_equal(frame_read(slice_of(bytes, 4), &f), ERR_PARSE);
     bytes[0] = 0;
     put_length(bytes, 11);
     assert_int_equal(frame_write(buf, slice_of(bytes, 30)).len, 0); /* would end elsewhere on a stream */
