@@ -217,9 +217,9 @@ static void tones_key(struct ui *ui, uint32_t key)
 static void filter_changed(struct ui *ui)
 {
     if (ui->prompt.kind == PROMPT_FILTER)
-        snprintf(ui->filters[ui->view], UI_FILTER_BYTES, "%s", ui->prompt.edit.text);
+        utf8_clean(ui->prompt.edit.text, strlen(ui->prompt.edit.text), ui->filters[ui->view], UI_FILTER_BYTES);
     if (ui->prompt.kind == PROMPT_HELP_FIND) {
-        snprintf(ui->popup.find, sizeof ui->popup.find, "%s", ui->prompt.edit.text);
+        utf8_clean(ui->prompt.edit.text, strlen(ui->prompt.edit.text), ui->popup.find, sizeof ui->popup.find);
         ui->popup.top = 0;
     }
 }

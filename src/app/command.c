@@ -606,23 +606,6 @@ static const struct inbox_entry *request_arg(struct request_ctx *r)
     return e;
 }
 
-/* A petname for somebody new: the claimed name when it is free, else with a number. */
-static void free_name(struct app *a, const char *claimed, char out[static ID_NAME_BYTES])
-{
-    struct contact *taken;
-
-    snprintf(out, ID_NAME_BYTES, "%s", claimed);
-    for (int i = 2; i < 100; i++) {
-        taken = NULL;
-        for (size_t k = 0; k < contacts_count(a->contacts) && taken == NULL; k++)
-            if (out[0] != '\0' && strcmp(contacts_at(a->contacts, k)->name, out) == 0)
-                taken = contacts_at(a->contacts, k);
-        if (taken == NULL)
-            return;
-        snprintf(out, ID_NAME_BYTES, "%.60s %d", claimed, i);
-    }
-}
-
 static enum err decide_request(struct request_ctx *r, enum contact_list list)
 {
     const struct inbox_entry *found = request_arg(r);
@@ -634,7 +617,7 @@ static enum err decide_request(struct request_ctx *r, enum contact_list list)
     if (found == NULL)
         return ERR_NOT_FOUND;
     entry = *found;
-    free_name(r->a, list == CONTACT_ALLOWED ? entry.name : "", name);
+    contacts_free_name(r->a->contacts, list == CONTACT_ALLOWED ? entry.name : "", name);
     e = add_contact(r, entry.id, name, list, &who);
     if (e != ERR_OK)
         return e;

@@ -266,6 +266,44 @@ static const char *clean_name(const char *name, char out[static ID_NAME_BYTES])
     return NULL;
 }
 
+/* The bytes of a name that leave room: columns of it, and rest bytes behind them. */
+static size_t cut_name(const char *name, size_t columns, size_t rest)
+{
+    size_t len;
+
+    do
+        len = utf8_fit(name, strlen(name), columns--, false);
+    while (len >= ID_NAME_BYTES - rest);
+    return len;
+}
+
+/* The name with the first number that nobody has; "" when all are in use. */
+static void put_number(struct contact *const *items, size_t n, const char *name,
+                       char out[static ID_NAME_BYTES])
+{
+    size_t len = cut_name(name, CONTACT_NAME_COLUMNS - NUMBER_ROOM, NUMBER_ROOM);
+
+    for (int k = 2; k < CONTACTS_MAX + 2; k++) {
+        snprintf(out, ID_NAME_BYTES, "%.*s %d", (int)len, name, k);
+        if (by_name(items, n, out) == NULL)
+            return;
+    }
+    out[0] = '\0';
+}
+
+void contacts_free_name(const struct contacts *c, const char *claimed, char out[static ID_NAME_BYTES])
+{
+    char clean[ID_NAME_BYTES];
+    size_t len;
+
+    utf8_clean(claimed, strlen(claimed), clean, sizeof clean);
+    len = cut_name(clean, CONTACT_NAME_COLUMNS, 0);
+    memcpy(out, clean, len);
+    out[len] = '\0';
+    if (by_name(c->items, c->n, out) != NULL)
+        put_number(c->items, c->n, clean, out);
+}
+
 static int choice(const char *const *names, int n, const char *text)
 {
     for (int i = 0; i < n; i++)
@@ -1069,21 +1107,12 @@ static void tell_apart(struct contact **items, size_t n)
         struct contact *later = other == NULL                                    ? NULL
                                 : memcmp(items[i]->id, other->id, KEY_BYTES) > 0 ? items[i]
                                                                                  : other;
-        char base[ID_NAME_BYTES], name[ID_NAME_BYTES];
-        size_t columns = CONTACT_NAME_COLUMNS - NUMBER_ROOM, len;
+        char name[ID_NAME_BYTES];
 
         if (later == NULL)
             continue;
-        snprintf(base, sizeof base, "%s", later->name);
-        do
-            len = utf8_fit(base, strlen(base), columns--, false);
-        while (len >= ID_NAME_BYTES - NUMBER_ROOM);
-        later->name[0] = '\0';
-        for (int k = 2; later->name[0] == '\0' && k < CONTACTS_MAX + 2; k++) {
-            snprintf(name, sizeof name, "%.*s %d", (int)len, base, k);
-            if (by_name(items, n, name) == NULL)
-                memcpy(later->name, name, sizeof later->name);
-        }
+        put_number(items, n, later->name, name);
+        memcpy(later->name, name, sizeof later->name);
     }
 }
 

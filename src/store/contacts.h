@@ -77,6 +77,8 @@ void contacts_paid_S(struct contacts *c);
 size_t contacts_count(const struct contacts *c);
 struct contact *contacts_at(const struct contacts *c, size_t i);
 struct contact *contacts_by_id(const struct contacts *c, const uint8_t id[static KEY_BYTES]);
+/* A petname for somebody who calls themselves so: cut to what a petname may be, with a number when it is in use. "" for "". */
+void contacts_free_name(const struct contacts *c, const char *claimed, char out[static ID_NAME_BYTES]);
 /* A petname, an ID in any form, or any unique part of a petname; NULL with a sentence. */
 struct contact *contacts_find(const struct contacts *c, const char *text, struct err_detail *detail);
 

@@ -25,7 +25,7 @@ static double sample(const char *page, const char *name)
 /* Is it a family that was announced by TYPE? */
 static bool is_family(const char *page, const char *name)
 {
-    char wanted[128];
+    char wanted[sizeof "\n# TYPE  " + 128];
 
     snprintf(wanted, sizeof wanted, "\n# TYPE %s ", name);
     return strstr(page, wanted) != NULL;

@@ -481,6 +481,39 @@ static void the_cap(void **state)
     contacts_destroy(c);
 }
 
+/* What somebody calls themselves becomes a petname, whatever it is. */
+static void a_free_name(void **state)
+{
+    static const struct {
+        const char *claimed, *first, *second;
+    } cases[] = {
+        {"Ann", "Ann", "Ann 2"},
+        {"", "", ""},
+        {"a name of forty columns, much too wide..", "a name of forty columns, much to",
+         "a name of forty columns, mu 2"},
+        {"山田太郎山田太郎山田太郎山田太郎山田太郎", "山田太郎山田太郎山田太郎山田太郎",
+         "山田太郎山田太郎山田太郎山 2"},
+        {"A\xe2\x80\xae\nB", "A B", "A B 2"},
+    };
+    struct folder f;
+    struct contacts *c;
+    char name[ID_NAME_BYTES];
+
+    (void)state;
+    begin(&f, &c);
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        contacts_free_name(c, cases[i].claimed, name);
+        assert_string_equal(name, cases[i].first);
+        add(c, 2 * i, name);
+        contacts_free_name(c, cases[i].claimed, name);
+        assert_string_equal(name, cases[i].second);
+        add(c, 2 * i + 1, name);
+    }
+    contacts_free_name(c, "Ann", name);
+    assert_string_equal(name, "Ann 3");
+    end(&f, c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +522,8 @@ int main(void)
         sentence("both files are readable by nobody else", files_are_for_nobody_else),
         sentence("a broken edit is named by line, and the old list stays in force", broken_edits),
         sentence("names are unique, narrow and harmless", names),
+        sentence("what a stranger calls themselves fits as a petname, with a number when in use",
+                 a_free_name),
         sentence("a contact is found by name, ID, or a unique part of the name", found_by_part),
         sentence("undo brings back a removed contact with all that was known, for 10 s", undo_brings_back),
         sentence("undo takes back the last change and nothing learned since", undo_takes_back_nothing_else),
