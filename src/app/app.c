@@ -29,6 +29,8 @@ static void on_dht_state(void *arg, enum dht_state state)
         return;
     if (state == DHT_JOINED && z->app->joined_ms == 0)
         z->app->joined_ms = env_wall_ms(z->app->env);
+    else if (state == DHT_JOINED && z->app->relays != NULL)
+        relays_network_back(z->app->relays, z->app->now);
     log_info(z->app->env, "overlay %s",
              state == DHT_JOINED  ? "joined"
              : state == DHT_ALONE ? "alone"

@@ -153,5 +153,7 @@ void relays_add_known(struct relays *r, ns_t now, const uint8_t node[static 32],
 void relays_never(struct relays *r, const uint8_t (*nodes)[32],
                   size_t n); /* these too: relays.never, copied */
 void relays_network_changed(struct relays *r, ns_t now);
+/* Somebody answers again after a time when nobody did: that relays did not is not held against them. */
+void relays_network_back(struct relays *r, ns_t now);
 
 #endif
