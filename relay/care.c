@@ -4,9 +4,10 @@
 
 #include "base/list.h"
 #include "base/mem.h"
-#include "relay/bucket.h"
+#include "relay/dropwatch.h"
 
-/* Kept over restarts: magic8, then for each item account32 heard8 (wall s) len2 and its KEEP message (care_wire.h). */
+/* Kept over restarts: magic8, then for each item and each client whose drops are watched account32 heard8 (wall s) len2 and
+ * its KEEP or WATCH message (care_wire.h). */
 #define STATE_MAGIC     "itocare1"
 #define STATE_ENTRY_MAX (KEY_BYTES + 10 + CARE_MESSAGE_MAX)
 
@@ -41,7 +42,7 @@ struct client {
     UT_hash_handle hh_account, hh_session;
     uint8_t account[KEY_BYTES];
     uint64_t session_ref;
-    bool is_here;
+    bool is_here, is_watched;
     ns_t left_at, minute_at;
     unsigned n_in_minute, n_once, n_kept, n_gets;
     struct kept *slots[CARE_SLOTS];
@@ -58,13 +59,7 @@ struct look {
     struct care *owner;
     struct client *client; /* NULL: free */
     uint32_t req, op;
-    uint8_t drop[CARE_DROP_BYTES];
-};
-
-/* Whom NEWS of a drop go to. */
-struct watched {
-    uint64_t session_ref;
-    ns_t until; /* 0: free */
+    uint8_t n; /* BLOBs said */
     uint8_t drop[CARE_DROP_BYTES];
 };
 
@@ -77,7 +72,7 @@ struct care {
     struct list kept;
     struct get gets[CARE_GETS];
     struct look looks[CARE_LOOKS];
-    struct watched watched[CARE_WATCHED_MAX];
+    struct dropwatch *watched;
     unsigned n_clients, n_items, n_puts;
     struct bucket puts, lookups;
     ns_t now, next_at;
@@ -85,10 +80,17 @@ struct care {
     struct care_stats stats;
 };
 
+static void on_news(void *arg, const uint8_t account[static KEY_BYTES],
+                    const uint8_t drop[static CARE_DROP_BYTES]);
+static ns_t on_heard_at(void *arg, const uint8_t account[static KEY_BYTES]);
+static void on_watch_over(void *arg, const uint8_t account[static KEY_BYTES]);
+
 struct care *care_create(const struct care_config *config, const struct care_ops *ops, void *arg,
                          const struct env *env)
 {
     struct care *c = mem_alloc(sizeof *c);
+    struct dropwatch_ops watch_ops = {
+        .arg = c, .news = on_news, .heard_at = on_heard_at, .over = on_watch_over};
 
     c->config = *config;
     c->ops = *ops;
@@ -102,6 +104,7 @@ struct care *care_create(const struct care_config *config, const struct care_ops
     c->puts.burst_ns = c->lookups.burst_ns = BURST_NS;
     c->next_at = NS_NEVER;
     care_set_kbps(c, config->kbps);
+    c->watched = dropwatch_create(config->dht, &c->lookups, &watch_ops, env);
     return c;
 }
 
@@ -159,6 +162,12 @@ static void drop_kept(struct kept *k)
     mem_free(k);
 }
 
+/* Nothing is done for it, and it is not here. */
+static bool is_idle(const struct client *client)
+{
+    return !client->is_here && client->n_kept == 0 && !client->is_watched;
+}
+
 static void drop_client(struct care *c, struct client *client)
 {
     if (client->is_here)
@@ -188,6 +197,7 @@ void care_destroy(struct care *c)
     {
         drop_client(c, client);
     }
+    dropwatch_destroy(c->watched);
     mem_free(c);
 }
 
@@ -252,13 +262,10 @@ void care_closed(struct care *c, ns_t now, uint64_t session_ref)
         dht_cancel(c->config.dht, c->looks[i].op);
         c->looks[i].client = NULL;
     }
-    for (int i = 0; i < CARE_WATCHED_MAX; i++)
-        if (c->watched[i].session_ref == session_ref)
-            c->watched[i].until = 0;
     HASH_DELETE(hh_session, c->by_session, client);
     client->is_here = false;
     client->left_at = c->ops.heard_at(c->arg, session_ref);
-    if (client->n_kept == 0)
+    if (is_idle(client))
         drop_client(c, client);
 }
 
@@ -508,6 +515,7 @@ static void on_blob(void *arg, const uint8_t blob[DHT_BLOB_BYTES], const uint8_t
     memcpy(m.drop, l->drop, sizeof m.drop);
     memcpy(m.nonce, nonce, sizeof m.nonce);
     memcpy(m.blob, blob, sizeof m.blob);
+    l->n += l->n < UINT8_MAX;
     say(l->owner, l->client, &m);
 }
 
@@ -518,32 +526,43 @@ static void on_looked(void *arg, enum err e, const struct dht_result *result)
     struct care_msg m = {
         .type = CARE_DONE, .req = l->req, .why = e == ERR_TIMEOUT ? CARE_WHY_ALONE : CARE_WHY_NONE};
 
-    m.n = (uint8_t)(result->n_nodes < 255 ? result->n_nodes : 255);
+    m.n = l->n;
     give_back(&l->owner->lookups, GET_NODES * GET_BYTES,
               (size_t)result->queries * GET_BYTES + (size_t)result->n_found * CARE_BLOB_BYTES);
     l->client = NULL;
     say(l->owner, client, &m);
 }
 
-/* One place for each drop of a client; a full table refuses. */
-static void watch(struct care *c, const struct client *client, const uint8_t drop[static CARE_DROP_BYTES])
+/* What was found at a watched drop costs no look-up. */
+struct fetching {
+    struct care *care;
+    const struct client *client;
+    struct care_msg blob;
+    uint8_t n;
+};
+
+static void on_fetched(void *arg, const uint8_t nonce[static CARE_NONCE_BYTES],
+                       const uint8_t blob[static CARE_BLOB_BYTES])
 {
-    struct watched *place = NULL;
+    struct fetching *f = arg;
 
-    for (int i = 0; i < CARE_WATCHED_MAX; i++) {
-        struct watched *w = &c->watched[i];
-        bool is_live = w->until > c->now;
+    memcpy(f->blob.nonce, nonce, sizeof f->blob.nonce);
+    memcpy(f->blob.blob, blob, sizeof f->blob.blob);
+    f->n++;
+    say(f->care, f->client, &f->blob);
+}
 
-        if (is_live && w->session_ref == client->session_ref && memcmp(w->drop, drop, sizeof w->drop) == 0)
-            place = w;
-        else if (!is_live && place == NULL)
-            place = w;
-    }
-    if (place == NULL)
-        return;
-    place->session_ref = client->session_ref;
-    place->until = c->now + 45 * MINUTE_NS;
-    memcpy(place->drop, drop, sizeof place->drop);
+static bool fetch(struct care *c, const struct client *client, const struct care_msg *m)
+{
+    struct fetching f = {.care = c, .client = client, .blob = {.type = CARE_BLOB, .req = m->req}};
+    struct care_msg done = {.type = CARE_DONE, .req = m->req};
+
+    memcpy(f.blob.drop, m->drop, sizeof f.blob.drop);
+    if (!dropwatch_fetch(c->watched, client->account, m->drop, on_fetched, &f))
+        return false;
+    done.n = f.n;
+    say(c, client, &done);
+    return true;
 }
 
 static void on_look(struct care *c, struct client *client, const struct care_msg *m)
@@ -552,6 +571,8 @@ static void on_look(struct care *c, struct client *client, const struct care_msg
     struct look *l = NULL;
     unsigned n = 0;
 
+    if (fetch(c, client, m))
+        return;
     for (int i = 0; i < CARE_LOOKS; i++) {
         if (c->looks[i].client == client && c->looks[i].req == m->req)
             return; /* asked again: it is running */
@@ -561,14 +582,11 @@ static void on_look(struct care *c, struct client *client, const struct care_msg
     }
     if (l != NULL && n < CARE_LOOKS_PER_CLIENT && bucket_take(&c->lookups, c->now, GET_NODES * GET_BYTES)) {
         l->req = m->req;
+        l->n = 0;
         memcpy(l->drop, m->drop, sizeof l->drop);
         l->op = dht_drop_get(c->config.dht, c->now, m->drop, on_blob, on_looked, l);
         if (l->op != 0) {
             l->client = client;
-            if (m->flags & CARE_FLAG_OBSERVE) {
-                watch(c, client, m->drop);
-                dht_observe(c->config.dht, c->now, m->drop, NULL, NULL);
-            }
             return;
         }
     }
@@ -576,22 +594,59 @@ static void on_look(struct care *c, struct client *client, const struct care_msg
     say(c, client, &no);
 }
 
-void care_notified(struct care *c, ns_t now, const uint8_t target[static DHT_ID_BYTES])
+static void on_watch(struct care *c, struct client *client, const struct care_msg *m)
 {
+    bool is_over = m->flags & CARE_FLAG_NO_MORE;
+    enum care_why why = CARE_WHY_NONE;
+
+    if (is_over)
+        dropwatch_stop(c->watched, client->account);
+    else
+        why = dropwatch_set(c->watched, c->now, c->now, client->account, m);
+    if (why == CARE_WHY_NONE) {
+        c->is_changed = true;
+        client->is_watched = !is_over;
+    }
+    answer_kept(c, client, m->req, why == CARE_WHY_NONE ? CARE_FLAG_TAKEN : 0, why, 0);
+}
+
+static struct client *client_named(const struct care *c, const uint8_t account[static KEY_BYTES])
+{
+    struct client *client;
+
+    HASH_FIND(hh_account, c->by_account, account, KEY_BYTES, client);
+    return client;
+}
+
+static void on_news(void *arg, const uint8_t account[static KEY_BYTES],
+                    const uint8_t drop[static CARE_DROP_BYTES])
+{
+    struct care *c = arg;
+    const struct client *client = client_named(c, account);
     struct care_msg m = {.type = CARE_NEWS};
 
-    c->now = now;
-    memcpy(m.drop, target, sizeof m.drop);
-    for (int i = 0; i < CARE_WATCHED_MAX; i++) {
-        const struct watched *w = &c->watched[i];
-        struct client *client;
+    memcpy(m.drop, drop, sizeof m.drop);
+    if (client != NULL)
+        say(c, client, &m);
+}
 
-        if (w->until <= now || memcmp(w->drop, target, sizeof w->drop) != 0)
-            continue;
-        HASH_FIND(hh_session, c->by_session, &w->session_ref, sizeof w->session_ref, client);
-        if (client != NULL)
-            say(c, client, &m);
-    }
+static void on_watch_over(void *arg, const uint8_t account[static KEY_BYTES])
+{
+    struct care *c = arg;
+    struct client *client = client_named(c, account);
+
+    c->is_changed = true;
+    if (client == NULL)
+        return;
+    client->is_watched = false;
+    if (is_idle(client))
+        drop_client(c, client);
+}
+
+void care_notified(struct care *c, ns_t now, const uint8_t target[static DHT_ID_BYTES])
+{
+    c->now = now;
+    dropwatch_notified(c->watched, now, target);
 }
 
 static void on_drop(struct care *c, struct client *client, const struct care_msg *m)
@@ -639,6 +694,9 @@ void care_message(struct care *c, ns_t now, uint64_t session_ref, const uint8_t 
     case CARE_LOOK:
         on_look(c, client, &m);
         break;
+    case CARE_WATCH:
+        on_watch(c, client, &m);
+        break;
     default: /* what only we say */
         c->stats.malformed++;
         break;
@@ -659,11 +717,20 @@ static bool is_over(const struct care *c, const struct kept *k, int64_t t_s)
            ((k->flags & CARE_FLAG_HERE) && c->now > heard_at(c, client) + CARE_AFTER_S * NS_PER_S);
 }
 
+static ns_t on_heard_at(void *arg, const uint8_t account[static KEY_BYTES])
+{
+    struct care *c = arg;
+    const struct client *client = client_named(c, account);
+
+    return client != NULL ? heard_at(c, client) : 0;
+}
+
 void care_tick(struct care *c, ns_t now)
 {
     int64_t t_s;
 
     c->now = now;
+    dropwatch_tick(c->watched, now);
     if (now < c->next_at)
         return;
     t_s = zone_time_s(c);
@@ -675,7 +742,7 @@ void care_tick(struct care *c, ns_t now)
 
         if (is_over(c, k, t_s)) {
             drop_kept(k);
-            if (!client->is_here && client->n_kept == 0)
+            if (is_idle(client))
                 drop_client(c, client);
             continue;
         }
@@ -689,15 +756,38 @@ void care_tick(struct care *c, ns_t now)
 
 /* --- over restarts --- */
 
+static void save_entry(struct care *c, struct wr *w, const struct client *client, const struct care_msg *m)
+{
+    ns_t heard = heard_at(c, client), age = c->now > heard ? c->now - heard : 0;
+    uint8_t buf[CARE_MESSAGE_MAX];
+    struct slice msg = care_write(buf, sizeof buf, m);
+
+    wr_bytes(w, client->account, KEY_BYTES);
+    wr_u64(w, (uint64_t)(env_wall_ms(c->env) / 1000 - (int64_t)(age / NS_PER_S)));
+    wr_u16(w, (uint16_t)msg.len);
+    wr_slice(w, msg);
+}
+
+struct saving {
+    struct care *care;
+    struct wr w;
+};
+
+static void save_watch(void *arg, const uint8_t account[static KEY_BYTES], const struct care_msg *m)
+{
+    struct saving *s = arg;
+
+    save_entry(s->care, &s->w, client_named(s->care, account), m);
+}
+
 uint8_t *care_save(struct care *c, size_t *len)
 {
-    size_t size = sizeof STATE_MAGIC + (size_t)c->n_items * STATE_ENTRY_MAX;
+    size_t size = sizeof STATE_MAGIC + (size_t)(c->n_items + dropwatch_count(c->watched)) * STATE_ENTRY_MAX;
     uint8_t *out = mem_alloc(size);
-    int64_t wall_s = env_wall_ms(c->env) / 1000;
-    struct wr w;
+    struct saving s = {.care = c};
 
-    wr_init(&w, out, size);
-    wr_bytes(&w, STATE_MAGIC, sizeof STATE_MAGIC - 1);
+    wr_init(&s.w, out, size);
+    wr_bytes(&s.w, STATE_MAGIC, sizeof STATE_MAGIC - 1);
     list_each(node, &c->kept)
     {
         struct kept *k = list_item(node, struct kept, all);
@@ -707,21 +797,15 @@ uint8_t *care_save(struct care *c, size_t *len)
                              .slot = k->slot,
                              .from_s = k->from_s,
                              .until_s = k->until_s};
-        ns_t heard = heard_at(c, k->client), age = c->now > heard ? c->now - heard : 0;
-        uint8_t buf[CARE_MESSAGE_MAX];
-        struct slice msg;
 
         if (k->flags & CARE_FLAG_ONCE)
             continue;
         m.item = k->item;
-        msg = care_write(buf, sizeof buf, &m);
-        wr_bytes(&w, k->client->account, KEY_BYTES);
-        wr_u64(&w, (uint64_t)(wall_s - (int64_t)(age / NS_PER_S)));
-        wr_u16(&w, (uint16_t)msg.len);
-        wr_slice(&w, msg);
+        save_entry(c, &s.w, k->client, &m);
     }
+    dropwatch_each(c->watched, save_watch, &s);
     c->is_changed = false;
-    *len = wr_len(&w);
+    *len = wr_len(&s.w);
     return out;
 }
 
@@ -730,22 +814,35 @@ bool care_is_changed(const struct care *c)
     return c->is_changed;
 }
 
-static void load_item(struct care *c, struct slice account, int64_t heard_s, const struct care_msg *m)
+static void load_item(struct care *c, struct client *client, const struct care_msg *m)
 {
-    int64_t wall_s = env_wall_ms(c->env) / 1000;
-    ns_t age = heard_s < wall_s && heard_s > wall_s - CARE_AHEAD_S ? (ns_t)(wall_s - heard_s) * NS_PER_S : 0;
-    struct client *client;
     struct kept *k;
 
-    if (heard_s <= wall_s - CARE_AHEAD_S || (m->flags & CARE_FLAG_ONCE) || !is_good(c, m) ||
-        c->n_items >= CARE_ITEMS_MAX || (client = client_at(c, account.data)) == NULL ||
+    if ((m->flags & CARE_FLAG_ONCE) || !is_good(c, m) || c->n_items >= CARE_ITEMS_MAX ||
         client->slots[m->slot] != NULL)
         return;
-    if (!client->is_here)
-        client->left_at = c->now > age ? c->now - age : 0;
     k = add_kept(c, client, m);
     k->acks = 1; /* as it was then: those that nobody has yet go first */
     k->due_at += env_random_u32(c->env) % LOADED_MS * NS_PER_MS;
+}
+
+static void load_entry(struct care *c, struct slice account, int64_t heard_s, const struct care_msg *m)
+{
+    int64_t wall_s = env_wall_ms(c->env) / 1000;
+    ns_t age = heard_s < wall_s && heard_s > wall_s - CARE_AHEAD_S ? (ns_t)(wall_s - heard_s) * NS_PER_S : 0;
+    ns_t at = c->now + env_random_u32(c->env) % LOADED_MS * NS_PER_MS;
+    struct client *client;
+
+    if (heard_s <= wall_s - CARE_AHEAD_S || (client = client_at(c, account.data)) == NULL)
+        return;
+    if (!client->is_here)
+        client->left_at = c->now > age ? c->now - age : 0;
+    if (m->type == CARE_KEEP)
+        load_item(c, client, m);
+    else if (m->flags == 0)
+        client->is_watched = dropwatch_set(c->watched, c->now, at, client->account, m) == CARE_WHY_NONE;
+    if (is_idle(client))
+        drop_client(c, client);
 }
 
 enum err care_load(struct care *c, ns_t now, struct slice bytes)
@@ -764,9 +861,9 @@ enum err care_load(struct care *c, ns_t now, struct slice bytes)
         struct care_msg m;
 
         msg = rd_bytes(&r, rd_u16(&r));
-        if (!rd_ok(&r) || care_parse(msg, &m) != ERR_OK || m.type != CARE_KEEP)
+        if (!rd_ok(&r) || care_parse(msg, &m) != ERR_OK || (m.type != CARE_KEEP && m.type != CARE_WATCH))
             return ERR_PARSE;
-        load_item(c, account, heard_s, &m);
+        load_entry(c, account, heard_s, &m);
     }
     c->is_changed = false;
     wake_at(c, now);
@@ -775,7 +872,7 @@ enum err care_load(struct care *c, ns_t now, struct slice bytes)
 
 ns_t care_deadline(const struct care *c)
 {
-    return c->next_at;
+    return ns_min(c->next_at, dropwatch_deadline(c->watched));
 }
 
 void care_stats(const struct care *c, struct care_stats *out)

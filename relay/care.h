@@ -2,6 +2,8 @@
  * signed items, while they are here and after they left (caretaker), and looks keys up in its own name (guard). So
  * no storing node learns the address of who owns or seeks a record, or of whose requests lie at a drop.
  *
+ * It watches where requests to them are left, also after they left (dropwatch.h).
+ *
  *   in     care_wire messages of clients; the overlay's answers
  *   out    items by config.items, each first soon and then at a random minute of each hour; ops.say
  *   owner  care_create(); the dht and env must outlive it
@@ -23,7 +25,6 @@
 #define CARE_GETS_PER_CLIENT  12
 #define CARE_LOOKS            16 /* readings of drops at once, CARE_LOOKS_PER_CLIENT of one */
 #define CARE_LOOKS_PER_CLIENT 2
-#define CARE_WATCHED_MAX      512 /* drops that are observed for somebody */
 #define CARE_PER_MIN          240
 #define CARE_PUTS_AT_ONCE     8
 #define CARE_STATE_MAX        (10 << 20)  /* bytes of care_save() at most */

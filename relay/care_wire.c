@@ -32,8 +32,8 @@ static uint8_t flags_of(enum care_type type)
         return CARE_FLAG_HERE | CARE_FLAG_ONCE;
     case CARE_KEPT:
         return CARE_FLAG_TAKEN | CARE_FLAG_STORED;
-    case CARE_LOOK:
-        return CARE_FLAG_OBSERVE;
+    case CARE_WATCH:
+        return CARE_FLAG_NO_MORE;
     default:
         return 0;
     }
@@ -84,12 +84,20 @@ static void read_body(struct rd *r, struct care_msg *m, uint8_t a, uint8_t b)
         if (a != 0 || b != 0)
             rd_fail(r);
         break;
+    case CARE_WATCH:
+        m->week = rd_u32(r);
+        for (int i = 0; i < CARE_WEEKS; i++)
+            rd_copy(r, m->drops[i], CARE_DROP_BYTES);
+        if (a != 0 || b != 0)
+            rd_fail(r);
+        break;
     }
 }
 
 bool care_is_of_client(uint8_t type)
 {
-    return type == CARE_KEEP || type == CARE_DROP || type == CARE_GET || type == CARE_LOOK;
+    return type == CARE_KEEP || type == CARE_DROP || type == CARE_GET || type == CARE_LOOK ||
+           type == CARE_WATCH;
 }
 
 enum err care_parse(struct slice bytes, struct care_msg *m)
@@ -100,7 +108,7 @@ enum err care_parse(struct slice bytes, struct care_msg *m)
     memset(m, 0, sizeof *m);
     rd_init(&r, bytes);
     type = rd_u8(&r);
-    if (bytes.len >= 8 && (type < CARE_KEEP || type > CARE_NEWS))
+    if (bytes.len >= 8 && (type < CARE_KEEP || type > CARE_WATCH))
         return ERR_VERSION;
     m->type = type;
     m->flags = rd_u8(&r);
@@ -144,6 +152,11 @@ struct slice care_write(void *buf, size_t size, const struct care_msg *m)
     if (m->type == CARE_BLOB) {
         wr_bytes(&w, m->nonce, sizeof m->nonce);
         wr_bytes(&w, m->blob, sizeof m->blob);
+    }
+    if (m->type == CARE_WATCH) {
+        wr_u32(&w, m->week);
+        for (int i = 0; i < CARE_WEEKS; i++)
+            wr_bytes(&w, m->drops[i], CARE_DROP_BYTES);
     }
     return wr_done(&w);
 }

@@ -12,9 +12,12 @@
  *   GET      client  rsv2 req4 min_seq8 k32                                 look this key up, in your own name
  *   VALUE    server  rsv2 req4 k32 seq8 sig64 len2 v                        each better one
  *   DONE     server  why1 nodes1 req4                                       the look-up is over
- *   LOOK     client  rsv2 req4 drop20                                       read this drop of requests; DONE ends it
+ *   LOOK     client  rsv2 req4 drop20                                       read this drop of requests, a watched one from
+ *                                                                           what was found; DONE ends it
  *   BLOB     server  rsv2 req4 drop20 nonce8 blob960                        each found
  *   NEWS     server  rsv2 req4 drop20                                       something new lies there; req 0
+ *   WATCH    client  rsv2 req4 week4 drop20 drop20 drop20                   watch these, of last week, this and the next, for
+ *                                                                           7 days after we left; KEPT, NEWS
  *
  *   trust  hearsay: of an item only item_verify() tells
  *   caps   CARE_MESSAGE_MAX bytes */
@@ -39,16 +42,18 @@ enum care_type {
     CARE_DONE,
     CARE_LOOK,
     CARE_BLOB,
-    CARE_NEWS
+    CARE_NEWS,
+    CARE_WATCH
 };
 
 #define CARE_DROP_BYTES  20
+#define CARE_WEEKS       3
 #define CARE_NONCE_BYTES 8
 #define CARE_BLOB_BYTES  960
 
 #define CARE_FLAG_HERE    1 /* KEEP: only while the client is connected, and CARE_AFTER_S more */
 #define CARE_FLAG_ONCE    2 /* KEEP: put once, keep nothing; the slot is ignored */
-#define CARE_FLAG_OBSERVE 1 /* LOOK: and tell us for 45 min when something comes */
+#define CARE_FLAG_NO_MORE 1 /* WATCH: none any more; the drops are zeros */
 #define CARE_FLAG_TAKEN   1 /* KEPT: will be put */
 #define CARE_FLAG_STORED  2 /* KEPT: was, acks nodes hold it */
 
@@ -64,16 +69,18 @@ enum care_why {
 struct care_msg {
     enum care_type type;
     uint8_t flags;
-    uint32_t req;                    /* chosen by the client */
-    uint8_t slot;                    /* KEEP, DROP: 0..CARE_SLOTS-1 */
-    int64_t from_s, until_s;         /* KEEP: zone time */
-    uint8_t why;                     /* KEPT, DONE: enum care_why */
-    uint8_t n;                       /* KEPT: nodes that stored it; DONE: nodes that answered; at most 255 */
+    uint32_t req;            /* chosen by the client */
+    uint8_t slot;            /* KEEP, DROP: 0..CARE_SLOTS-1 */
+    int64_t from_s, until_s; /* KEEP: zone time */
+    uint8_t why;             /* KEPT, DONE: enum care_why */
+    uint8_t n; /* KEPT: nodes that stored it; DONE: nodes that answered a GET, BLOBs of a LOOK; at most 255 */
     int64_t min_seq;                 /* GET */
     uint8_t key[KEY_BYTES];          /* GET */
     uint8_t drop[CARE_DROP_BYTES];   /* LOOK, BLOB, NEWS */
     uint8_t nonce[CARE_NONCE_BYTES]; /* BLOB */
     uint8_t blob[CARE_BLOB_BYTES];
+    uint32_t week; /* WATCH: of the second; drop_week() */
+    uint8_t drops[CARE_WEEKS][CARE_DROP_BYTES];
     struct item item; /* KEEP, VALUE */
 };
 

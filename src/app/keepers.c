@@ -26,9 +26,10 @@ struct held {
 
 struct keeper {
     struct relays_link link; /* .is_up false: nobody */
-    bool is_caretaker, is_watching;
-    uint8_t watched[DHT_ID_BYTES]; /* the drop it observes for us */
+    bool is_caretaker, has_news;
+    uint8_t news[DHT_ID_BYTES]; /* the drop it told of last */
     struct held held[CARE_SLOTS];
+    struct held watch; /* HELD_TAKEN: it watches our drops, of that version */
 };
 
 struct get {
@@ -57,9 +58,17 @@ struct look {
     dht_done_cb done_cb;
     void *arg;
     int link; /* -1: none yet */
-    unsigned tries;
+    unsigned tries, n_blobs;
     uint32_t op; /* direct */
     ns_t started_at, at;
+};
+
+/* The drops that are to be watched. */
+struct drops {
+    uint32_t version; /* 0: nobody has asked yet */
+    bool is_on;
+    uint32_t week;
+    uint8_t ids[DROPS_WEEKS][DHT_ID_BYTES];
 };
 
 struct once {
@@ -79,6 +88,8 @@ struct keepers {
     struct get gets[KEEPERS_GETS];
     struct once onces[KEEPERS_ONCE];
     struct look looks[KEEPERS_LOOKS];
+    struct drops drops;
+    enum drops_watched was_watched;
     uint32_t next_req, next_id;
     ns_t now, alone_since, next_at;
     bool is_tended, puts_now;
@@ -285,7 +296,105 @@ void keepers_items(struct keepers *k, struct items_ops *out)
     *out = (struct items_ops){.arg = k, .get = get, .cancel = cancel};
 }
 
-/* ---- reading drops ---- */
+/* ---- drops ---- */
+
+static void have_watched(void *arg, ns_t now, uint32_t week, const uint8_t (*drops)[DHT_ID_BYTES])
+{
+    struct keepers *k = arg;
+
+    k->drops = (struct drops){
+        .version = k->drops.version % (UINT32_MAX - 1) + 1, .is_on = drops != NULL, .week = week};
+    for (int i = 0; i < DROPS_WEEKS && drops != NULL; i++)
+        memcpy(k->drops.ids[i], drops[i], DHT_ID_BYTES);
+    k->next_at = now;
+}
+
+static bool watches(const struct keepers *k, const struct keeper *q)
+{
+    return q->link.is_up && q->watch.state == HELD_TAKEN && q->watch.version == k->drops.version &&
+           k->drops.is_on;
+}
+
+static enum drops_watched watched(void *arg)
+{
+    const struct keepers *k = arg;
+    bool has_caretaker = false, is_asked = false;
+
+    for (int i = 0; i < RELAYS_LINKS; i++) {
+        const struct keeper *q = &k->keepers[i];
+
+        if (watches(k, q))
+            return DROPS_WATCHED;
+        has_caretaker |= q->is_caretaker;
+        is_asked |= q->is_caretaker && (q->watch.version != k->drops.version || q->watch.state == HELD_ASKED);
+    }
+    is_asked |= !has_caretaker && !was_long_without_guard(k);
+    return is_asked && k->drops.is_on ? DROPS_ASKED : DROPS_UNWATCHED;
+}
+
+static void send_watch(struct keepers *k, int link)
+{
+    struct held *h = &k->keepers[link].watch;
+    struct care_msg m = {.type = CARE_WATCH, .req = h->req, .week = k->drops.week};
+
+    m.flags = k->drops.is_on ? 0 : CARE_FLAG_NO_MORE;
+    memcpy(m.drops, k->drops.ids, sizeof m.drops);
+    say(k, link, &m);
+}
+
+static void step_watch(struct keepers *k, int link)
+{
+    struct held *h = &k->keepers[link].watch;
+
+    if (h->version != k->drops.version) {
+        *h =
+            (struct held){.version = k->drops.version, .state = HELD_ASKED, .req = ++k->next_req, .tries = 1};
+        h->at = k->now + RTO_NS;
+        send_watch(k, link);
+    } else if (h->state == HELD_ASKED && h->at <= k->now && h->tries == TRIES) {
+        h->state = HELD_REFUSED; /* it does not know how, or is gone */
+        h->at = k->now + REFUSED_NS;
+    } else if (h->state == HELD_ASKED && h->at <= k->now) {
+        h->at = k->now + (RTO_NS << h->tries++);
+        send_watch(k, link);
+    } else if (h->state == HELD_REFUSED && h->at <= k->now) {
+        h->version = 0; /* once more */
+        wake_at(k, k->now);
+    }
+    if (h->state == HELD_ASKED || h->state == HELD_REFUSED)
+        wake_at(k, h->at);
+}
+
+static bool hear_watched(struct keepers *k, uint16_t link, const struct care_msg *m)
+{
+    struct held *h = &k->keepers[link].watch;
+
+    if (h->state != HELD_ASKED || h->req != m->req)
+        return false;
+    h->state = m->flags & CARE_FLAG_TAKEN ? HELD_TAKEN : HELD_REFUSED;
+    h->at = k->now + REFUSED_NS;
+    k->next_at = k->now;
+    return true;
+}
+
+/* Who told of that drop, else who watches, else any guard: only that one asks the overlay. */
+static int next_reader(struct keepers *k, const struct look *l)
+{
+    struct get any = {0};
+    int best = -1;
+
+    for (int i = 0; i < RELAYS_LINKS; i++) {
+        struct keeper *q = &k->keepers[i];
+
+        if (watches(k, q) && q->has_news && memcmp(q->news, l->drop, sizeof l->drop) == 0) {
+            q->has_news = false;
+            return i;
+        }
+        if (watches(k, q) && best < 0)
+            best = i;
+    }
+    return best >= 0 ? best : next_guard(k, &any);
+}
 
 static void end_look(struct keepers *k, struct look *l, enum err e)
 {
@@ -325,13 +434,12 @@ static void look_direct(struct keepers *k, struct look *l)
 
 static void step_look(struct keepers *k, struct look *l)
 {
-    struct care_msg m = {.type = CARE_LOOK, .req = l->id, .flags = l->is_observing ? CARE_FLAG_OBSERVE : 0};
-    struct get any = {0};
+    struct care_msg m = {.type = CARE_LOOK, .req = l->id};
 
     if (l->link >= 0 && !k->keepers[l->link].link.is_up)
         l->link = -1;
     if (l->link < 0) {
-        l->link = next_guard(k, &any);
+        l->link = next_reader(k, l);
         l->tries = 0;
         l->at = k->now;
     }
@@ -341,6 +449,7 @@ static void step_look(struct keepers *k, struct look *l)
         look_direct(k, l);
     } else if (l->link >= 0 && k->now >= l->at && l->tries < TRIES) {
         l->at = k->now + (RTO_NS << ++l->tries);
+        l->n_blobs = 0;
         memcpy(m.drop, l->drop, sizeof m.drop);
         say(k, l->link, &m);
     }
@@ -384,7 +493,8 @@ static void cancel_look(void *arg, uint32_t id)
 
 void keepers_drops(struct keepers *k, struct drops_ops *out)
 {
-    *out = (struct drops_ops){.arg = k, .look = look, .cancel = cancel_look};
+    *out = (struct drops_ops){
+        .arg = k, .watch = have_watched, .watched = watched, .look = look, .cancel = cancel_look};
 }
 
 static struct look *look_of(struct keepers *k, uint32_t id, uint16_t link)
@@ -403,6 +513,7 @@ static void hear_blob(struct keepers *k, uint16_t link, const struct care_msg *m
 
     if (l == NULL || memcmp(l->drop, m->drop, sizeof l->drop) != 0)
         return;
+    l->n_blobs++;
     bits = pow_bits(l->drop, slice_of(m->blob, sizeof m->blob), m->nonce);
     l->blob_cb(l->arg, m->blob, m->nonce, (uint8_t)(bits < 255 ? bits : 255));
 }
@@ -440,11 +551,8 @@ static void hear_done(struct keepers *k, uint16_t link, const struct care_msg *m
     struct get *g = get_of(k, m->req, link);
     struct look *l = look_of(k, m->req, link);
 
-    if (l != NULL) {
-        k->keepers[link].is_watching |= l->is_observing;
-        if (l->is_observing)
-            memcpy(k->keepers[link].watched, l->drop, sizeof l->drop);
-        end_look(k, l, m->why == CARE_WHY_NONE ? ERR_OK : ERR_TIMEOUT);
+    if (l != NULL) { /* fewer than were sent came: asked again */
+        end_look(k, l, m->why == CARE_WHY_NONE && l->n_blobs >= m->n ? ERR_OK : ERR_TIMEOUT);
         return;
     }
     if (g == NULL || !(g->waiting & 1u << link))
@@ -505,6 +613,8 @@ static bool is_for_later(const struct keepers *k, const struct publish_kept *kep
 
 static void hear_kept(struct keepers *k, uint16_t link, const struct care_msg *m)
 {
+    if (hear_watched(k, link, m))
+        return;
     for (int i = 0; i < KEEPERS_ONCE; i++) {
         struct once *o = &k->onces[i];
         uint32_t handle = o->handle;
@@ -594,11 +704,7 @@ static bool is_same_link(const struct relays_link *a, const struct relays_link *
 
 static void link_changed(struct keepers *k, int i, const struct relays_link *link)
 {
-    struct keeper *q = &k->keepers[i], was = *q;
-
-    *q = (struct keeper){.link = *link};
-    if (was.is_watching)
-        k->config.unwatched(k->config.arg, k->now, was.watched);
+    k->keepers[i] = (struct keeper){.link = *link};
     for (int n = 0; n < KEEPERS_ONCE; n++)
         if (k->onces[n].link == i)
             k->onces[n].at = k->now;
@@ -643,7 +749,8 @@ static void look_at_links(struct keepers *k)
         k->stats.guards += link.is_up;
     }
     n = choose_caretakers(k);
-    if (n > 0)
+    if (n > 0 || (is_alone(k) &&
+                  !bridge_is_joined(k->config.bridge))) /* back from no network, a guard gets its time too */
         k->alone_since = k->now;
     has_care = n > 0 || (k->is_tended && k->now < k->alone_since + KEEPERS_WAIT_NS);
     puts = k->config.puts_itself || (!has_care && k->now >= k->alone_since + KEEPERS_WAIT_NS);
@@ -651,6 +758,15 @@ static void look_at_links(struct keepers *k)
         publish_set_ways(k->config.publish, k->now, has_care, puts);
     k->is_tended = has_care;
     k->puts_now = k->stats.puts_itself = puts;
+}
+
+static void look_who_watches(struct keepers *k)
+{
+    enum drops_watched is = watched(k), was = k->was_watched;
+
+    k->was_watched = is;
+    if (is == DROPS_UNWATCHED && was != is)
+        k->config.unwatched(k->config.arg, k->now);
 }
 
 /* ---- the whole ---- */
@@ -707,6 +823,8 @@ void keepers_message(struct keepers *k, ns_t now, uint16_t slot, struct slice ms
         hear_blob(k, slot, &m);
         break;
     case CARE_NEWS:
+        k->keepers[slot].has_news = true;
+        memcpy(k->keepers[slot].news, m.drop, sizeof m.drop);
         k->config.news(k->config.arg, now, m.drop);
         break;
     default:
@@ -725,7 +843,13 @@ void keepers_leave(struct keepers *k, ns_t now, uint16_t slot)
         if (q->held[i].version != 0)
             say(k, slot, &m);
     }
+    if (q->watch.version != 0) {
+        struct care_msg m = {.type = CARE_WATCH, .flags = CARE_FLAG_NO_MORE, .req = ++k->next_req};
+
+        say(k, slot, &m);
+    }
     memset(q->held, 0, sizeof q->held);
+    q->watch = (struct held){0};
     q->is_caretaker = false;
 }
 
@@ -744,7 +868,10 @@ void keepers_tick(struct keepers *k, ns_t now)
 
         for (size_t slot = 0; slot < CARE_SLOTS && k->keepers[i].is_caretaker; slot++)
             step_held(k, i, slot, &n_asked);
+        if (k->keepers[i].is_caretaker)
+            step_watch(k, i);
     }
+    look_who_watches(k);
     for (int i = 0; i < KEEPERS_ONCE; i++)
         step_once(k, &k->onces[i]);
     if (k->is_tended)

@@ -1,7 +1,7 @@
 /* app/keepers.h - our caretakers and guards: relays, else full zone nodes, that we hold a link to (THREATS.md §4.3).
  *
  * As caretakers, at most KEEPERS_WANTED of them hold what publish_kept() offers, and put it while we are here and
- * after we left; as guards they look items up for us. So no storing node sees our address. With no link at all for
+ * after we left, and watch the drops of requests to us; as guards they look items up for us. So no storing node sees our address. With no link at all for
  * KEEPERS_WAIT_NS our own node puts and gets.
  *
  *   in     the links of app/relays, their messages on CARE_CHAN
@@ -36,10 +36,10 @@ struct keepers_config {
     struct publish *publish;
     struct relays *relays;
     bool puts_itself; /* policy `direct`: our address is in the record anyway */
-    /* Something was put at a drop that a guard observes for us. */
+    /* A caretaker has something for us that lay at a drop. */
     void (*news)(void *arg, ns_t now, const uint8_t drop[static DHT_ID_BYTES]);
-    /* The guard that observed a drop for us is gone: nobody does now. */
-    void (*unwatched)(void *arg, ns_t now, const uint8_t drop[static DHT_ID_BYTES]);
+    /* Nobody watches our drops any more. */
+    void (*unwatched)(void *arg, ns_t now);
     void *arg;
 };
 
@@ -55,7 +55,7 @@ struct keepers *keepers_create(const struct keepers_config *config, const struct
 void keepers_destroy(struct keepers *k); /* accepts NULL; before the dht, publish and relays */
 /* How items are got through us; *out borrows k. */
 void keepers_items(struct keepers *k, struct items_ops *out);
-/* How drops are read through us; the same. */
+/* How drops are watched and read through us; the same. */
 void keepers_drops(struct keepers *k, struct drops_ops *out);
 void keepers_set_puts_itself(struct keepers *k, bool puts_itself);
 /* A message of link `slot` on CARE_CHAN. */

@@ -108,11 +108,11 @@ static void on_news(void *arg, ns_t now, const uint8_t drop[static DHT_ID_BYTES]
     stranger_notified(a->zones[0].stranger, now, drop);
 }
 
-static void on_unwatched(void *arg, ns_t now, const uint8_t drop[static DHT_ID_BYTES])
+static void on_unwatched(void *arg, ns_t now)
 {
     struct app *a = arg;
 
-    stranger_unwatched(a->zones[0].stranger, now, drop);
+    stranger_unwatched(a->zones[0].stranger, now);
 }
 
 void records_notified(struct app *a, const uint8_t target[static DHT_ID_BYTES])

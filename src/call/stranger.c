@@ -7,7 +7,8 @@
 #define MINUTE_NS    (60 * NS_PER_S)
 #define DAY_NS       (24 * 60 * MINUTE_NS)
 #define RETRY_NS     (2 * NS_PER_S)
-#define FIRST_TRY_NS (2 * NS_PER_S) /* after joining, so that the lookup has somebody to ask */
+#define WEEK_LOOK_NS (10 * MINUTE_NS) /* is it another week, does somebody watch now */
+#define FIRST_TRY_NS (2 * NS_PER_S)   /* after joining, so that the lookup has somebody to ask */
 
 struct sending {
     struct stranger *owner;
@@ -26,8 +27,8 @@ struct reading {
     struct stranger *owner;
     uint8_t drop[DROP_ID_BYTES];
     uint32_t week, op;
-    bool is_observing; /* the look that runs */
-    ns_t get_at, observe_at;
+    bool is_observing, is_news; /* the look that runs */
+    ns_t get_at, observe_at, news_at;
 };
 
 struct stranger {
@@ -57,7 +58,7 @@ struct stranger *stranger_create(struct dht *dht, const struct keyring *keys, co
     memcpy(x->zone_id, zone_id, 8);
     for (int i = 0; i < 2; i++) {
         x->weeks[i].owner = x;
-        x->weeks[i].get_at = x->weeks[i].observe_at = NS_NEVER;
+        x->weeks[i].get_at = x->weeks[i].observe_at = x->weeks[i].news_at = NS_NEVER;
     }
     return x;
 }
@@ -211,10 +212,22 @@ static void on_looked(void *arg, enum err e, const struct dht_result *result)
     r->op = 0;
     if (e != ERR_TIMEOUT)
         return;
-    if (r->is_observing)
+    if (r->is_news)
+        r->news_at = ns_min(r->news_at, r->owner->now + 10 * RETRY_NS);
+    else if (r->is_observing)
         r->observe_at = r->owner->now + 5 * RETRY_NS;
     else if (r->get_at == NS_NEVER || r->get_at > r->owner->now + 10 * RETRY_NS)
         r->get_at = r->owner->now + 10 * RETRY_NS;
+}
+
+/* Whoever watches is told of three weeks, so that it can go on without us. */
+static void have_watched(struct stranger *x, ns_t now, uint32_t week)
+{
+    uint8_t drops[DROPS_WEEKS][DHT_ID_BYTES];
+
+    for (uint32_t i = 0; i < DROPS_WEEKS; i++)
+        drop_id(x->zone_id, x->keys->identity.pub, week - 1 + i, drops[i]);
+    x->drops.watch(x->drops.arg, now, week, drops);
 }
 
 /* This week's drop, and last week's, as the zone's clock says. */
@@ -222,31 +235,48 @@ static void set_weeks(struct stranger *x, ns_t now)
 {
     uint32_t week = drop_week(dht_zone_time_ms(x->dht, now) / 1000);
 
+    if (x->weeks[0].week != week)
+        have_watched(x, now, week);
     for (uint32_t i = 0; i < 2; i++) {
         struct reading *r = &x->weeks[i];
 
         if (r->week == week - i)
             continue;
         stop_look(r);
-        *r = (struct reading){
-            .owner = x, .week = week - i, .get_at = now, .observe_at = i == 0 ? now : NS_NEVER};
+        *r = (struct reading){.owner = x,
+                              .week = week - i,
+                              .get_at = now,
+                              .observe_at = i == 0 ? now : NS_NEVER,
+                              .news_at = NS_NEVER};
         drop_id(x->zone_id, x->keys->identity.pub, r->week, r->drop);
     }
+}
+
+/* With somebody who watches, what has come is fetched when it is told of, and nothing else is looked at. */
+static ns_t due_at(const struct reading *r)
+{
+    const struct stranger *x = r->owner;
+
+    return x->drops.watched(x->drops.arg) == DROPS_UNWATCHED
+               ? ns_min(r->news_at, ns_min(r->get_at, r->observe_at))
+               : r->news_at;
 }
 
 static void step_reading(struct reading *r, ns_t now, bool is_current)
 {
     struct stranger *x = r->owner;
-    bool is_observing = r->observe_at <= now;
+    bool is_observing = r->observe_at <= now && x->drops.watched(x->drops.arg) == DROPS_UNWATCHED;
 
-    if (r->op != 0 || (!is_observing && r->get_at > now))
+    if (r->op != 0 || due_at(r) > now)
         return;
     r->is_observing = is_observing;
+    r->is_news = r->news_at <= now;
     r->op = x->drops.look(x->drops.arg, now, r->drop, is_observing, on_blob, on_looked, r);
     if (r->op == 0) {
-        r->get_at = now + RETRY_NS;
+        r->news_at = now + RETRY_NS;
         return;
     }
+    r->news_at = NS_NEVER;
     r->get_at = is_current ? NS_NEVER : now + DAY_NS;
     if (is_observing)
         r->observe_at = now + 20 * MINUTE_NS + env_random_u32(x->env) % 1200 * NS_PER_S;
@@ -258,7 +288,12 @@ void stranger_set_listening(struct stranger *x, ns_t now, bool is_listening)
     if (is_listening == x->is_listening)
         return;
     x->is_listening = is_listening;
-    if (is_listening) {
+    if (x->drops.look == NULL)
+        return;
+    x->weeks[0].week = 0;
+    if (!is_listening) {
+        x->drops.watch(x->drops.arg, now, 0, NULL);
+    } else {
         set_weeks(x, now);
         for (int i = 0; i < 2; i++)
             x->weeks[i].get_at = now + FIRST_TRY_NS;
@@ -266,16 +301,17 @@ void stranger_set_listening(struct stranger *x, ns_t now, bool is_listening)
     }
 }
 
-void stranger_unwatched(struct stranger *x, ns_t now, const uint8_t target[static DROP_ID_BYTES])
+void stranger_unwatched(struct stranger *x, ns_t now)
 {
-    if (x->is_listening && memcmp(x->weeks[0].drop, target, DROP_ID_BYTES) == 0)
-        x->weeks[0].observe_at = ns_min(x->weeks[0].observe_at, now + FIRST_TRY_NS);
+    if (x->is_listening)
+        x->weeks[0].observe_at = now + FIRST_TRY_NS;
 }
 
 void stranger_notified(struct stranger *x, ns_t now, const uint8_t target[static DROP_ID_BYTES])
 {
-    if (x->is_listening && memcmp(x->weeks[0].drop, target, DROP_ID_BYTES) == 0)
-        x->weeks[0].get_at = ns_min(x->weeks[0].get_at, now);
+    for (int i = 0; i < 2 && x->is_listening; i++)
+        if (memcmp(x->weeks[i].drop, target, DROP_ID_BYTES) == 0)
+            x->weeks[i].news_at = ns_min(x->weeks[i].news_at, now);
 }
 
 void stranger_tick(struct stranger *x, ns_t now)
@@ -299,6 +335,8 @@ ns_t stranger_deadline(const struct stranger *x)
             at = ns_min(at, x->sendings[i].next_at);
     for (int i = 0; x->is_listening && x->drops.look != NULL && i < 2; i++)
         if (x->weeks[i].op == 0)
-            at = ns_min(at, ns_min(x->weeks[i].get_at, x->weeks[i].observe_at));
+            at = ns_min(at, due_at(&x->weeks[i]));
+    if (x->is_listening && x->drops.look != NULL)
+        at = ns_min(at, x->now + WEEK_LOOK_NS);
     return at;
 }

@@ -1,8 +1,9 @@
 /* call/stranger.h - requests: ours to people who have not allowed us, and strangers' to us (THREATS.md §4.5).
  *
  * Sending: seal, work, put at the drop of the person's week. "Sent" means overlay nodes stored it; the callee
- * takes no part. Work is done in slices of a tick, so that no loop is blocked. Receiving: the drop of this week
- * is observed and read when something lies there, last week's once a day. Only a device that holds `a` reads.
+ * takes no part. Work is done in slices of a tick, so that no loop is blocked. Receiving: caretakers watch our drops
+ * and tell of news; where there is none, the drop of this week is observed and read when something lies there, last
+ * week's once a day. Only a device that holds `a` reads.
  *
  *   in     keyring, one overlay node; who reads drops for us: whoever stores ours knows whose it is, and is not to
  *          see our address (THREATS.md §4.5)
@@ -47,10 +48,10 @@ enum err stranger_send(struct stranger *x, ns_t now, const uint8_t to[static KEY
 void stranger_set_drops(struct stranger *x, const struct drops_ops *drops);
 /* net.findable and requests.accept: read our drop or not. */
 void stranger_set_listening(struct stranger *x, ns_t now, bool is_listening);
-/* Something was put at an observed target (dht_events.notify). */
+/* There is something new at an observed target, or at a watched one. */
 void stranger_notified(struct stranger *x, ns_t now, const uint8_t target[static DROP_ID_BYTES]);
-/* Who observed it for us is gone. */
-void stranger_unwatched(struct stranger *x, ns_t now, const uint8_t target[static DROP_ID_BYTES]);
+/* Who watched for us is gone. */
+void stranger_unwatched(struct stranger *x, ns_t now);
 void stranger_tick(struct stranger *x, ns_t now);
 ns_t stranger_deadline(const struct stranger *x);
 

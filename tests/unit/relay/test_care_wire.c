@@ -24,8 +24,10 @@ static struct care_msg full(enum care_type type)
         m.min_seq = 1795000000;
         memset(m.key, 7, sizeof m.key);
         break;
-    case CARE_LOOK:
-        m.flags = CARE_FLAG_OBSERVE;
+    case CARE_WATCH:
+        m.flags = CARE_FLAG_NO_MORE;
+        m.week = 2970;
+        memset(m.drops, 6, sizeof m.drops);
         break;
     case CARE_BLOB:
         memset(m.nonce, 8, sizeof m.nonce);
@@ -34,7 +36,7 @@ static struct care_msg full(enum care_type type)
     default:
         break;
     }
-    if (type >= CARE_LOOK)
+    if (type >= CARE_LOOK && type != CARE_WATCH)
         memset(m.drop, 5, sizeof m.drop);
     if (type == CARE_KEEP || type == CARE_VALUE) {
         memset(m.item.k, 1, sizeof m.item.k);
@@ -49,7 +51,7 @@ static struct care_msg full(enum care_type type)
 static void there_and_back(void **state)
 {
     (void)state;
-    for (int type = CARE_KEEP; type <= CARE_NEWS; type++) {
+    for (int type = CARE_KEEP; type <= CARE_WATCH; type++) {
         uint8_t buf[CARE_MESSAGE_MAX], again[CARE_MESSAGE_MAX];
         struct care_msg m = full(type), out;
         struct slice bytes = care_write(buf, sizeof buf, &m);
