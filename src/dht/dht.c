@@ -372,6 +372,11 @@ void dht_contact_answered(struct dht *d, ns_t now, const struct contact *c, ns_t
     dht_op_start(d, now, OP_REFRESH, d->id);
 }
 
+static ns_t refresh_every(const struct dht *d)
+{
+    return d->config.is_client ? DHT_REFRESH_CLIENT : DHT_REFRESH_NS;
+}
+
 /* After the first lookup of our neighbourhood: each bucket that has room. After the second: nothing for an hour. */
 static void refresh_next(struct dht *d, ns_t now)
 {
@@ -386,7 +391,7 @@ static void refresh_next(struct dht *d, ns_t now)
     }
     /* Buckets near our own are filled by the lookups of ourselves. */
     if (d->n_self_lookups > 1 || d->config.is_client || bucket + 1 >= table_deepest(&d->table)) {
-        d->refresh_at = now + (d->n_self_lookups < 2 ? 30 * NS_PER_S : DHT_REFRESH_NS);
+        d->refresh_at = now + (d->n_self_lookups < 2 ? 30 * NS_PER_S : refresh_every(d));
         return;
     }
     d->refresh_bucket = bucket + 1;
@@ -442,7 +447,7 @@ static void upkeep_tick(struct dht *d, ns_t now)
         d->probe_at = now + every;
     }
     if (now >= d->refresh_at && d->table.n > 0) {
-        d->refresh_at = now + DHT_REFRESH_NS;
+        d->refresh_at = now + refresh_every(d);
         dht_op_start(d, now, OP_REFRESH, d->id);
     }
 }

@@ -34,29 +34,30 @@
 #define DHT_FAR_LOOKUPS    2  /* elsewhere, to know how many nodes there are */
 #define DHT_PAD_NEAR \
     900 /* bytes of padding towards strangers, so that a value, or contacts, may come with the cookie */
-#define DHT_PAD_FAR       260
-#define DHT_PAD_NODES     700 /* towards those of whom no value is wanted */
-#define DHT_REPLY_NODES   16  /* contacts in an answer of a zone */
-#define DHT_REPLY_BYTES   1200
-#define DHT_SEEN_MAX      256               /* distinct blobs or adverts one operation hands out */
-#define DHT_FIRST_RTT_NS  (250 * NS_PER_MS) /* expected while nobody answered */
-#define DHT_PROBE_NS      (44 * NS_PER_S)   /* upkeep: one contact is asked this often */
-#define DHT_PROBE_CLIENT  (300 * NS_PER_S)
-#define DHT_STALE_NS      (1800 * NS_PER_S) /* and not one that answered this recently */
-#define DHT_REFRESH_NS    (3600 * NS_PER_S)
-#define DHT_HINT_MAX_NS   (60 * NS_PER_S)
-#define DHT_RATE_SLOTS    512
-#define DHT_RATE_FIRST    8  /* slots to begin with */
-#define DHT_PINGS_PER_S   20 /* of askers that would fit into the table */
-#define DHT_OBSERVERS     256
-#define DHT_OBSERVERS_PER 8 /* a target */
-#define DHT_OBSERVE_NS    (45 * 60 * NS_PER_S)
-#define DHT_WATCHED       64
-#define DHT_FLOWS         64
-#define DHT_FLOW_NS       (90 * NS_PER_S)
-#define DHT_FLOW_MSGS     64
-#define DHT_FLOW_BYTES    65536
-#define DHT_FLOWS_PER_10S 4 /* new ones for one target */
+#define DHT_PAD_FAR        260
+#define DHT_PAD_NODES      700 /* towards those of whom no value is wanted */
+#define DHT_REPLY_NODES    16  /* contacts in an answer of a zone */
+#define DHT_REPLY_BYTES    1200
+#define DHT_SEEN_MAX       256               /* distinct blobs or adverts one operation hands out */
+#define DHT_FIRST_RTT_NS   (250 * NS_PER_MS) /* expected while nobody answered */
+#define DHT_PROBE_NS       (44 * NS_PER_S)   /* upkeep: one contact is asked this often */
+#define DHT_PROBE_CLIENT   (300 * NS_PER_S)
+#define DHT_STALE_NS       (1800 * NS_PER_S) /* and not one that answered this recently */
+#define DHT_REFRESH_NS     (3600 * NS_PER_S)
+#define DHT_REFRESH_CLIENT (6 * 3600 * NS_PER_S) /* it has no neighbourhood to know */
+#define DHT_HINT_MAX_NS    (60 * NS_PER_S)
+#define DHT_RATE_SLOTS     512
+#define DHT_RATE_FIRST     8  /* slots to begin with */
+#define DHT_PINGS_PER_S    20 /* of askers that would fit into the table */
+#define DHT_OBSERVERS      256
+#define DHT_OBSERVERS_PER  8 /* a target */
+#define DHT_OBSERVE_NS     (45 * 60 * NS_PER_S)
+#define DHT_WATCHED        64
+#define DHT_FLOWS          64
+#define DHT_FLOW_NS        (90 * NS_PER_S)
+#define DHT_FLOW_MSGS      64
+#define DHT_FLOW_BYTES     65536
+#define DHT_FLOWS_PER_10S  4 /* new ones for one target */
 
 enum op_kind {
     OP_REFRESH,

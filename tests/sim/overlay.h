@@ -82,6 +82,8 @@ struct ov_batch {
 void ov_records(struct overlay *o, uint32_t n, struct ov_batch *out);
 /* Gets of random records by random honest nodes, eight starts a round trip. */
 void ov_lookups(struct overlay *o, uint32_t n, struct ov_batch *out);
+/* The same, asked by read-only members. */
+void ov_client_lookups(struct overlay *o, uint32_t n, struct ov_batch *out);
 /* Forget the records (the copies stay): the next batch makes others. */
 void ov_forget(struct overlay *o);
 /* n new nodes (OV_COLD_MAX), each with one address and one get of a record: first value from its very start. */

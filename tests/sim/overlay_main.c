@@ -211,9 +211,10 @@ static void churn_part(const struct options *opt)
     struct options churn = *opt;
     struct overlay *o;
     uint32_t n_ok = 0, n = 0;
-    struct ov_batch b;
+    struct ov_batch b, client;
 
     churn.config.is_real = false;
+    churn.config.clients_pct = 10;
     o = grow(&churn, 1000, OV_HONEST, 0);
     ov_churn(o, 36000 * NS_PER_S);
     for (unsigned hour = 0; hour < 5; hour++) {
@@ -223,8 +224,12 @@ static void churn_part(const struct options *opt)
         n_ok += hour > 0 ? b.n_ok : 0;
         n += hour > 0 ? b.n : 0;
     }
+    ov_client_lookups(o, 100, &client); /* who has asked for nothing in five hours */
     print("churn_success", 100.0 * n_ok / n, "%");
     print("churn_rtt_p99", b.rtt_p99 / 100.0, "RTT");
+    print("churn_client_success", 100.0 * client.n_ok / client.n, "%");
+    print("churn_client_rtt", client.rtt_median / 100.0, "RTT");
+    print("churn_client_rtt_p99", client.rtt_p99 / 100.0, "RTT");
     ov_destroy(o);
 }
 
