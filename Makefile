@@ -81,7 +81,7 @@ deps: ## install what is missing, from Debian by name
 	$(Q)contrib/deps.sh
 
 build/ito: $(B)/ito
-	$(Q)mkdir -p build && cp $< $@
+	$(Q)mkdir -p build && cp -f $< $@
 
 $(B)/ito: $(PROGRAM_OBJ) $(call libs,$(ROOMS))
 	@echo "  LINK  $@"
