@@ -741,7 +741,8 @@ enum err core_create(const struct core_config *config, struct io *io, struct cor
             if (is_relay(c))
                 c->xdp = core_xdp_create(c->settings, udp_port(c->udp), say, c);
             if (is_relay(c))
-                c->workers = core_workers_create(c->settings, io, c->udp, c->config.handover, say, c);
+                c->workers =
+                    core_workers_create(c->settings, c->xdp == NULL, io, c->udp, c->config.handover, say, c);
             c->net = core_net_create(io, c->udp, c->detour);
         }
     }

@@ -78,8 +78,8 @@ static struct offload_loss lost(void *arg)
 const struct offload_ops core_workers_ops = {
     .add = add, .renew = renew, .count = count, .remove = take_back, .lost = lost};
 
-struct core_workers *core_workers_create(const struct config *settings, struct io *io, struct udp *main,
-                                         struct handover *handover,
+struct core_workers *core_workers_create(const struct config *settings, bool carries, struct io *io,
+                                         struct udp *main, struct handover *handover,
                                          void (*say)(void *arg, enum log_level level, const char *line),
                                          void *arg)
 {
@@ -94,7 +94,7 @@ struct core_workers *core_workers_create(const struct config *settings, struct i
     struct err_detail detail;
     char *line;
 
-    if (config_bool(settings, CFG_RELAY_XDP))
+    if (!carries)
         config.n_threads = 0;
     while (config.n_fds < FLOW_LOOKERS_MAX &&
            (fd = handover_port(handover, HANDOVER_WORKER + (uint32_t)config.n_fds)) >= 0)

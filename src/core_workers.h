@@ -16,10 +16,10 @@
 
 struct core_workers;
 
-/* NULL when the settings do not ask for it and the process before us left nothing, or when it cannot be had: then `say`
+/* carries: nobody else does (relay.xdp). NULL when the settings do not ask for it and the process before us left nothing, or when it cannot be had: then `say`
  * got a line that tells why, and calls are carried as without it. */
-struct core_workers *core_workers_create(const struct config *settings, struct io *io, struct udp *main,
-                                         struct handover *handover,
+struct core_workers *core_workers_create(const struct config *settings, bool carries, struct io *io,
+                                         struct udp *main, struct handover *handover,
                                          void (*say)(void *arg, enum log_level level, const char *line),
                                          void *arg);
 void core_workers_destroy(struct core_workers *cw); /* accepts NULL, as do those below */
