@@ -155,7 +155,7 @@ test: ## everything that needs no root, under ASan and UBSan
 	$(Q)contrib/test.sh
 
 build/ito-asan: $(B)/ito
-	$(Q)cp $< $@
+	$(Q)cp -f $< $@
 
 test-net: all $(B)/bench/relay_load ## phones, routers and relays in network namespaces (as root)
 	$(Q)tests/net/run.sh
