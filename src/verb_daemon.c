@@ -16,12 +16,10 @@
 #include "base/mem.h"
 #include "handover.h"
 #include "io/confine.h"
+#include "leaving.h"
 #include "verb.h"
 
 #define READY_NS   (20 * NS_PER_S)
-#define POLITE_NS  (2 * NS_PER_S)
-#define LINGER_NS  (300 * NS_PER_MS)
-#define MOVED_NS   (100 * NS_PER_MS) /* how often it is looked whether relayed calls have moved */
 #define STATUS_NS  (10 * NS_PER_S)
 #define ANSWER_NS  (50 * NS_PER_MS) /* from the answer to `upgrade` to its beginning */
 #define GOODBYE_NS (20 * NS_PER_MS) /* for the last words to leave */
@@ -30,7 +28,8 @@ struct daemon {
     struct cli *cli;
     struct ctl *ctl;
     bool is_relay, is_ready, is_joined, is_stopping;
-    ns_t ready_at, watchdog_ns, watchdog_at, status_at, leave_at, give_up_at;
+    ns_t ready_at, watchdog_ns, watchdog_at, status_at;
+    struct leaving leaving;
     char status[160];
     int parent_fd; /* of the process that waits for us to be ready, or -1 */
     /* A relay: what it would become by `upgrade`. */
@@ -151,14 +150,10 @@ static void reload(struct daemon *d)
 static void stop(struct daemon *d)
 {
     struct app *app = core_app(ctl_core(d->ctl));
-    ns_t now = io_now();
 
     d->is_stopping = true;
     notify("STOPPING=1");
-    d->give_up_at = now + POLITE_NS;
-    d->leave_at = app_has_calls(app) ? now + LINGER_NS : now;
-    app_hangup_all(app, now);
-    app_leave(app, now, POLITE_NS / NS_PER_S);
+    leaving_begin(&d->leaving, app, io_now());
 }
 
 static void on_signal(void *arg, int signum)
@@ -227,11 +222,9 @@ static ns_t on_turn(void *arg, ns_t now)
     ns_t at;
 
     if (d->is_stopping) {
-        struct app *app = core_app(ctl_core(d->ctl));
-
-        if (now >= d->give_up_at || (now >= d->leave_at && !app_has_calls(app) && !app_is_carrying(app, now)))
+        if (leaving_is_over(&d->leaving, core_app(ctl_core(d->ctl)), now))
             ctl_stop(d->ctl);
-        return now >= d->leave_at ? ns_min(d->give_up_at, now + MOVED_NS) : d->leave_at;
+        return leaving_deadline(&d->leaving, now);
     }
     if (now >= d->ready_at)
         become_ready(d);
@@ -318,7 +311,7 @@ static int run(struct daemon *d, struct ctl_options *options)
     d->ready_at = now + READY_NS;
     d->watchdog_ns = watchdog_ns();
     d->watchdog_at = d->status_at = now;
-    d->leave_at = d->give_up_at = d->upgrade_at = NS_NEVER;
+    d->upgrade_at = NS_NEVER;
     if (options->handover != NULL)
         become_ready(d);
     if (d->is_relay)

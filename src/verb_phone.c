@@ -17,15 +17,13 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "first_run.h"
+#include "leaving.h"
 #include "local.h"
 #include "ui/plain.h"
 #include "ui/screen_curses.h"
 #include "ui/ui.h"
 #include "verb.h"
 
-#define POLITE_NS  (2 * NS_PER_S)
-#define LINGER_NS  (300 * NS_PER_MS)
-#define MOVED_NS   (100 * NS_PER_MS) /* how often it is looked whether relayed calls have moved */
 #define FILE_MAX   (4u << 20)
 #define FILES_MAX  200
 #define LINE_BYTES 4096
@@ -56,7 +54,7 @@ struct phone {
     bool is_plain, is_leaving, is_over;
     int signum, stderr_fd;
     bool is_unwatched; /* stdin has ended */
-    ns_t leave_at, give_up_at;
+    struct leaving leaving;
 };
 
 /* ---- news for the screens ---- */
@@ -129,18 +127,11 @@ static void on_request(void *arg, const char *json)
 static void leave(struct phone *p, int signum)
 {
     struct core *core = ctl_core(p->cli->ctl);
-    ns_t now = io_now();
 
     p->is_leaving = true;
     p->signum = signum;
-    p->give_up_at = now + POLITE_NS;
-    p->leave_at = now;
-    if (core != NULL) {
-        if (app_has_calls(core_app(core)))
-            p->leave_at = now + LINGER_NS;
-        app_hangup_all(core_app(core), now);
-        app_leave(core_app(core), now, POLITE_NS / NS_PER_S);
-    }
+    if (core != NULL)
+        leaving_begin(&p->leaving, core_app(core), io_now());
     io_wake(ctl_io(p->cli->ctl));
 }
 
@@ -148,9 +139,7 @@ static bool may_leave(struct phone *p, ns_t now)
 {
     struct core *core = ctl_core(p->cli->ctl);
 
-    if (core == NULL || now >= p->give_up_at)
-        return true;
-    return now >= p->leave_at && !app_has_calls(core_app(core)) && !app_is_carrying(core_app(core), now);
+    return core == NULL || leaving_is_over(&p->leaving, core_app(core), now);
 }
 
 static void take_down(struct phone *p);
@@ -206,7 +195,7 @@ static ns_t on_turn(void *arg, ns_t now)
     }
     if (!p->is_leaving)
         return at;
-    return ns_min(at, now >= p->leave_at ? ns_min(p->give_up_at, now + MOVED_NS) : p->leave_at);
+    return ns_min(at, leaving_deadline(&p->leaving, now));
 }
 
 static void on_keys(void *arg, ns_t now)
