@@ -421,6 +421,21 @@ static bool serve_observe(struct dht *d, ns_t now, const struct asker *a)
     return true;
 }
 
+static bool is_watched(const struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
+{
+    for (unsigned i = 0; i < d->n_watched; i++)
+        if (d->watched[i].expires_at > now && id_equal(d->watched[i].target, target))
+            return true;
+    return false;
+}
+
+static void tell_owner(struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
+{
+    if (d->config.events.notify != NULL && is_watched(d, now, target))
+        d->config.events.notify(d->config.events.arg, target);
+}
+
+/* Those who observe it from elsewhere, and our own owner, who does not ask us over the network. */
 void dht_notify(struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
 {
     for (unsigned i = 0; i < d->n_observers; i++) {
@@ -432,6 +447,7 @@ void dht_notify(struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
         m.b.target = slice_of(o->target, ID_BYTES);
         dht_tell(d, now, &o->c, &m);
     }
+    tell_owner(d, now, target);
 }
 
 /* --- route */
@@ -800,14 +816,6 @@ static bool has_arguments(const struct krpc_msg *m)
            (m->method != KRPC_ROUTE || (m->b.f.data != NULL && m->b.body.data != NULL));
 }
 
-static bool is_watched(const struct dht *d, ns_t now, const uint8_t target[static ID_BYTES])
-{
-    for (unsigned i = 0; i < d->n_watched; i++)
-        if (d->watched[i].expires_at > now && id_equal(d->watched[i].target, target))
-            return true;
-    return false;
-}
-
 /* What may come to everybody, also to a client: word of what was observed, and routed bodies. True: it was that. */
 static bool serve_told(struct dht *d, ns_t now, const struct asker *a)
 {
@@ -825,8 +833,8 @@ static bool serve_told(struct dht *d, ns_t now, const struct asker *a)
     send_reply(d, a, &m, &room);
     if (!is_notify)
         deliver_route(d, now, a);
-    else if (d->config.events.notify != NULL && is_watched(d, now, a->q->b.target.data))
-        d->config.events.notify(d->config.events.arg, a->q->b.target.data);
+    else
+        tell_owner(d, now, a->q->b.target.data);
     return true;
 }
 

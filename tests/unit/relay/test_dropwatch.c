@@ -135,14 +135,19 @@ static void make_care(void)
     care = care_create(&config, &ops, NULL, &env);
 }
 
-static void begin(uint64_t seed)
+static void begin_with(uint32_t nodes, uint64_t seed)
 {
-    bed_init(&b, NODES, seed);
+    bed_init(&b, nodes, seed);
     b.nodes[0].config.events.notify = on_notify;
     bed_join_all(&b, NS_PER_S);
     b.tap = on_packet;
     make_care();
     forget();
+}
+
+static void begin(uint64_t seed)
+{
+    begin_with(NODES, seed);
 }
 
 static void end(void)
@@ -257,6 +262,21 @@ static void fetched(void **state)
     assert_true(seen.news > 0);
     look(THIS);
     assert_int_equal(seen.blobs, 2);
+    end();
+}
+
+/* In a small zone requests lie at the caretaker itself, and nobody else could tell it. */
+static void at_itself(void **state)
+{
+    (void)state;
+    begin_with(2, 37);
+    watch();
+    run(MINUTES(1));
+    put(0, MINED[0]);
+    run(NS_PER_S);
+    assert_true(seen.news > 0);
+    look(THIS);
+    assert_int_equal(seen.blobs, 1);
     end();
 }
 
@@ -378,6 +398,7 @@ int main(void)
         sentence("the drops of one who is away are watched for seven days, over the turn of the week",
                  seven_days),
         sentence("what was left meanwhile is told of and fetched without a look at the overlay", fetched),
+        sentence("what was put at the caretaker's own node is found at once", at_itself),
         sentence("of more than fit, the dearest stay", dearest_stay),
         sentence("it goes on after a restart", over_restart),
         sentence("another week's and one client too many are refused", refused),
