@@ -972,6 +972,25 @@ static void start_links(struct app *a, ns_t now)
     a->links_at = ns_min(a->links_at, now + LINK_RETRY_NS);
 }
 
+/* A call that waits for a record, or its end; NS_NEVER: it does not. */
+static ns_t looks_until(const struct peer *p)
+{
+    bool is_looking = p->is_used && p->call != NULL && p->session == NULL && !p->has_record &&
+                      (p->locate != NULL || p->retry_at != NS_NEVER);
+
+    return is_looking ? p->started_at + CALL_LOOKUP_NS : NS_NEVER;
+}
+
+/* The overlay keeps silent, or our guards: there is no more time. */
+static void end_look_up(struct peer *p, ns_t now)
+{
+    locate_stop(p->locate);
+    p->locate = NULL;
+    p->is_located = true;
+    p->retry_at = NS_NEVER;
+    give_up(p, now, has_overlay(p) ? CAUSE_NOT_FOUND : CAUSE_NO_NETWORK);
+}
+
 static bool wants_links(const struct app *a)
 {
     return a->config.mode == APP_PHONE || a->config.mode == APP_DAEMON;
@@ -979,6 +998,9 @@ static bool wants_links(const struct app *a)
 
 void reach_tick(struct app *a, ns_t now)
 {
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (looks_until(&a->peers[i]) <= now)
+            end_look_up(&a->peers[i], now);
     for (int i = 0; i < PEERS_MAX; i++)
         if (a->peers[i].is_used && a->peers[i].has_record && a->peers[i].session == NULL)
             try_open(&a->peers[i], now);
@@ -1001,6 +1023,8 @@ ns_t reach_deadline(const struct app *a)
 {
     ns_t at = wants_links(a) ? a->links_at : NS_NEVER;
 
+    for (int i = 0; i < PEERS_MAX; i++)
+        at = ns_min(at, looks_until(&a->peers[i]));
     for (int i = 0; i < PEERS_MAX; i++)
         if (a->peers[i].is_used && a->peers[i].has_record && a->peers[i].session == NULL)
             at = ns_min(at, ns_min(a->peers[i].open_by, a->now + 20 * NS_PER_MS));

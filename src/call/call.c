@@ -441,16 +441,17 @@ static void answer_now(struct call *c, ns_t now)
     struct wr w;
 
     c->wants_answer = false;
-    c->is_answered = true;
-    c->answered_ms = env_wall_ms(c->owner->env);
+    c->is_answered = true; /* so that all addresses are described; what fails until the 200 is a refusal */
     path_describe(c, now, &c->offer, &mine);
+    c->is_answered = false;
     if (mine.n_payloads == 0) {
-        c->is_answered = false;
         call_end(c, now, CAUSE_INCOMPATIBLE, "no codec in common");
         return;
     }
     if (path_start_media(c, now, &mine) != ERR_OK)
         return;
+    c->is_answered = true;
+    c->answered_ms = env_wall_ms(c->owner->env);
     to_hex(c->nonce, sizeof c->nonce, hex);
     wr_init(&w, body, sizeof body);
     sdp_write(&mine, &w);

@@ -37,6 +37,43 @@ static void unanswered(void **state)
     tear_down(&h);
 }
 
+/* The caller is told at once, and not kept ringing, when the sound of who answers fails. */
+static void no_microphone(void **state)
+{
+    struct homes h = {.settings = "{\"audio\": {\"input\": \"wav:/nowhere/at/all.wav\"}}"};
+
+    (void)state;
+    build_friends(&h, 19, VNET_EI);
+    h.bob->audio.source = NULL;
+    assert_true(sim_ask(h.alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"Bob\"}"));
+    assert_true(reach(h.alice, "ringing", NULL, SECONDS(5)));
+    sim_ask(h.bob, "{\"id\":3,\"cmd\":\"answer\"}");
+    assert_true(reach(h.alice, "ended", NULL, SECONDS(2)));
+    assert_string_equal(h.bob->cause, "audio");
+    assert_string_equal(h.alice->cause, "no_answer");
+    tear_down(&h);
+}
+
+/* All that could answer is silent, though it was there a moment ago: 10 s, and no second look-up after them. */
+static void no_answer_to_look_ups(void **state)
+{
+    struct homes h = {0};
+    ns_t began;
+
+    (void)state;
+    build_friends(&h, 20, VNET_EI);
+    vnet_cut(h.bob->host, true);
+    wait_for(&h, 120);
+    vnet_cut(h.relay->host, true);
+    vnet_cut(h.boot->host, true);
+    began = vnet_now(h.net);
+    assert_true(sim_ask(h.alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"Bob\"}"));
+    assert_true(reach(h.alice, "ended", NULL, SECONDS(30)));
+    printf("%s after %.1f s\n", h.alice->cause, (double)(vnet_now(h.net) - began) / NS_PER_S);
+    assert_true(vnet_now(h.net) - began <= SECONDS(10) + NS_PER_S);
+    tear_down(&h);
+}
+
 static void gone(void **state)
 {
     struct homes h = {0};
@@ -172,6 +209,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         sentence("declined and cancelled are told as such", declined),
         sentence("a call nobody answers ends after 60 s, and is missed over there", unanswered),
+        sentence("who answers and has no microphone leaves nobody ringing", no_microphone),
+        sentence("a look-up that nobody answers ends after 10 s", no_answer_to_look_ups),
         sentence("a contact that is gone is offline, not declined", gone),
         sentence("a cut shows reconnecting, heals, and ends as lost after 30 s", cut_while_talking),
         sentence("calls work when the first node is gone", without_the_first_node),
