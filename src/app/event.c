@@ -139,7 +139,10 @@ static void add_extra(struct app *a, cJSON *v, const struct call_info *i, const 
 
         add_num(v, "score", score, score >= 0);
     }
-    add_num(v, "ring_s", (double)config_int(a->settings, CFG_CALL_RING_S), true);
+    add_num(v, "ring_s",
+            i->rang_ms > 0 ? (double)((i->rang_ms + 999) / 1000)
+                           : (double)config_int(a->settings, CFG_CALL_RING_S),
+            true);
     json_add_str(v, "list", who == NULL ? NULL : who->list == CONTACT_BLOCKED ? "blocked" : "allowed");
 }
 

@@ -216,6 +216,7 @@ void call_end(struct call *c, ns_t now, enum call_cause cause, const char *text)
     c->cause = cause;
     snprintf(c->text, sizeof c->text, "%s", text != NULL ? text : "");
     c->ended_ms = env_wall_ms(x->env);
+    c->rang_ms = c->state == CALL_RINGING ? c->ended_ms - c->since_ms : 0;
     path_close(c, now);
     c->state = CALL_ENDED;
     c->since_ms = c->ended_ms;
@@ -1041,6 +1042,7 @@ void call_info(const struct call *c, struct call_info *out)
                               .started_ms = c->started_ms,
                               .answered_ms = c->answered_ms,
                               .ended_ms = c->ended_ms,
+                              .rang_ms = c->rang_ms,
                               .has_code = c->has_code,
                               .code = c->code,
                               .is_muted = c->is_muted,

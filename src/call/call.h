@@ -156,6 +156,7 @@ struct call_info {
     enum call_cause cause;
     const char *text; /* reason or what; in a call: what is wrong with the sound; "" */
     int64_t since_ms, started_ms, answered_ms, ended_ms; /* wall clock; 0: not yet */
+    int64_t rang_ms; /* how long it rang over there when it ended; 0: it did not */
     bool has_path, has_code, is_muted, has_media, has_early_lookup;
     bool has_no_input, has_no_output; /* silence stands in for a device that could not be opened */
     struct ice_path path;

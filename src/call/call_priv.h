@@ -38,7 +38,7 @@ struct call {
     enum call_cause cause;
     char text[CALL_TEXT_BYTES];
     ns_t state_at, deadline; /* when this state gives up */
-    int64_t since_ms, started_ms, answered_ms, ended_ms;
+    int64_t since_ms, started_ms, answered_ms, ended_ms, rang_ms;
 
     struct session *session;
     uint8_t exporter[32], handshake[64];

@@ -274,6 +274,8 @@ static size_t cut_name(const char *name, size_t columns, size_t rest)
     do
         len = utf8_fit(name, strlen(name), columns--, false);
     while (len >= ID_NAME_BYTES - rest);
+    while (len > 0 && name[len - 1] == ' ')
+        len--;
     return len;
 }
 

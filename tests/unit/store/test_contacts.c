@@ -489,6 +489,10 @@ static void a_free_name(void **state)
     } cases[] = {
         {"Ann", "Ann", "Ann 2"},
         {"", "", ""},
+        {"just so long that a blank is last, and more", "just so long that a blank is las",
+         "just so long that a blank i 2"},
+        {"cut where a blank would be left ", "cut where a blank would be left",
+         "cut where a blank would be 2"},
         {"a name of forty columns, much too wide..", "a name of forty columns, much to",
          "a name of forty columns, mu 2"},
         {"山田太郎山田太郎山田太郎山田太郎山田太郎", "山田太郎山田太郎山田太郎山田太郎",
