@@ -277,6 +277,17 @@ static void change_contact(struct node_key *nk, struct pair *p, const struct con
     book_drop(nk->book, was);
 }
 
+struct pair *pair_keep(struct node_key *nk, ns_t now, const struct contact *c)
+{
+    struct pair *p = node_pair(nk, c->key);
+    uint8_t key[32] = {0};
+
+    if (p == NULL && nk->ops->pair(&nk->sign, c->key, key) == ERR_OK)
+        p = pair_add(nk, now, c, key);
+    secret_wipe(key, sizeof key);
+    return p;
+}
+
 void pair_prove(struct node_key *nk, ns_t now, struct pair *p, const struct addr *a)
 {
     struct contact c = *pair_contact(nk, p);

@@ -112,6 +112,9 @@ static inline const struct contact *pair_contact(const struct node_key *nk, cons
 {
     return book_at(nk->book, p->who);
 }
+/* As if it had just signed for us; kept once. For those who have met before, as far as a simulation is concerned. NULL:
+ * its key is no valid point. */
+struct pair *pair_keep(struct node_key *nk, ns_t now, const struct contact *c);
 /* It has just proven to be at that address. */
 void pair_prove(struct node_key *nk, ns_t now, struct pair *p, const struct addr *a);
 /* Somebody vouches for that: no proof. */

@@ -49,7 +49,7 @@ static uint64_t mix(uint64_t z)
     return z ^ (z >> 31);
 }
 
-static ns_t latency(const struct overlay *o, uint32_t a, uint32_t b)
+ns_t ov_latency(const struct overlay *o, uint32_t a, uint32_t b)
 {
     uint64_t pair = a < b ? (uint64_t)a << 32 | b : (uint64_t)b << 32 | a;
 
@@ -76,7 +76,7 @@ void ov_send(struct overlay *o, uint32_t from, const struct addr *to, struct sli
     p->from = from;
     p->len = (uint16_t)bytes.len;
     memcpy(p->bytes, bytes.data, bytes.len);
-    e.at = o->now + latency(o, from, index);
+    e.at = o->now + ov_latency(o, from, index);
     e.what = p;
     ov_push(&o->queue, &e);
 }
@@ -171,6 +171,7 @@ static void packet_due(struct overlay *o, const struct ov_event *e)
     struct ov_node *n = &o->nodes[e->node];
     struct addr from = ov_addr(p->from);
 
+    oracle_make(o, e->node);
     if (n->dht != NULL) {
         o->msgs++;
         dht_input(n->dht, o->now, &from, slice_of(p->bytes, p->len));
@@ -193,7 +194,7 @@ void ov_at(struct overlay *o, ns_t at, uint32_t node, ov_task_cb cb, void *arg)
 
 /* --- life and death */
 
-static void set_known(struct overlay *o, uint32_t i, bool is_known)
+void ov_set_known(struct overlay *o, uint32_t i, bool is_known)
 {
     struct ov_node *n = &o->nodes[i];
 
@@ -220,7 +221,7 @@ static void stop(struct overlay *o, uint32_t i)
     n->dht = NULL;
     n->is_up = false;
     n->queued_at = NS_NEVER;
-    set_known(o, i, false);
+    ov_set_known(o, i, false);
 }
 
 /* Weibull of shape 0.5: many short sessions, a few very long ones. Its mean is twice its scale. */
@@ -242,7 +243,7 @@ static void plan_leave(struct overlay *o, uint32_t i)
     ov_push(&o->queue, &e);
 }
 
-static void create_dht(struct overlay *o, struct ov_node *n)
+struct dht *ov_create_dht(struct overlay *o, struct ov_node *n)
 {
     const struct ov_config *c = &o->config;
     struct env env = {.ops = &env_ops, .world = n};
@@ -263,6 +264,7 @@ static void create_dht(struct overlay *o, struct ov_node *n)
     n->is_up = true;
     n->generation++;
     n->queued_at = NS_NEVER;
+    return n->dht;
 }
 
 static void be_greeted(struct overlay *o, uint32_t i, void *arg)
@@ -293,7 +295,7 @@ void ov_start(struct overlay *o, uint32_t i, uint32_t n_intro)
         for (unsigned j = 0; j < 64 && o->n_up > 0; j++)
             foe_greet(n->foe, o->now, o->up[ov_pick(o, o->n_up)]);
     } else {
-        create_dht(o, n);
+        ov_create_dht(o, n);
         for (uint32_t j = 0; j < n_intro; j++) {
             struct addr a = ov_addr(o->up[ov_pick(o, o->n_up)]);
 
@@ -304,7 +306,7 @@ void ov_start(struct overlay *o, uint32_t i, uint32_t n_intro)
         if (o->n_foes > 0)
             ov_at(o, o->now + NS_PER_S, i, be_greeted, NULL);
     }
-    set_known(o, i, !n->is_client);
+    ov_set_known(o, i, !n->is_client);
 }
 
 static void leave(struct overlay *o, const struct ov_event *e)
@@ -429,6 +431,11 @@ static void make_foes(struct overlay *o)
     foes_sort(o);
 }
 
+void ov_own_bytes(struct overlay *o)
+{
+    o->own_bytes = mallinfo2().uordblks + mallinfo2().hblkhd;
+}
+
 struct overlay *ov_create(const struct ov_config *config)
 {
     struct overlay *o = mem_alloc(sizeof *o);
@@ -447,7 +454,7 @@ struct overlay *ov_create(const struct ov_config *config)
     o->book = book_create();
     set_latencies(o);
     make_foes(o);
-    o->own_bytes = mallinfo2().uordblks + mallinfo2().hblkhd;
+    ov_own_bytes(o);
     return o;
 }
 
@@ -464,6 +471,7 @@ void ov_destroy(struct overlay *o)
         if (e.kind == OV_PACKET || e.kind == OV_TASK)
             mem_free(e.what);
     ov_queue_fini(&o->queue);
+    oracle_destroy(o);
     book_destroy(o->book);
     mem_free(o->nodes);
     mem_free(o->up);
@@ -493,7 +501,7 @@ uint32_t ov_honest(struct overlay *o)
     for (unsigned tries = 0; tries < 100000; tries++) {
         uint32_t i = o->up[ov_pick(o, o->n_up)];
 
-        if (o->nodes[i].dht != NULL)
+        if (ov_is_honest(&o->nodes[i]))
             return i;
     }
     return 0;
@@ -502,7 +510,7 @@ uint32_t ov_honest(struct overlay *o)
 uint32_t ov_kill(struct overlay *o, double pct)
 {
     for (uint32_t i = 0; i < o->config.n; i++)
-        if (o->nodes[i].dht != NULL && prng_chance(&o->prng, pct))
+        if (ov_is_honest(&o->nodes[i]) && prng_chance(&o->prng, pct))
             stop(o, i);
     return o->n_up;
 }
@@ -523,12 +531,19 @@ void ov_totals(const struct overlay *o, struct ov_totals *out)
 double ov_node_bytes(const struct overlay *o)
 {
     struct mallinfo2 m = mallinfo2();
-    size_t all = m.uordblks + m.hblkhd, own = o->own_bytes + ov_queue_bytes(&o->queue);
+    size_t all = m.uordblks + m.hblkhd, own = o->own_bytes + ov_queue_bytes(&o->queue), book = 0;
     uint32_t n = 0;
+
+    if (o->oracle !=
+        NULL) { /* few are made, but they know of all: an entry of the book each, as if all were */
+        own += o->book->n_pages * (BOOK_PAGE * sizeof(struct book_entry) + sizeof(void *)) +
+               o->book->n_heads * sizeof(uint32_t);
+        book = sizeof(struct book_entry) + sizeof(uint32_t);
+    }
 
     for (uint32_t i = 0; i < o->config.n; i++)
         n += o->nodes[i].dht != NULL;
-    return n > 0 && all > own ? (double)(all - own) / n : 0;
+    return n > 0 && all > own ? (double)(all - own) / n + (double)book : 0;
 }
 
 uint64_t ov_digest(const struct overlay *o)
@@ -541,18 +556,26 @@ uint32_t ov_up(const struct overlay *o)
     return o->n_up;
 }
 
+uint32_t ov_made(const struct overlay *o)
+{
+    return o->n_made;
+}
+
 struct dht *ov_dht(const struct overlay *o, uint32_t i)
 {
     return o->nodes[i].dht;
 }
 
-void ov_tables(const struct overlay *o, double *contacts, double *foes_pct)
+void ov_tables(struct overlay *o, double *contacts, double *foes_pct)
 {
     static struct dht_node nodes[600];
     uint64_t n = 0, n_foes = 0, n_nodes = 0;
 
     for (uint32_t i = 0; i < o->config.n; i += 1 + o->config.n / 2000) {
-        size_t got = o->nodes[i].dht != NULL ? dht_nodes(o->nodes[i].dht, nodes, 600) : 0;
+        size_t got;
+
+        oracle_make(o, i);
+        got = o->nodes[i].dht != NULL ? dht_nodes(o->nodes[i].dht, nodes, 600) : 0;
 
         n_nodes += o->nodes[i].dht != NULL;
         n += got;

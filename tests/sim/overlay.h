@@ -2,7 +2,7 @@
  *
  * Each honest node is a struct dht like the program's; packets are encoded, sealed and parsed. Tables come from the
  * nodes' own joins: node i asks a few of those that are up for their neighbours, as after finding addresses on
- * mainline or in a cache. Keys are keyed hashes unless is_real. The same configuration gives the same run, bit by
+ * mainline or in a cache. With ov_know() they come from an oracle. Keys are keyed hashes unless is_real. The same configuration gives the same run, bit by
  * bit: ov_digest() of everything sent tells.
  *
  *   ov = ov_create(&(struct ov_config){.n = 1000, .seed = 1});
@@ -60,6 +60,14 @@ struct overlay *ov_create(const struct ov_config *config);
 void ov_destroy(struct overlay *o);
 /* All nodes start, each through OV_INTRO_MAX of those that are up; then time for their neighbourhoods. */
 void ov_join(struct overlay *o);
+/* In place of ov_join(): an oracle knows all ids and gives each node the table its own joins would have given, that is
+ * as many nodes of each bucket, chosen by chance among those that belong there, each of which knows it too; all have
+ * met (pairs), and have an idea of the zone's size. Nobody sends anything for it. A node is made when it first has
+ * something to do, unless is_eager: the run is the same, bit by bit, as it does not matter when it is made. Holds for
+ * half an hour; then nodes at rest would ask their contacts. Zones, keyed hashes, nobody a client. */
+void ov_know(struct overlay *o, bool is_eager);
+/* Nodes made so far. */
+uint32_t ov_made(const struct overlay *o);
 void ov_run(struct overlay *o, ns_t duration);
 /* Honest nodes that are up die at once, so many of a hundred. Answers how many are left. */
 uint32_t ov_kill(struct overlay *o, double pct);
@@ -107,7 +115,7 @@ double ov_node_bytes(const struct overlay *o);
 uint64_t ov_digest(const struct overlay *o);
 uint32_t ov_up(const struct overlay *o);
 /* Mean number of contacts, and how many of a hundred of them are adversaries. */
-void ov_tables(const struct overlay *o, double *contacts, double *foes_pct);
+void ov_tables(struct overlay *o, double *contacts, double *foes_pct);
 /* What nodes think of the number of them: its mean and standard deviation, as shares of the right one. */
 void ov_sizes(const struct overlay *o, double *mean, double *deviation);
 /* The engine of node i; NULL: it is down, or an adversary. */

@@ -42,6 +42,11 @@ const uint8_t *foe_id(const struct foe *f)
     return f->key.id;
 }
 
+const uint8_t *foe_key(const struct foe *f)
+{
+    return f->key.sign.pub;
+}
+
 static const struct overlay *sorting; /* qsort brings no argument */
 
 static int compare_foes(const void *a, const void *b)

@@ -2,6 +2,7 @@
  *
  *   overlay.c      the world: time, packets, joining, dying
  *   overlay_foe.c  nodes that are not honest
+ *   overlay_oracle.c  tables that nobody had to ask for
  *   overlay_op.c   records put and looked up, and what came of it
  *   overlay_key.c  keyed hashes in the place of signatures */
 #ifndef ITO_SIM_OVERLAY_IN_H
@@ -20,10 +21,11 @@ struct ov_packet {
 };
 
 struct foe;
+struct oracle;
 
 struct ov_node {
     struct overlay *o;
-    struct dht *dht; /* honest, and up */
+    struct dht *dht; /* honest, and up; with an oracle: and made already */
     struct foe *foe; /* of the other kind */
     ns_t queued_at;  /* of the earliest timer in the queue that is ours */
     uint32_t index, generation;
@@ -52,7 +54,9 @@ struct overlay {
     struct prng prng;
     ns_t now;
     struct ov_queue queue;
-    struct book *book; /* of all nodes */
+    struct book *book;     /* of all nodes */
+    struct oracle *oracle; /* NULL: nodes join */
+    uint32_t n_made;       /* by it */
     struct ov_node *nodes;
     uint32_t
         *up; /* indices of nodes that are up and known, adversaries too; their order is a matter of chance */
@@ -84,6 +88,16 @@ void ov_at(struct overlay *o, ns_t at, uint32_t node, ov_task_cb cb, void *arg);
 void ov_touch(struct overlay *o, uint32_t node);
 /* A newcomer that knows of n_intro others. */
 void ov_start(struct overlay *o, uint32_t node, uint32_t n_intro);
+struct dht *ov_create_dht(struct overlay *o, struct ov_node *n);
+void ov_set_known(struct overlay *o, uint32_t i, bool is_known);
+/* One way, from a to b. */
+ns_t ov_latency(const struct overlay *o, uint32_t a, uint32_t b);
+/* What is allocated so far is the simulator's. */
+void ov_own_bytes(struct overlay *o);
+static inline bool ov_is_honest(const struct ov_node *n)
+{
+    return n->is_up && n->foe == NULL;
+}
 /* An honest node that is up. */
 uint32_t ov_honest(struct overlay *o);
 uint32_t ov_pick(struct overlay *o, uint32_t n);
@@ -95,6 +109,7 @@ extern const uint8_t ov_zone[DHT_ZONE_ID_BYTES];
 struct foe *foe_create(struct overlay *o, uint32_t node, const struct env *env);
 void foe_destroy(struct foe *f);
 const uint8_t *foe_id(const struct foe *f);
+const uint8_t *foe_key(const struct foe *f); /* 32 bytes */
 void foe_input(struct foe *f, ns_t now, uint32_t from, struct slice bytes);
 /* Make itself known to a node that is up. */
 void foe_greet(struct foe *f, ns_t now, uint32_t node);
@@ -102,5 +117,13 @@ void foe_greet(struct foe *f, ns_t now, uint32_t node);
 void foes_sort(struct overlay *o);
 /* The n colluders nearest to target; returns how many. */
 size_t foes_nearest(const struct overlay *o, const uint8_t *target, uint32_t *out, size_t n);
+
+/* --- overlay_oracle.c: they do nothing, or find nobody, without an oracle */
+/* Node i, honest and up, gets its engine, if it has none. */
+void oracle_make(struct overlay *o, uint32_t i);
+/* The n nodes nearest to target; is_honest: of those that are honest and up. Returns how many. */
+size_t oracle_nearest(const struct overlay *o, const uint8_t *target, bool is_honest, uint32_t *out,
+                      size_t n);
+void oracle_destroy(struct overlay *o);
 
 #endif

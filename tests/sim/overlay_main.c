@@ -1,8 +1,11 @@
 /* sim-overlay - the overlay's numbers, from the shipped engine (make sim-overlay).
  *
- *   sim-overlay [n=1000] [seed=1] [json=1] [real=1] [loss=PERMILLE] [lookups=N] [foes=PCT] [parts=WORD,WORD...]
+ *   sim-overlay [n=1000] [seed=1] [json=1] [real=1] [loss=PERMILLE] [lookups=N] [foes=PCT] [tables=oracle [eager=1]]
+ *               [parts=WORD,WORD...]
  *
- * Prints `name value unit`, a line each. Parts, each a world of its own that joins anew:
+ * Prints `name value unit`, a line each. tables=oracle: nobody joins, nodes get the tables their joins would have given
+ * (overlay.h, ov_know()); eager=1: at once, and not each node when it is first spoken to. Parts, each a world of its own
+ * that joins anew (idle, churn, eclipse: always):
  *
  *   base    constant delay, all honest: look-ups, puts, memory, speed; then, each in a copy of that world, 30, 50 and
  *           70 % die at once
@@ -17,6 +20,7 @@
  * Keys, puzzles and signatures are real up to 1,000 nodes (idle, churn: never), keyed hashes above; real= overrides. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +33,7 @@ struct options {
     uint32_t n_lookups, n_records;
     int real;          /* -1: up to REAL_NODES */
     unsigned only_pct; /* foes: this share only */
+    bool has_oracle, is_eager;
     const char *parts;
 };
 
@@ -43,6 +48,16 @@ static void print(const char *name, double value, const char *unit)
         printf("%s %.9g %s\n", name, value, unit);
     is_first = false;
     fflush(stdout);
+}
+
+static void print_word(const char *name, const char *word)
+{
+    if (is_json)
+        printf("%s\n  {\"name\": \"%s\", \"value\": \"%s\", \"unit\": \"\"}", is_first ? "[" : ",", name,
+               word);
+    else
+        printf("%s %s\n", name, word);
+    is_first = false;
 }
 
 static void print_as(const char *group, const char *name, double value, const char *unit)
@@ -67,7 +82,10 @@ static struct overlay *grow(const struct options *opt, uint32_t n, enum ov_foe f
     c.foe = foe;
     c.foes_pct = foes_pct;
     o = ov_create(&c);
-    ov_join(o);
+    if (opt->has_oracle)
+        ov_know(o, opt->is_eager);
+    else
+        ov_join(o);
     return o;
 }
 
@@ -124,11 +142,13 @@ static void base_part(const struct options *opt)
     struct ov_batch b;
 
     ov_totals(o, &t);
-    print("join_messages", (double)t.msgs / opt->config.n, "messages/node");
-    print("join_cpu", t.cpu_s, "s");
-    print("messages_per_second", (double)t.msgs / t.cpu_s, "messages/s");
-    print("bytes_per_node", ov_node_bytes(o), "B");
+    if (!opt->has_oracle) {
+        print("join_messages", (double)t.msgs / opt->config.n, "messages/node");
+        print("join_cpu", t.cpu_s, "s");
+        print("messages_per_second", (double)t.msgs / t.cpu_s, "messages/s");
+    }
     ov_tables(o, &contacts, &foes);
+    print("bytes_per_node", ov_node_bytes(o), "B");
     print("contacts_per_node", contacts, "contacts");
     ov_sizes(o, &mean, &deviation);
     print("size_estimate", mean * 100, "% of the right one");
@@ -146,7 +166,10 @@ static void base_part(const struct options *opt)
     print("cold_join_to_value_success", pct(&b), "%");
     for (unsigned killed = 30; killed <= 70; killed += 20)
         kill_part(o, opt, killed);
-    ov_totals(o, &t);
+    if (opt->has_oracle) {
+        print("nodes_made", ov_made(o), "nodes");
+        print("bytes_per_node_after", ov_node_bytes(o), "B");
+    }
     print("digest", (double)(ov_digest(o) >> 16), "");
     ov_destroy(o);
 }
@@ -183,6 +206,7 @@ static void foe_part(const struct options *opt, const char *name, enum ov_foe fo
     print_as(group, "put_queries", b.queries, "queries");
     ov_lookups(o, opt->n_lookups, &b);
     print_gets(group, &b);
+    print_as(group, "digest", (double)(ov_digest(o) >> 16), "");
     ov_destroy(o);
 }
 
@@ -193,7 +217,7 @@ static void idle_part(const struct options *opt)
     struct ov_idle i;
 
     idle.config.clients_pct = 10;
-    idle.config.is_real = false;
+    idle.config.is_real = idle.has_oracle = false;
     o = grow(&idle, 1000, OV_HONEST, 0);
     ov_run(o, 1800 * NS_PER_S);
     ov_idle(o, 3600 * NS_PER_S, &i);
@@ -213,7 +237,7 @@ static void churn_part(const struct options *opt)
     uint32_t n_ok = 0, n = 0;
     struct ov_batch b, client;
 
-    churn.config.is_real = false;
+    churn.config.is_real = churn.has_oracle = false;
     churn.config.clients_pct = 10;
     o = grow(&churn, 1000, OV_HONEST, 0);
     ov_churn(o, 36000 * NS_PER_S);
@@ -261,6 +285,10 @@ static bool read_option(struct options *opt, const char *text)
         opt->n_lookups = (uint32_t)v;
     else if (strncmp(text, "foes=", 5) == 0)
         opt->only_pct = (unsigned)v;
+    else if (strcmp(text, "tables=oracle") == 0 || strcmp(text, "tables=joins") == 0)
+        opt->has_oracle = value[1] == 'o';
+    else if (strncmp(text, "eager=", 6) == 0)
+        opt->is_eager = v != 0;
     else if (strncmp(text, "parts=", 6) == 0)
         opt->parts = value + 1;
     else
@@ -270,20 +298,23 @@ static bool read_option(struct options *opt, const char *text)
 
 int main(int argc, char **argv)
 {
+    struct rusage usage;
     struct options opt = {.config = {.n = 1000, .seed = 1}, .n_lookups = 2000, .real = -1};
 
     for (int i = 1; i < argc; i++)
         if (!read_option(&opt, argv[i])) {
             fprintf(stderr,
-                    "sim-overlay: %s: not an option (n seed json real loss paths lookups foes parts)\n",
+                    "sim-overlay: %s: not an option (n seed json real loss paths lookups foes tables"
+                    " eager parts)\n",
                     argv[i]);
             return 2;
         }
     opt.n_records = opt.n_lookups / 2 + 1;
-    opt.config.is_real = opt.real > 0 || (opt.real < 0 && opt.config.n <= REAL_NODES);
+    opt.config.is_real = !opt.has_oracle && (opt.real > 0 || (opt.real < 0 && opt.config.n <= REAL_NODES));
     print("nodes", opt.config.n, "nodes");
     print("real_signatures", opt.config.is_real, "");
     print("seed", (double)opt.config.seed, "");
+    print_word("tables", opt.has_oracle ? "oracle" : "joins");
     if (has_part(&opt, "base"))
         base_part(&opt);
     if (has_part(&opt, "spread"))
@@ -302,6 +333,7 @@ int main(int argc, char **argv)
         struct options mainline = opt;
 
         mainline.config.profile = DHT_MAINLINE;
+        mainline.has_oracle = false;
         foe_part(&mainline, "eclipse", OV_ECLIPSE, 1);
         foe_part(&mainline, "eclipse", OV_ECLIPSE, 5);
     }
@@ -309,6 +341,8 @@ int main(int argc, char **argv)
         idle_part(&opt);
     if (has_part(&opt, "churn"))
         churn_part(&opt);
+    getrusage(RUSAGE_SELF, &usage);
+    print("peak_rss", (double)usage.ru_maxrss / 1024, "MiB");
     if (is_json)
         printf("\n]\n");
     return 0;

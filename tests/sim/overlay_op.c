@@ -45,29 +45,40 @@ static bool on_value(void *arg, const struct item *item)
     return true;
 }
 
+/* The OV_NEAREST honest full nodes nearest to a target. */
+static size_t scan_nearest(const struct overlay *o, const uint8_t *target, uint32_t *near)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < o->config.n; i++) {
+        const struct dht *d = o->nodes[i].dht;
+        size_t at = n;
+
+        if (d == NULL || o->nodes[i].is_client)
+            continue;
+        for (; at > 0 && id_compare(target, d->id, o->nodes[near[at - 1]].dht->id) < 0; at--)
+            near[at] = near[at - 1];
+        near[at] = i;
+        n += n < OV_NEAREST;
+    }
+    return n;
+}
+
 /* How many of the nodes nearest to its target hold a record. */
 static unsigned count_nearest(const struct overlay *o, const struct ov_record *record)
 {
     uint8_t target[DHT_ID_BYTES];
-    struct dht *near[OV_NEAREST + 1];
-    unsigned n = 0, holding = 0;
+    uint32_t near[OV_NEAREST + 1];
+    unsigned holding = 0;
     struct item item;
+    size_t n;
 
     ov_make_item(o, record->number, record->seq, &item);
     dht_target(item.k, target);
-    for (uint32_t i = 0; i < o->config.n; i++) {
-        struct dht *d = o->nodes[i].dht;
-        unsigned at = n;
-
-        if (d == NULL || o->nodes[i].is_client)
-            continue;
-        for (; at > 0 && id_compare(target, d->id, near[at - 1]->id) < 0; at--)
-            near[at] = near[at - 1];
-        near[at] = d;
-        n += n < OV_NEAREST;
-    }
-    for (unsigned i = 0; i < n; i++) {
-        const struct stored *s = store_get(&near[i]->store, o->now, target);
+    n = o->oracle != NULL ? oracle_nearest(o, target, true, near, OV_NEAREST) : scan_nearest(o, target, near);
+    for (size_t i = 0; i < n; i++) {
+        struct dht *d = o->nodes[near[i]].dht; /* NULL: nobody ever asked it for anything */
+        const struct stored *s = d != NULL ? store_get(&d->store, o->now, target) : NULL;
 
         holding += s != NULL && s->seq == record->seq;
     }
@@ -118,6 +129,7 @@ static void begin(struct overlay *o, uint32_t node, void *arg)
                                      : ov_honest(o);
     j->started_at = o->now;
     ov_make_item(o, o->records[j->record].number, o->records[j->record].seq, &item);
+    oracle_make(o, j->node);
     if (j->batch->is_cold)
         ov_start(o, j->node, 1);
     if (j->batch->is_put)
