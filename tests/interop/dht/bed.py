@@ -65,9 +65,10 @@ def unben(b, at=0):
 class Raw:
     """A stranger with a socket: one query, one answer; None is silence."""
 
-    def __init__(self, host):
+    def __init__(self, host, port=PORT):
+        self.host = host
         self.s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.s.bind((host, PORT))
+        self.s.bind((host, port))
         self.id = hashlib.sha1(host.encode()).digest()
         self.n = 0
         self.times = {}
@@ -98,9 +99,16 @@ class Raw:
             if src[0] == to and m.get(b"t") == t:
                 return m
 
+    def fetch(self, to, q, a):
+        """What it answers, asked again while it is silent: a busy machine, or libtorrent's budget."""
+        for _ in range(5):
+            m = self.ask(to, q, a)
+            if m is not None:
+                return m[b"r"]
+        return {}
+
     def token(self, to, target):
-        m = self.ask(to, "get", {"target": target})
-        return m[b"r"][b"token"]
+        return self.fetch(to, "get", {"target": target})[b"token"]
 
 
 def code(m):
@@ -491,6 +499,129 @@ def sizes_and_codes():
     row("`ito dht put` refuses 997 bytes", exit == 2 and "997" in err, err)
 
 
+def strangers():
+    """A new address for each: nobody's patience is used up by the row before."""
+    for i in range(1, 250):
+        yield Raw(f"127.211.{i}.1")
+
+
+stranger = strangers()
+KINDS = {"libtorrent": LT[12], "bittorrent-dht": JS[12], "ours": OURS[9]}
+
+
+def signed(seed, value, seq, **more):
+    s = ours("sign", seed=seed, value=value.hex(), seq=seq)
+    return {"k": bytes.fromhex(s["k"]), "sig": bytes.fromhex(s["sig"]), "seq": seq, "v": value, **more}
+
+
+def each(what, expected, do):
+    got = {name: do(a) for name, a in KINDS.items()}
+    row(what, tuple(got.values()) == expected, got)
+
+
+def tokens():
+    def from_elsewhere(to, port=None, target=None):
+        """A put whose token was given to another address, port or target; its code."""
+        item = signed(f"{0xe1 + (port is not None) + 2 * (target is not None):02x}" * 32, b"t", 1)
+        giver = next(stranger)
+        putter = giver if target is not None else Raw(giver.host, port) if port else next(stranger)
+        token = giver.token(to, target or sha1(item["k"]))
+        return code(putter.ask(to, "put", {**item, "token": token}))
+
+    each("a token of another address: 203 by all", (203, 203, 203), from_elsewhere)
+    each("a token of another port of the address is taken by all", (0, 0, 0), lambda to: from_elsewhere(to, port=PORT + 1))
+    each("a token of another target: 203, taken, 203", (203, 0, 203), lambda to: from_elsewhere(to, target=sha1(b"else")))
+
+
+def hits():
+    def put(to, item):
+        raw = next(stranger)
+        return code(raw.ask(to, "put", {**item, "token": raw.token(to, sha1(item["k"]))}))
+
+    def get(to, item, **more):
+        return next(stranger).fetch(to, "get", {"target": sha1(item["k"]), **more})
+
+    first, second = (signed("e8" * 32, v, 10) for v in (b"first", b"second"))
+    each("the first value of a seq is stored by all", (0, 0, 0), lambda to: put(to, first))
+    each("another value of that seq: success, 302, 302", (0, 302, 302), lambda to: put(to, second))
+    each("and all of them keep the first", (b"first",) * 3, lambda to: get(to, first)[b"v"])
+    each("asked for a later seq, a hit has no value; bittorrent-dht does not look at it", (False, True, False),
+         lambda to: b"v" in get(to, first, seq=10))
+    each("asked for an earlier one it has", (True, True, True), lambda to: b"v" in get(to, first, seq=9))
+
+
+def values_of_all_kinds():
+    def kept(to, v):
+        raw, target = next(stranger), sha1(ben(v))
+        return (code(raw.ask(to, "put", {"v": v, "token": raw.token(to, target)})),
+                next(stranger).fetch(to, "get", {"target": target}).get(b"v"))
+
+    for what, v, back in (("an integer", -7, -7), ("a list", [1, b"x", [b""]], [1, b"x", [b""]]),
+                          ("a dictionary", {"a": {"b": 2}}, {b"a": {b"b": 2}}), ("no bytes at all", b"", b"")):
+        each(f"{what} is stored by all as it came", ((0, back),) * 3, lambda to, v=v: kept(to, v))
+
+
+def queries():
+    t = sha1(b"anything")
+    each("nodes in an answer: 8, 20 or more, 8", (8, True, 8), lambda to: (lambda n: n if n <= 8 else n >= 20)(
+        len(next(stranger).fetch(to, "find_node", {"target": t})[b"nodes"]) // 26))
+    each("an unknown query with a target: as find_node, silence, 204", (0, None, 204),
+         lambda to: code(next(stranger).ask(to, "nonsense", {"target": t})))
+    each("without one: 203, silence, 204", (203, None, 204), lambda to: code(next(stranger).ask(to, "nonsense", {})))
+    each("an id that does not follow from the address is served by all (BEP 42)", (0, 0, 0),
+         lambda to: code(next(stranger).ask(to, "ping", {})))
+
+    def named(to):
+        """A read-only asker (BEP 43): named to others, or asked back?"""
+        raw, first = next(stranger), len(capture.packets)
+        for q in ("ping", "find_node", "get"):
+            raw.ask(to, q, {"target": t})
+        found = next(stranger).fetch(to, "find_node", {"target": raw.id})[b"nodes"]
+        asked = [p for p in capture.packets[first:] if p[1] == socket.inet_aton(to) and p[3] == socket.inet_aton(raw.host) and
+                 unben(p[5])[0].get(b"y") == b"q"]
+        return raw.id in [found[i:i + 20] for i in range(0, len(found), 26)], len(asked) > 0
+
+    got = {name: named(a) for name, a in KINDS.items()}
+    row("who says `ro` is neither named nor asked by libtorrent and ours; bittorrent-dht names it while it has room",
+        got["libtorrent"] == got["ours"] == (False, False), got)
+
+    def of_many(to):
+        """Of 130 announced peers, those in one answer."""
+        h = sha1(b"many" + to.encode())
+        for i in range(130):
+            raw = Raw(f"127.212.{i}.{KINDS_ORDER.index(to) + 1}")
+            token = raw.fetch(to, "get_peers", {"info_hash": h})[b"token"]
+            raw.fetch(to, "announce_peer", {"info_hash": h, "port": 1000 + i, "token": token})
+            raw.s.close()
+        return len(next(stranger).fetch(to, "get_peers", {"info_hash": h}).get(b"values", []))
+
+    each("peers in an answer, of 130: 100, all, 30", (100, 130, 30), of_many)
+
+
+KINDS_ORDER = list(KINDS.values())
+
+
+def budget():
+    """Thirty large answers asked for at once."""
+    item = signed("ea" * 32, b"y" * 990, 1)
+    target = sha1(item["k"])
+
+    def answered(to):
+        raw = next(stranger)
+        raw.ask(to, "put", {**item, "token": raw.token(to, target)})
+        raw, n = next(stranger), 0
+        for _ in range(30):
+            raw.send(to, "get", {"target": target})
+        end = time.monotonic() + 2
+        while n < 30 and select.select([raw.s], [], [], max(0, end - time.monotonic()))[0]:
+            n += b"v" in unben(raw.s.recv(4096))[0].get(b"r", {})
+        return n
+
+    got = {name: answered(a) for name, a in zip(KINDS, (LT[13], JS[13], OURS[8]))}  # who have said little yet
+    row("thirty large answers at once: libtorrent's budget ends before, bittorrent-dht has none, ours keeps its pace",
+        10 <= got["libtorrent"] < 30 and got["bittorrent-dht"] == 30 and 1 <= got["ours"] < 30, got)
+
+
 def conflicts():
     c, seed = client(), "b1" * 32
     r = [ours("put", client=c, seed=seed, value=b"one".hex(), seq=100) for _ in range(2)]
@@ -607,8 +738,8 @@ def manners():
 def main():
     began = time.monotonic()
     try:
-        for story in (start, slowly, ours_to_theirs, theirs_to_ours, announced, sizes_and_codes, conflicts, dead_neighbour, half_dies,
-                      manners):
+        for story in (start, slowly, ours_to_theirs, theirs_to_ours, announced, sizes_and_codes, conflicts, dead_neighbour,
+                      tokens, hits, values_of_all_kinds, queries, budget, half_dies, manners):
             at = time.monotonic()
             try:
                 story()
