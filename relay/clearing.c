@@ -145,12 +145,19 @@ enum err clearing_proof_check(struct slice bytes, uint8_t culprit[static RECEIPT
     return ERR_OK;
 }
 
+void clearing_fork_write(const struct statement *a, const struct statement *b,
+                         uint8_t out[static CLEARING_FORK_BYTES])
+{
+    statement_write(a, out);
+    statement_write(b, out + RECEIPT_RLS1_BYTES);
+}
+
 enum err clearing_fork_check(struct slice bytes, uint8_t culprit[static RECEIPT_KEY_BYTES])
 {
     struct statement a, b;
 
     memset(culprit, 0, RECEIPT_KEY_BYTES);
-    if (bytes.len != 2 * RECEIPT_RLS1_BYTES ||
+    if (bytes.len != CLEARING_FORK_BYTES ||
         statement_parse(slice_of(bytes.data, RECEIPT_RLS1_BYTES), &a) != ERR_OK ||
         statement_parse(slice_of(bytes.data + RECEIPT_RLS1_BYTES, RECEIPT_RLS1_BYTES), &b) != ERR_OK)
         return ERR_PARSE;

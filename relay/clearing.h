@@ -23,6 +23,7 @@
 #define CLEARING_PER_DRAWEE_S (4 * LEDGER_TRANCHE_S)
 #define CLEARING_AMOUNT_MAX_S (4 * LEDGER_TRANCHE_S) /* of one cheque */
 #define CLEARING_PROOF_BYTES  (2 * RECEIPT_RLC1_BYTES)
+#define CLEARING_FORK_BYTES   (2 * RECEIPT_RLS1_BYTES)
 
 /* The drawer's side of one drawee. */
 struct clearing_book {
@@ -49,6 +50,8 @@ enum clearing_verdict {
     CLEARING_VOID     /* a proof exists against one of them */
 };
 
+enum clearing_proof { CLEARING_FORK = 1, CLEARING_OVERDRAW };
+
 /* Take the next range of the book. Unsigned; the book must be on disk before the cheque leaves. */
 void clearing_draw(struct clearing_book *book, uint32_t amount, uint16_t day, struct cheque *out);
 /* Is it of these days, by our calendar? */
@@ -73,6 +76,8 @@ void clearing_proof_write(const struct cheque *a, const struct cheque *b,
                           uint8_t out[static CLEARING_PROOF_BYTES]);
 enum err clearing_proof_check(struct slice bytes, uint8_t culprit[static RECEIPT_KEY_BYTES]);
 /* Fork proof: two statements of one pair, inc and seq, signed by `culprit`, 512 bytes. */
+void clearing_fork_write(const struct statement *a, const struct statement *b,
+                         uint8_t out[static CLEARING_FORK_BYTES]);
 enum err clearing_fork_check(struct slice bytes, uint8_t culprit[static RECEIPT_KEY_BYTES]);
 
 #endif

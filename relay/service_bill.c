@@ -383,6 +383,7 @@ static void settle(struct service *svc, struct client *c, struct statement *s, c
 
 void bill_on_sign(struct service *svc, struct client *c, const struct wire_msg *m)
 {
+    uint8_t proof[CLEARING_FORK_BYTES];
     struct statement s;
     int side;
 
@@ -403,7 +404,8 @@ void bill_on_sign(struct service *svc, struct client *c, const struct wire_msg *
         if (memcmp(ours, m->body, sizeof ours) == 0) {
             send_done(svc, c, m); /* our answer was lost */
         } else if (statement_is_fork(&c->head, &s, side)) {
-            ledger_db_put_proof(svc->db, c->account, 1, slice_of(m->body, sizeof m->body));
+            clearing_fork_write(&c->head, &s, proof);
+            ledger_db_put_proof(svc->db, c->account, CLEARING_FORK, slice_of(proof, sizeof proof));
         }
         return;
     }

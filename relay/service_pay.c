@@ -148,7 +148,7 @@ void service_cleared(struct service *svc, ns_t now, const struct cleared *answer
         return;
     clearing_proof_write(&q, other, proof);
     if (clearing_proof_check(slice_of(proof, sizeof proof), culprit) == ERR_OK)
-        ledger_db_put_proof(svc->db, culprit, 2, slice_of(proof, sizeof proof));
+        ledger_db_put_proof(svc->db, culprit, CLEARING_OVERDRAW, slice_of(proof, sizeof proof));
 }
 
 /* --- drawee --- */
@@ -218,7 +218,7 @@ void pay_on_clear(struct service *svc, struct client *c, const struct wire_msg *
     if (has_other) {
         clearing_proof_write(&q, &other, proof);
         if (cheque_is_overdraw(&q, &other))
-            ledger_db_put_proof(svc->db, q.drawer, 2, slice_of(proof, sizeof proof));
+            ledger_db_put_proof(svc->db, q.drawer, CLEARING_OVERDRAW, slice_of(proof, sizeof proof));
         answer.flags = WIRE_FLAG_OTHER;
         cheque_write(&other, answer.cheque);
     }

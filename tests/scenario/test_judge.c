@@ -104,8 +104,8 @@ static void a_line_that_loses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        sentence("a relay that loses sound is avoided by the next call", a_relay_that_loses),
-        sentence("what our own line loses is not held against it", a_line_that_loses),
+        sentence("attack, dropping relay: who loses sound is avoided by the next call", a_relay_that_loses),
+        sentence("attack, dropping relay: what our own line loses is not held against it", a_line_that_loses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

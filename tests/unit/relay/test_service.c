@@ -529,6 +529,94 @@ static void lost_database(void **state)
     rig_free(r);
 }
 
+/* A SIGN of phone p for this body, by this key. */
+static void say_sign(struct rig *r, struct phone *p, struct statement *s, const uint8_t seed[static 32])
+{
+    struct wire_msg m = {.type = WIRE_SIGN};
+    uint8_t buf[WIRE_MESSAGE_MAX], whole[RECEIPT_RLS1_BYTES];
+    int side;
+
+    memset(s->sig, 0, sizeof s->sig);
+    assert_int_equal(statement_sign(s, seed), ERR_OK);
+    statement_write(s, whole);
+    side = memcmp(whole + RECEIPT_BODY_BYTES, (uint8_t[RECEIPT_SIG_BYTES]){0}, RECEIPT_SIG_BYTES) == 0;
+    memcpy(m.alloc_id, p->alloc_id, sizeof m.alloc_id);
+    statement_body(s, m.body);
+    memcpy(m.sig, s->sig[side], sizeof m.sig);
+    service_session_message(r->svc, r->w.now, p->session, WIRE_CHAN_LEDGER, wire_write(buf, sizeof buf, &m));
+}
+
+/* After a call the client signs another statement of the seq that both signed. */
+static void forks(void **state)
+{
+    struct service_config config = calls(20);
+    struct rig *r = rig_with(&config);
+    struct phone *p = &r->phones[0];
+    struct statement less;
+    struct ledger_row row;
+
+    (void)state;
+    begin_call(r);
+    talk(r, 100);
+    end_call(r);
+    assert_int_equal(ledger_db_get(r->db, r->node.pub, p->key.pub, &row), ERR_OK);
+    less = row.head;
+    say_sign(r, p, &less, p->seed); /* the same again is none */
+    assert_false(ledger_db_has_proof(r->db, p->key.pub));
+    less.served[statement_side(&less, r->node.pub)] -= 30;
+    say_sign(r, p, &less, p->seed);
+    assert_true(ledger_db_has_proof(r->db, p->key.pub));
+    ledger_db_get(r->db, r->node.pub, p->key.pub, &row);
+    assert_true(row.account.is_void);
+    assert_true(ledger_avail(&row.account, LEDGER_KAPPA_HI) <= 0);
+    assert_true(row.head.served[statement_side(&row.head, r->node.pub)] >= 90); /* what it owes stays */
+    assert_false(ledger_db_has_proof(r->db, r->phones[1].key.pub));
+    rig_free(r);
+}
+
+/* Phone 2 brings what phone 0 and the relay, or phones 0 and 1, have signed: it is none of its business. */
+static void receipts_of_others(void **state)
+{
+    struct service_config config = calls(20);
+    struct rig *r = rig_with(&config);
+    struct phone *p = &r->phones[0], *thief = &r->phones[2];
+    struct wire_msg m = {.type = WIRE_SYNC};
+    struct service_stats before, after;
+    uint8_t buf[WIRE_MESSAGE_MAX];
+    struct ledger_row row, same;
+    struct statement s;
+
+    (void)state;
+    begin_call(r);
+    talk(r, 100);
+    assert_int_equal(ledger_db_get(r->db, r->node.pub, p->key.pub, &row), ERR_OK);
+    service_stats(r->svc, r->w.now, &before);
+    statement_next(&row.head, row.head.day, &s);
+    s.served[statement_side(&s, p->key.pub)] = 3600; /* "the relay owes phone 0 an hour" */
+    say_sign(r, thief, &s, p->seed);                 /* even with its signature */
+    statement_sign(&s, r->node_seed);
+    statement_write(&s, m.statement);
+    service_session_message(r->svc, r->w.now, thief->session, WIRE_CHAN_LEDGER,
+                            wire_write(buf, sizeof buf, &m));
+    statement_init(&s, zone, p->key.pub, r->phones[1].key.pub);
+    statement_next(&s, row.head.day, &s);
+    s.served[0] = 3600;
+    say_sign(r, p, &s, p->seed); /* of a pair in which the relay has no part */
+    statement_sign(&s, r->phones[1].seed);
+    statement_write(&s, m.statement);
+    service_session_message(r->svc, r->w.now, p->session, WIRE_CHAN_LEDGER, wire_write(buf, sizeof buf, &m));
+    service_stats(r->svc, r->w.now, &after);
+    assert_int_equal(after.malformed - before.malformed, 4);
+    assert_int_equal(after.ledger.accounts, before.ledger.accounts);
+    ledger_db_get(r->db, r->node.pub, p->key.pub, &same);
+    assert_memory_equal(&same.head, &row.head, sizeof row.head);
+    assert_int_equal(ledger_db_get(r->db, r->node.pub, thief->key.pub, &same), ERR_NOT_FOUND);
+    assert_false(ledger_db_has_proof(r->db, p->key.pub) || ledger_db_has_proof(r->db, thief->key.pub));
+    talk(r, 100); /* and the call is signed for as before */
+    assert_true(billed(r, p) >= 180);
+    rig_free(r);
+}
+
 static void does_not_sign(void **state)
 {
     struct service_config config = calls(20);
@@ -1063,6 +1151,10 @@ int main(void)
         sentence("lost answers change nothing in the end", lost_answers),
         sentence("a client that crashed signs the same half again", crashed_client),
         sentence("a lost database comes back from the other side", lost_database),
+        sentence("attack, fork of an account: who signs a seq twice is void at once, and owes what it owed",
+                 forks),
+        sentence("attack, replay: receipts for others' traffic are counted and change nothing",
+                 receipts_of_others),
         sentence("attack, withheld signatures: a stranger is told, told to move, and stopped", does_not_sign),
         sentence("attack, withheld signatures: 150 slot-s a stop, then the creditor is a stranger",
                  creditor_does_not_sign),
