@@ -32,7 +32,16 @@ def row(name, is_ok, what=""):
 
 # ---- bencoding, canonical, and raw queries from an address of our own
 
+class Verbatim:
+    """Bytes that stand for themselves, canonical or not."""
+
+    def __init__(self, text):
+        self.text = text
+
+
 def ben(v):
+    if isinstance(v, Verbatim):
+        return bytes(v.text)
     if isinstance(v, bool):
         v = int(v)
     if isinstance(v, int):
@@ -67,7 +76,7 @@ class Raw:
 
     def __init__(self, host, port=PORT):
         self.host = host
-        self.s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self.s.bind((host, port))
         self.id = hashlib.sha1(host.encode()).digest()
         self.n = 0
@@ -196,12 +205,12 @@ class Lines:
 class Torrents:
     """Default sessions of libtorrent, but for what reaches beyond the bed."""
 
-    def __init__(self):
+    def __init__(self, hosts=LT):
         mask = lt.alert.category_t.dht_notification | lt.alert.category_t.dht_operation_notification
         self.s = [lt.session({"listen_interfaces": f"{a}:{PORT}", "enable_dht": True, "dht_bootstrap_nodes": "",
                               "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
-                              "alert_mask": mask}) for a in LT]
-        self.kept = [[] for _ in LT]
+                              "alert_mask": mask}) for a in hosts]
+        self.kept = [[] for _ in hosts]
 
     def add(self, hosts):
         for s in self.s:
@@ -561,6 +570,16 @@ def values_of_all_kinds():
         each(f"{what} is stored by all as it came", ((0, back),) * 3, lambda to, v=v: kept(to, v))
 
 
+    def says(to, text):
+        raw = next(stranger)
+        return code(raw.ask(to, "put", {"v": Verbatim(text), "token": raw.token(to, sha1(text))}))
+
+    for what, text in (("keys out of order", b"d1:bi1e1:ai2ee"), ("a key twice", b"d1:ai1e1:ai2ee"),
+                       ("zeros before a number", b"i007e"), ("zeros before a length", b"02:ab")):
+        each(f"{what}: 203, stored by bittorrent-dht, silence of ours", (203, 0, None), lambda to, text=text: says(to, text))
+    each("minus nothing is stored by libtorrent only", (0, None, None), lambda to: says(to, b"i-0e"))
+
+
 def queries():
     t = sha1(b"anything")
     each("nodes in an answer: 8, 20 or more, 8", (8, True, 8), lambda to: (lambda n: n if n <= 8 else n >= 20)(
@@ -620,6 +639,49 @@ def budget():
     got = {name: answered(a) for name, a in zip(KINDS, (LT[13], JS[13], OURS[8]))}  # who have said little yet
     row("thirty large answers at once: libtorrent's budget ends before, bittorrent-dht has none, ours keeps its pace",
         10 <= got["libtorrent"] < 30 and got["bittorrent-dht"] == 30 and 1 <= got["ours"] < 30, got)
+
+
+def ipv6():
+    """The other address family (BEP 32). bittorrent-dht has none."""
+    lt6, ours6, client6 = [f"fd00:1::{i}" for i in range(1, 5)], [f"fd00:3::{i}" for i in range(1, 5)], "fd00:200::1"
+    for a in lt6 + ours6 + [client6, "fd00:210::1", "fd00:200::2", "fd00:200::3"]:
+        subprocess.run(["ip", "-6", "addr", "add", a + "/128", "dev", "lo", "nodad"], check=True)
+    there = Torrents([f"[{a}]" for a in lt6])
+    for a in ours6[:3]:
+        ours("client", bind=f"[{a}]", serves=True, peer=f"[{lt6[0]}]:{PORT}")
+    there.add(lt6 + ours6[:3])
+    until(lambda: min(lt_nodes(s) for s in there.s), lambda n: n >= 2)
+    theirs = there.put(1, b"\xf2" * 32, b"of libtorrent")
+    c = ours("client", bind=f"[{client6}]", peer=f"[{lt6[0]}]:{PORT}")["client"]
+    n = stats_of(c)["peers"]
+    row("IPv6: a client of ours joins by a libtorrent node", n >= 3, f"{n} contacts")
+    r = ours("put", client=c, seed="f1" * 32, value=b"by IPv6".hex(), seq=3)
+    key = bytes.fromhex(ours("sign", seed="f1" * 32, value="")["k"])
+    row("IPv6: a put is stored by nodes of both kinds", r.get("stored", 0) >= 5, r)
+    row("IPv6: libtorrent gets our item", there.get(2, key) == (b"by IPv6", 3))
+    r = until(lambda: ours("get", client=c, key=theirs.hex()), lambda r: "v" in r)
+    row("IPv6: we get libtorrent's item", r.get("v") == b"13:of libtorrent".hex(), r.get("err"))
+    raw = Raw("fd00:210::1")
+    got = {to: raw.fetch(to, "find_node", {"target": sha1(b"six")}) for to in (lt6[0], ours6[0])}
+    row("IPv6: contacts are of 38 bytes, in nodes6", all(len(r.get(b"nodes6", b"")) >= 38 and len(r[b"nodes6"]) % 38 == 0
+                                                       for r in got.values()), {a: sorted(r) for a, r in got.items()})
+    # Two halves: who knows one address of IPv4 comes to contacts of IPv6 by asking for both.
+    half = ours("client", bind="127.200.240.1", serves=True, peer=f"{OURS[0]}:{PORT}")["client"]
+    ours("client", bind="[fd00:200::2]", serves=True, beside=half, peer=f"[{ours6[0]}]:{PORT}")
+    m = Raw("127.211.251.1").fetch("127.200.240.1", "find_node", {"target": sha1(b"six"), "want": ["n4", "n6"]})
+    row("want n4, n6: a node of two families gives both", len(m.get(b"nodes", b"")) >= 26 and len(m.get(b"nodes6", b"")) >= 38,
+        {k: len(v) for k, v in m.items()})
+    first = ours.send("client", bind="[fd00:200::3]", peer="[fd00:9::9]:1")  # nobody is there
+    six = len(ours("stats")["nodes"]) - N_OURS - 1
+    ours("client", bind="127.200.241.1", beside=six, peer=f"127.200.240.1:{PORT}")
+    n = until(lambda: stats_of(six)["peers"], lambda n: n >= 3)
+    ours.wait(first)
+    row("and a client that began with one address of IPv4 has contacts of IPv6", n >= 3, f"{n} contacts")
+    there.s.clear()
+
+
+def stats_of(c):
+    return ours("stats")["nodes"][N_OURS + c]
 
 
 def conflicts():
@@ -739,7 +801,7 @@ def main():
     began = time.monotonic()
     try:
         for story in (start, slowly, ours_to_theirs, theirs_to_ours, announced, sizes_and_codes, conflicts, dead_neighbour,
-                      tokens, hits, values_of_all_kinds, queries, budget, half_dies, manners):
+                      tokens, hits, values_of_all_kinds, queries, budget, ipv6, half_dies, manners):
             at = time.monotonic()
             try:
                 story()

@@ -3,7 +3,8 @@
  *   nodes ADDR:PORT...        serving nodes; then a line a request on stdin, a line an answer on stdout, both JSON
  *
  * {"id":1,"op":"client","bind":"127.200.1.1","peer":"127.1.0.1:6881","delay_ms":50}   a client; delay: added to each
- *                                                                                     round trip; answered once joined
+ *                                                                                     round trip; answered once joined.
+ *                          "serves":true: a full node; "beside":N: the IPv6 half of client N
  * {"id":2,"op":"put","client":0,"seed":HEX,"value":HEX,"seq":N,"salt":TEXT,"cas":N,"bad":true}   bad: a wrong signature
  * {"id":3,"op":"put","client":0,"value":HEX}                                          immutable
  * {"id":4,"op":"get","client":0,"key":HEX | "target":HEX,"salt":TEXT}
@@ -148,12 +149,15 @@ static struct node *make_node(const char *bind, bool is_client)
     static const struct env_ops ops = {
         .send = on_send, .random = on_random, .wall_ms = on_wall, .defer = on_defer, .log = on_log};
     struct node *n = &bed.nodes[bed.n_nodes];
-    struct dht_config config = {.profile = DHT_MAINLINE, .is_client = is_client, .allow_loopback = true};
-    struct udp_config udp = {.v4 = true, .recv = on_udp, .arg = n};
+    struct dht_config config = {.profile = DHT_MAINLINE, .is_client = is_client, .allow_loopback = true, .allow_private = true};
+    struct udp_config udp = {.recv = on_udp, .arg = n};
     struct err_detail detail = {""};
+    enum err e = addr_parse(bind, &udp.bind);
 
-    if (bed.n_nodes == NODES_MAX || addr_parse(bind, &udp.bind) != ERR_OK ||
-        udp_open(bed.io, &udp, &n->udp, &detail) != ERR_OK) {
+    udp.v6 = udp.bind.family == ADDR_V6;
+    udp.v4 = !udp.v6;
+    config.families = udp.v6 ? DHT_V6 : DHT_V4;
+    if (bed.n_nodes == NODES_MAX || e != ERR_OK || udp_open(bed.io, &udp, &n->udp, &detail) != ERR_OK) {
         fprintf(stderr, "nodes: %s: %s\n", bind, detail.text);
         exit(1);
     }
@@ -348,7 +352,9 @@ static void client(struct ask *a, const cJSON *q, ns_t now)
     struct addr peer;
 
     snprintf(bind, sizeof bind, "%s:6881", json_str(q, "bind", ""));
-    a->node = make_node(bind, true);
+    a->node = make_node(bind, !json_bool(q, "serves", false));
+    if (cJSON_HasObjectItem(q, "beside"))
+        dht_join_families(bed.nodes[bed.n_servers + (unsigned)json_num(q, "beside", 0)].dht, a->node->dht);
     a->node->delay = (ns_t)(json_num(q, "delay_ms", 0) * 1e6);
     if (a->node->delay > 0)
         a->node->queue = mem_array(LATER_MAX, sizeof *a->node->queue);
