@@ -35,6 +35,7 @@ struct errand {
     ns_t at;
     struct cheque cheque;
     const struct client_line *line; /* it is drawn on a sponsor; else NULL */
+    uint8_t n_proofs;               /* that came before the answer */
 };
 
 struct relay_client {
@@ -665,6 +666,28 @@ static void on_digest(struct relay_client *rc, ns_t now, const struct wire_msg *
     }
 }
 
+/* Only before the digest that we asked for: what nobody asked for is not looked at. */
+static void on_proof(struct relay_client *rc, const struct wire_msg *m)
+{
+    struct cheque first;
+    uint8_t culprit[32];
+
+    if (rc->paying.type != WIRE_DIGEST_ASK || rc->paying.req != m->req || !rc->config.is_open ||
+        rc->paying.n_proofs == CLIENT_PROOFS)
+        return;
+    rc->paying.n_proofs++;
+    if (cheque_parse(slice_of(m->proof, RECEIPT_RLC1_BYTES), &first) != ERR_OK ||
+        memcmp(first.net_id, rc->config.net_id, sizeof first.net_id) != 0 ||
+        clearing_proof_check(slice_of(m->proof, sizeof m->proof), culprit) != ERR_OK) {
+        rc->stats.malformed++;
+        return;
+    }
+    if (memcmp(culprit, rc->account.pub, 32) == 0 || ledger_db_has_proof(rc->config.db, culprit))
+        return;
+    if (ledger_db_put_heard(rc->config.db, culprit, rc->config.relay, m->proof) == ERR_OK)
+        rc->stats.proofs++;
+}
+
 /* --- knocks --- */
 
 static void ask_registration(struct relay_client *rc, ns_t now)
@@ -786,6 +809,9 @@ void relay_client_message(struct relay_client *rc, ns_t now, uint8_t chan, struc
         break;
     case WIRE_DIGEST:
         on_digest(rc, now, &m);
+        break;
+    case WIRE_PROOF:
+        on_proof(rc, &m);
         break;
     default: /* what only clients say */
         rc->stats.malformed++;

@@ -18,6 +18,7 @@
 
 #define CLIENT_ALLOCATIONS   4
 #define CLIENT_LINES         4
+#define CLIENT_PROOFS        2 /* looked at before one digest, each two signatures to check */
 #define CLIENT_TRIES         4
 #define CLIENT_RTO_MS        500                    /* doubles */
 #define CLIENT_FUNDS_S       (2 * LEDGER_TRANCHE_S) /* kept at a relay, LEDGER.md §4 */
@@ -79,7 +80,7 @@ struct relay_client_ops {
 };
 
 struct relay_client_stats {
-    uint64_t proposals, signed_full, signed_less, overcharged, malformed, bad_signature;
+    uint64_t proposals, signed_full, signed_less, overcharged, malformed, bad_signature, proofs;
 };
 
 struct relay_client *relay_client_create(const struct relay_client_config *config,

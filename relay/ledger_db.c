@@ -29,6 +29,9 @@ static const char schema[] =
     " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS proof(culprit BLOB PRIMARY KEY, kind INT NOT NULL, blob BLOB NOT NULL)"
     " WITHOUT ROWID;"
+    /* Where a proof came from (empty: ours), in which order, and how many were told. */
+    "CREATE TABLE IF NOT EXISTS route(culprit BLOB PRIMARY KEY, teller BLOB NOT NULL, no INT NOT NULL,"
+    " told INT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS sponsor(peer BLOB PRIMARY KEY, line INT, per_days INT, expiry INT,"
     " blob BLOB) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS qual(relay BLOB PRIMARY KEY, good REAL, bad REAL, added_ms REAL,"
@@ -58,6 +61,12 @@ enum query {
     Q_PENDING_DROP,
     Q_PROOF_PUT,
     Q_PROOF_HAS,
+    Q_ROUTE_PUT,
+    Q_HEARD_OF,
+    Q_HEARD_ALL,
+    Q_ROUTE_TRIM,
+    Q_TELL,
+    Q_TOLD,
     Q_QUAL_GET,
     Q_QUAL_PUT,
     Q_CFG_GET,
@@ -92,6 +101,19 @@ static const char *const query_sql[Q_COUNT] = {
     [Q_PENDING_DROP] = "DELETE FROM pending WHERE me=?1 AND peer=?2 AND (inc<?3 OR (inc=?3 AND seq<=?4))",
     [Q_PROOF_PUT] = "INSERT OR IGNORE INTO proof SELECT ?1,?2,?3 WHERE (SELECT count(*) FROM proof) < ?4",
     [Q_PROOF_HAS] = "SELECT 1 FROM proof WHERE culprit=?1",
+    [Q_ROUTE_PUT] =
+        "INSERT INTO route SELECT ?1,?2,(SELECT coalesce(max(no),0)+1 FROM route),0"
+        " WHERE EXISTS(SELECT 1 FROM proof WHERE culprit=?1)"
+        " ON CONFLICT(culprit) DO UPDATE SET teller=excluded.teller WHERE length(excluded.teller)=0",
+    [Q_HEARD_OF] = "DELETE FROM proof WHERE culprit IN (SELECT culprit FROM route WHERE teller=?1"
+                   " ORDER BY no DESC LIMIT -1 OFFSET ?2)",
+    [Q_HEARD_ALL] = "DELETE FROM proof WHERE culprit IN (SELECT culprit FROM route WHERE length(teller)>0"
+                    " ORDER BY no DESC LIMIT -1 OFFSET ?1)",
+    [Q_ROUTE_TRIM] = "DELETE FROM route WHERE culprit NOT IN (SELECT culprit FROM proof)",
+    [Q_TELL] = "SELECT route.culprit, no, blob FROM route JOIN proof ON proof.culprit = route.culprit"
+               " WHERE no > ?1 AND told < ?2 AND kind = ?3 AND length(blob) = ?4 AND teller <> ?5"
+               " AND route.culprit <> ?5 ORDER BY no LIMIT 1",
+    [Q_TOLD] = "UPDATE route SET told = told + 1 WHERE culprit=?1",
     [Q_QUAL_GET] = "SELECT good, bad, added_ms, uses, asked, answered, broke, unkept, upd_day FROM qual"
                    " WHERE relay=?1",
     [Q_QUAL_PUT] = "INSERT OR REPLACE INTO qual VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
@@ -536,16 +558,104 @@ enum err ledger_db_get_pending(struct ledger_db *db, const uint8_t me[static 32]
     return e;
 }
 
-enum err ledger_db_put_proof(struct ledger_db *db, const uint8_t culprit[static 32], int kind,
-                             struct slice blob)
+static enum err put_proof(struct ledger_db *db, const uint8_t culprit[static 32], int kind, struct slice blob,
+                          struct slice teller)
 {
     sqlite3_stmt *q = db->queries[Q_PROOF_PUT];
+    enum err e;
 
     bind_blob(q, 1, culprit, 32);
     sqlite3_bind_int(q, 2, kind);
     bind_blob(q, 3, blob.len > 0 ? blob.data : (const uint8_t *)"", blob.len);
     sqlite3_bind_int(q, 4, LEDGER_DB_PROOFS);
+    e = run(q);
+    if (e != ERR_OK)
+        return e;
+    q = db->queries[Q_ROUTE_PUT];
+    bind_blob(q, 1, culprit, 32);
+    bind_blob(q, 2, teller.len > 0 ? teller.data : (const uint8_t *)"", teller.len);
     return run(q);
+}
+
+static enum err trim_heard(struct ledger_db *db, const uint8_t teller[static 32])
+{
+    sqlite3_stmt *q = db->queries[Q_HEARD_OF];
+    enum err e;
+
+    bind_blob(q, 1, teller, 32);
+    sqlite3_bind_int(q, 2, LEDGER_DB_HEARD_OF);
+    e = run(q);
+    if (e == ERR_OK) {
+        sqlite3_bind_int(db->queries[Q_HEARD_ALL], 1, LEDGER_DB_HEARD);
+        e = run(db->queries[Q_HEARD_ALL]);
+    }
+    return e == ERR_OK ? run(db->queries[Q_ROUTE_TRIM]) : e;
+}
+
+/* In one transaction, in that of the caller when there is one. */
+static enum err begin_part(struct ledger_db *db, bool *is_own)
+{
+    *is_own = !db->in_batch;
+    return *is_own ? ledger_db_begin(db) : ERR_OK;
+}
+
+static enum err end_part(struct ledger_db *db, bool is_own, enum err e)
+{
+    if (!is_own)
+        return e;
+    if (e == ERR_OK)
+        return ledger_db_commit(db);
+    ledger_db_abort(db);
+    return e;
+}
+
+enum err ledger_db_put_proof(struct ledger_db *db, const uint8_t culprit[static 32], int kind,
+                             struct slice blob)
+{
+    bool is_own;
+    enum err e = begin_part(db, &is_own);
+
+    return e == ERR_OK ? end_part(db, is_own, put_proof(db, culprit, kind, blob, slice_of(NULL, 0))) : e;
+}
+
+enum err ledger_db_put_heard(struct ledger_db *db, const uint8_t culprit[static 32],
+                             const uint8_t teller[static 32],
+                             const uint8_t proof[static CLEARING_PROOF_BYTES])
+{
+    bool is_own;
+    enum err e = begin_part(db, &is_own);
+
+    if (e != ERR_OK)
+        return e;
+    e = put_proof(db, culprit, CLEARING_OVERDRAW, slice_of(proof, CLEARING_PROOF_BYTES),
+                  slice_of(teller, 32));
+    if (e == ERR_OK)
+        e = trim_heard(db, teller);
+    return end_part(db, is_own, e);
+}
+
+enum err ledger_db_tell(struct ledger_db *db, const uint8_t peer[static 32], int64_t *no,
+                        uint8_t out[static CLEARING_PROOF_BYTES])
+{
+    sqlite3_stmt *q = db->queries[Q_TELL];
+    uint8_t culprit[32];
+    bool has;
+
+    sqlite3_bind_int64(q, 1, *no);
+    sqlite3_bind_int(q, 2, LEDGER_DB_TELL);
+    sqlite3_bind_int(q, 3, CLEARING_OVERDRAW);
+    sqlite3_bind_int(q, 4, CLEARING_PROOF_BYTES);
+    bind_blob(q, 5, peer, 32);
+    has = sqlite3_step(q) == SQLITE_ROW && column_key(q, 0, culprit);
+    if (has) {
+        *no = sqlite3_column_int64(q, 1);
+        memcpy(out, sqlite3_column_blob(q, 2), CLEARING_PROOF_BYTES);
+    }
+    sqlite3_reset(q);
+    if (!has)
+        return ERR_NOT_FOUND;
+    bind_blob(db->queries[Q_TOLD], 1, culprit, 32);
+    return run(db->queries[Q_TOLD]);
 }
 
 bool ledger_db_has_proof(struct ledger_db *db, const uint8_t culprit[static 32])
@@ -584,7 +694,9 @@ enum err ledger_db_book(struct ledger_db *db, const uint8_t drawee[static 32], s
     bind_blob(q, 1, drawee, 32);
     rc = sqlite3_step(q);
     if (rc == SQLITE_ROW) {
-        out->cum = (uint64_t)sqlite3_column_int64(q, 0);
+        bool is_new = sqlite3_column_type(q, 0) == SQLITE_NULL;
+
+        out->cum = is_new ? (uint64_t)db->inc << 32 : (uint64_t)sqlite3_column_int64(q, 0);
         out->serial = (uint32_t)sqlite3_column_int64(q, 1);
     }
     sqlite3_reset(q);

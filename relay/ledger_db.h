@@ -6,7 +6,8 @@
  * incarnation. Signatures are the caller's business: only verified statements come here.
  *
  *   owner  ledger_db_open(); one writer, this thread
- *   caps   LEDGER_DB_ACCOUNTS rows (the smallest by value goes), LEDGER_DB_PROOFS, LEDGER_DB_QUALS */
+ *   caps   LEDGER_DB_ACCOUNTS rows (the smallest by value goes), LEDGER_DB_QUALS; LEDGER_DB_PROOFS, of them
+ *          LEDGER_DB_HEARD that others told, LEDGER_DB_HEARD_OF of one teller (the oldest of those goes) */
 #ifndef ITO_RELAY_LEDGER_DB_H
 #define ITO_RELAY_LEDGER_DB_H
 
@@ -15,6 +16,9 @@
 
 #define LEDGER_DB_ACCOUNTS  4096
 #define LEDGER_DB_PROOFS    1024
+#define LEDGER_DB_HEARD     512
+#define LEDGER_DB_HEARD_OF  16
+#define LEDGER_DB_TELL      16 /* peers to whom one proof is passed on */
 #define LEDGER_DB_QUALS     1024
 #define LEDGER_DB_CHEQUES   4096 /* in, and as many out */
 #define LEDGER_DB_KEEP_DAYS 60   /* a zero balance is forgotten after that */
@@ -59,13 +63,23 @@ enum err ledger_db_get_pending(struct ledger_db *db, const uint8_t me[static 32]
 
 enum err ledger_db_put_proof(struct ledger_db *db, const uint8_t culprit[static 32], int kind,
                              struct slice blob);
+/* The same for one that `teller` showed. Checked, as it must be (clearing_proof_check), it still may be of no use:
+ * anybody can make two cheques of a name that nobody knows. So it never takes the room of those we found ourselves. */
+enum err ledger_db_put_heard(struct ledger_db *db, const uint8_t culprit[static 32],
+                             const uint8_t teller[static 32],
+                             const uint8_t proof[static CLEARING_PROOF_BYTES]);
+/* The next overdraw proof to tell `peer`, after number *no, which moves: never one against it, or of its own telling,
+ * nor one that LEDGER_DB_TELL peers were told. It counts as told. ERR_NOT_FOUND: none. */
+enum err ledger_db_tell(struct ledger_db *db, const uint8_t peer[static 32], int64_t *no,
+                        uint8_t out[static CLEARING_PROOF_BYTES]);
 bool ledger_db_has_proof(struct ledger_db *db, const uint8_t culprit[static 32]);
 
 /* A cheque moved what the peer owes us (clearing_book_*): no statement, no service. */
 enum err ledger_db_owe(struct ledger_db *db, const uint8_t me[static 32], const uint8_t peer[static 32],
                        double slot_s, int32_t today);
 
-/* Cheques we drew: the next range on a drawee, and the cheque that took it, on disk before it leaves. */
+/* Cheques we drew: the next range on a drawee, and the cheque that took it, on disk before it leaves. The ranges of a
+ * database begin above all that one lost before its day can have drawn: no honest drawer draws a range twice. */
 enum err ledger_db_book(struct ledger_db *db, const uint8_t drawee[static 32], struct clearing_book *out);
 enum err ledger_db_put_drawn(struct ledger_db *db, const struct cheque *c);
 /* Cheques that came to us. ERR_FULL: LEDGER_DB_CHEQUES are there. */

@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "crypto/identity.h"
 #include "relay/audit.h"
+#include "relay/client.h"
 #include "relay/service.h"
 
 #define GRANT_TURNS        2    /* TURN allocations by one ticket: one a family, or a restart */
@@ -17,6 +18,7 @@
 #define AUDIT_MAX_S        (AUDIT_S + 15) /* then the allocation of an audit ends */
 #define PAPERS_MAX         16 /* cheques a client may send in a minute: each costs a signature to check */
 #define DIGEST_GAP_S       240
+#define PROOFS_PER_DIGEST  CLIENT_PROOFS /* told before one digest */
 #define SAVE_S             60
 #define PEER_KEY_BYTES     19
 
@@ -70,6 +72,7 @@ struct client {
     uint8_t reminders;
     bool was_told_to_move, last_wanted;
     ns_t digest_at;    /* of the last digest it was told */
+    int64_t proof_no;  /* of the last proof it was told */
     ns_t papers_since; /* a minute in which it sent n_papers cheques */
     uint32_t n_papers;
     /* A request that waits for a slot */

@@ -250,6 +250,27 @@ static void add_row(void *arg, const struct ledger_row *row)
     digest_add(&g->d, row->peer, ledger_avail(&a, g->kappa));
 }
 
+/* Claims spent twice, for one who may take the next cheque of that name: a peer that served us, since names are free
+ * and each proof is told to LEDGER_DB_TELL of them. */
+static void tell_proofs(struct service *svc, struct client *c, uint32_t req)
+{
+    struct wire_msg m = {.type = WIRE_PROOF, .req = req};
+    struct ledger_row row;
+    bool is_batch;
+
+    ledger_db_get(svc->db, svc->node.pub, c->account, &row);
+    if (row.account.got_s < RECEIPT_UNIT_S || row.account.is_void)
+        return;
+    is_batch = ledger_db_begin(svc->db) == ERR_OK;
+    for (int i = 0; i < PROOFS_PER_DIGEST; i++) {
+        if (ledger_db_tell(svc->db, c->account, &c->proof_no, m.proof) != ERR_OK)
+            break;
+        service_say(svc, c, &m);
+    }
+    if (is_batch)
+        ledger_db_commit(svc->db);
+}
+
 void pay_on_digest_ask(struct service *svc, struct client *c, const struct wire_msg *m)
 {
     struct wire_msg answer = {.type = WIRE_DIGEST, .req = m->req};
@@ -262,6 +283,7 @@ void pay_on_digest_ask(struct service *svc, struct client *c, const struct wire_
     env_random(svc->env, nonce, sizeof nonce);
     digest_begin(&g.d, svc->zone_id, (uint16_t)service_today(svc), nonce);
     ledger_db_each(svc->db, add_row, &g);
+    tell_proofs(svc, c, m->req);
     answer.digest_len = (uint16_t)digest_write(&g.d, answer.digest).len;
     service_say(svc, c, &answer);
 }

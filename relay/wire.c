@@ -21,7 +21,8 @@
  *   CLEAR          rsv2 req4 cheque188
  *   CLEARED        verdict1 rsv1 req4 cleared124 [cheque188 with WIRE_FLAG_OTHER]
  *   DIGEST_ASK     rsv2 req4
- *   DIGEST         rsv2 req4 digest, to the end */
+ *   DIGEST         rsv2 req4 digest, to the end
+ *   PROOF          rsv2 req4 proof376 */
 
 static void rsv(struct rd *r, size_t n)
 {
@@ -160,6 +161,8 @@ static void read_paper(struct rd *r, struct wire_msg *m)
         rd_copy(r, m->cheque, sizeof m->cheque);
     if (m->type == WIRE_CHEQUE && (m->flags & WIRE_FLAG_LINE) != 0)
         rd_copy(r, m->line, sizeof m->line);
+    if (m->type == WIRE_PROOF)
+        rd_copy(r, m->proof, sizeof m->proof);
     if (m->type == WIRE_DIGEST) {
         rest = rd_rest(r);
         if (rest.len == 0 || rest.len > sizeof m->digest) {
@@ -222,6 +225,7 @@ enum err wire_parse(struct slice bytes, struct wire_msg *m)
     case WIRE_CLEARED:
     case WIRE_DIGEST_ASK:
     case WIRE_DIGEST:
+    case WIRE_PROOF:
         read_paper(&r, m);
         break;
     default:
@@ -309,6 +313,8 @@ static void put_paper(struct wr *w, const struct wire_msg *m)
         wr_bytes(w, m->cheque, sizeof m->cheque);
     if (m->type == WIRE_CHEQUE && (m->flags & WIRE_FLAG_LINE) != 0)
         wr_bytes(w, m->line, sizeof m->line);
+    if (m->type == WIRE_PROOF)
+        wr_bytes(w, m->proof, sizeof m->proof);
     if (m->type == WIRE_DIGEST)
         wr_bytes(w, m->digest, m->digest_len);
 }
@@ -355,6 +361,7 @@ struct slice wire_write(void *buf, size_t size, const struct wire_msg *m)
     case WIRE_CLEARED:
     case WIRE_DIGEST_ASK:
     case WIRE_DIGEST:
+    case WIRE_PROOF:
         put_paper(&w, m);
         break;
     default:

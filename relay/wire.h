@@ -5,7 +5,7 @@
  *
  *   client to relay   ALLOCATE, SIGN, SYNC, REGISTER, RELEASE, CHEQUE, CLEAR, DIGEST_ASK
  *   relay to client   OK, BUSY, POOL_EMPTY, PROPOSE, DONE, SIGN_REQUIRED, MIGRATE, SYNC, REGISTERED, CREDITED,
- *                     CLEARED, DIGEST
+ *                     CLEARED, DIGEST, PROOF
  *
  *   trust  hearsay until relay/receipt has checked the signatures; requests are idempotent by `req`
  *   caps   WIRE_MESSAGE_MAX bytes */
@@ -15,6 +15,7 @@
 #include "base/cursor.h"
 #include "base/err.h"
 #include "crypto/zone.h"
+#include "relay/clearing.h"
 #include "relay/digest.h"
 #include "relay/receipt.h"
 
@@ -42,7 +43,8 @@ enum wire_type {
     WIRE_CLEAR,      /* presented to its drawee, by its payee */
     WIRE_CLEARED,    /* what the drawee says, signed */
     WIRE_DIGEST_ASK, /* on whom may I draw? */
-    WIRE_DIGEST
+    WIRE_DIGEST,
+    WIRE_PROOF /* said before the DIGEST that answers the same question: somebody spent a claim twice */
 };
 
 enum wire_why {                       /* of BUSY and MIGRATE */
@@ -104,6 +106,7 @@ struct wire_msg {
     uint8_t cleared[RECEIPT_RLD1_BYTES]; /* CLEARED */
     uint8_t digest[DIGEST_BYTES_MAX];    /* DIGEST */
     uint16_t digest_len;
+    uint8_t proof[CLEARING_PROOF_BYTES]; /* PROOF */
 };
 
 /* Said by clients only. Two relays may be client and relay of each other over one session: each message goes to the part

@@ -60,7 +60,7 @@ static void digests(struct slice in)
 
 static void messages(struct slice in)
 {
-    uint8_t out[WIRE_MESSAGE_MAX], frame[KNOCK_FRAME_MAX], token[KNOCK_TOKEN_BYTES];
+    uint8_t out[WIRE_MESSAGE_MAX], frame[KNOCK_FRAME_MAX], token[KNOCK_TOKEN_BYTES], culprit[32];
     struct slice body, written;
     struct wire_msg m;
     uint32_t flow;
@@ -68,6 +68,9 @@ static void messages(struct slice in)
     if (wire_parse(in, &m) == ERR_OK) {
         written = wire_write(out, sizeof out, &m);
         same(in, written.data, written.len);
+        if (m.type == WIRE_PROOF &&
+            clearing_proof_check(slice_of(m.proof, sizeof m.proof), culprit) == ERR_OK)
+            abort();
     }
     if (knock_parse_c8(in, token, &flow, &body) == ERR_OK) {
         written = knock_build_c8(frame, sizeof frame, token, flow, body);

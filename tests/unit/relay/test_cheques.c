@@ -25,7 +25,7 @@ struct visitor { /* a client of one shop */
     struct shop *at;
     uint64_t session;
     struct relay_client *rc;
-    uint32_t n_paid, n_cleared, n_allocated, n_refused, credit_s;
+    uint32_t n_paid, n_cleared, n_allocated, n_refused, n_proofs, credit_s, asked;
     enum clearing_verdict verdict;
     enum client_refusal why;
     uint8_t admission, alloc_id[8];
@@ -37,9 +37,11 @@ struct visitor { /* a client of one shop */
 struct town {
     struct world w;
     struct shop relay, drawee;  /* R, B */
+    struct shop far;            /* F: served R, has room at B, and saw nothing of what P did elsewhere */
     struct ledger_db *payer_db; /* P's */
     struct sign_key payer, stranger, other;
     struct visitor payer_at_relay, stranger_at_relay, relay_at_drawee, other_at_drawee;
+    struct visitor far_at_relay, payer_at_far, other_at_far;
     struct cheque presented;
     uint32_t n_presented;
 };
@@ -53,13 +55,17 @@ static void shop_says(void *arg, uint64_t session, uint8_t chan, struct slice by
 {
     struct shop *s = arg;
     struct town *t = s->town;
-    struct visitor *all[] = {&t->payer_at_relay, &t->stranger_at_relay, &t->relay_at_drawee,
-                             &t->other_at_drawee};
+    struct visitor *all[] = {&t->payer_at_relay,  &t->stranger_at_relay, &t->relay_at_drawee,
+                             &t->other_at_drawee, &t->far_at_relay,      &t->payer_at_far,
+                             &t->other_at_far};
     uint8_t copy[2048];
 
     memcpy(copy, bytes.data, bytes.len);
-    for (size_t i = 0; i < 4; i++) {
-        if (all[i]->at == s && all[i]->session == session && all[i]->rc != NULL && !all[i]->loses_answers)
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (all[i]->at != s || all[i]->session != session || all[i]->rc == NULL)
+            continue;
+        all[i]->n_proofs += copy[0] == WIRE_PROOF;
+        if (!all[i]->loses_answers)
             relay_client_message(all[i]->rc, t->w.now, chan, slice_of(copy, bytes.len));
     }
 }
@@ -70,6 +76,8 @@ static void visitor_says(void *arg, uint8_t chan, struct slice bytes)
     uint8_t copy[2048];
 
     memcpy(copy, bytes.data, bytes.len);
+    if (copy[0] == WIRE_DIGEST_ASK)
+        v->asked = (uint32_t)copy[4] << 24 | copy[5] << 16 | copy[6] << 8 | copy[7];
     service_session_message(v->at->svc, v->town->w.now, v->session, chan, slice_of(copy, bytes.len));
 }
 
@@ -356,6 +364,152 @@ static void drawn_twice(void **state)
     town_free(t);
 }
 
+/* The third relay and who visits it. Without service from F, R tells it nothing. */
+static void open_far(struct town *t, uint64_t served_s)
+{
+    open_shop(t, &t->far, 44);
+    if (served_s > 0)
+        served(&t->far.key, t->far.db, &t->relay.key, t->relay.db, served_s);
+    served(&t->drawee.key, t->drawee.db, &t->far.key, t->far.db, 1800);
+    visit(t, &t->far_at_relay, &t->relay, 3, &t->far.key, t->far.db, "198.18.3.3:3");
+    visit(t, &t->payer_at_far, &t->far, 1, &t->payer, t->payer_db, "203.0.113.5:1112");
+}
+
+static void close_far(struct town *t)
+{
+    relay_client_destroy(t->far_at_relay.rc);
+    relay_client_destroy(t->payer_at_far.rc);
+    relay_client_destroy(t->other_at_far.rc);
+    service_destroy(t->far.svc);
+    ledger_db_close(t->far.db);
+}
+
+/* While B is away P pays R and another with the same range; B comes back, the other was first, R learns it. */
+static void spend_twice(struct town *t)
+{
+    struct cheque again;
+
+    relay_client_pay(t->payer_at_relay.rc, t->w.now, t->drawee.key.pub, 300);
+    assert_int_equal(t->payer_at_relay.verdict, CLEARING_OK); /* at R's risk */
+    again = t->presented;
+    memcpy(again.payee, t->other.pub, 32);
+    assert_int_equal(cheque_sign(&again, t->payer.seed), ERR_OK);
+    assert_int_equal(relay_client_clear(t->other_at_drawee.rc, t->w.now, &again), ERR_OK);
+    assert_int_equal(t->other_at_drawee.answer.result, 1);
+    present(t);
+    assert_int_equal(t->relay_at_drawee.answer.result, 0);
+    assert_true(ledger_db_has_proof(t->relay.db, t->payer.pub));
+}
+
+static void convicted_elsewhere(void **state)
+{
+    struct town *t = town_with();
+    struct ledger_db *other_db = open_db();
+
+    (void)state;
+    open_far(t, 300);
+    spend_twice(t);
+    assert_false(ledger_db_has_proof(t->far.db, t->payer.pub));
+    relay_client_fund(t->far_at_relay.rc, t->w.now); /* as every 5 minutes: the question for the digest */
+    assert_true(ledger_db_has_proof(t->far.db, t->payer.pub));
+    assert_int_equal(relay_client_stats(t->far_at_relay.rc)->proofs, 1);
+    relay_client_pay(t->payer_at_far.rc, t->w.now, t->drawee.key.pub, 300);
+    assert_int_equal(t->payer_at_far.verdict, CLEARING_VOID);
+    assert_true(owed(t->far.db, &t->far.key, &t->payer) == 0);
+    /* F tells the next one; R is told once, F not again. */
+    served(&t->other, other_db, &t->far.key, t->far.db, 300);
+    visit(t, &t->other_at_far, &t->far, 2, &t->other, other_db, "198.18.2.2:3");
+    relay_client_fund(t->other_at_far.rc, t->w.now);
+    assert_true(ledger_db_has_proof(other_db, t->payer.pub));
+    world_pass(&t->w, 600 * NS_PER_S);
+    relay_client_fund(t->far_at_relay.rc, t->w.now);
+    assert_int_equal(t->far_at_relay.n_proofs, 1);
+    close_far(t);
+    ledger_db_close(other_db);
+    town_free(t);
+}
+
+/* Names are free: one that never served R is told nothing, so a crowd of them cannot use up the tellings. */
+static void told_to_peers_only(void **state)
+{
+    struct town *t = town_with();
+
+    (void)state;
+    open_far(t, 0);
+    spend_twice(t);
+    relay_client_fund(t->far_at_relay.rc, t->w.now);
+    assert_int_equal(t->far_at_relay.n_proofs, 0);
+    relay_client_pay(t->payer_at_far.rc, t->w.now, t->drawee.key.pub, 300);
+    assert_int_equal(t->payer_at_far.verdict, CLEARING_OK); /* it knows nothing, and risks one tranche */
+    close_far(t);
+    town_free(t);
+}
+
+/* What a relay that lies may say while F waits for its digest. */
+static void hear(struct town *t, uint32_t after, const struct cheque *a, const struct cheque *b)
+{
+    struct wire_msg m = {.type = WIRE_PROOF, .req = t->far_at_relay.asked + after};
+    uint8_t buf[WIRE_MESSAGE_MAX];
+
+    clearing_proof_write(a, b, m.proof);
+    relay_client_message(t->far_at_relay.rc, t->w.now, WIRE_CHAN_LEDGER, wire_write(buf, sizeof buf, &m));
+}
+
+static void forged_proofs(void **state)
+{
+    static const uint64_t n_bad[] = {0, 2, 4, 5, 7, 7};
+    struct cheque a, b, c;
+    struct town *t = town_with();
+    struct relay_client *rc;
+
+    (void)state;
+    open_far(t, 300);
+    rc = t->far_at_relay.rc;
+    relay_client_pay(t->payer_at_relay.rc, t->w.now, t->drawee.key.pub, 300);
+    a = b = c = t->presented;
+    memcpy(b.payee, t->other.pub, 32);
+    c.cum += 300, c.serial++; /* the next range, for somebody else: as an honest drawer does */
+    memcpy(c.payee, t->other.pub, 32);
+    cheque_sign(&c, t->payer.seed);
+    t->far_at_relay.loses_answers = true; /* the question stays open */
+    for (uint32_t round = 1; round <= 5; round++) {
+        relay_client_fund(rc, t->w.now);
+        if (round == 1) {
+            hear(t, 0, &a, &b); /* b has the signature of a */
+            cheque_sign(&b, t->stranger.seed);
+            hear(t, 0, &a, &b); /* or another's */
+        } else if (round == 2) {
+            hear(t, 0, &a, &a);
+            hear(t, 0, &a, &c);
+        } else if (round == 3) {
+            cheque_sign(&b, t->payer.seed);
+            hear(t, 1, &a, &b); /* true, but nobody asked for it */
+            a.net_id[0] ^= 1, b.net_id[0] ^= 1;
+            cheque_sign(&a, t->payer.seed);
+            cheque_sign(&b, t->payer.seed);
+            hear(t, 0, &a, &b); /* true, in another zone */
+        } else if (round == 4) {
+            a.net_id[0] ^= 1, b.net_id[0] ^= 1;
+            cheque_sign(&a, t->payer.seed);
+            cheque_sign(&b, t->payer.seed);
+            for (int i = 0; i < 1000; i++)
+                hear(t, 0, &a, &a); /* two are looked at */
+            hear(t, 0, &a, &b);
+        } else {
+            hear(t, 0, &a, &b);
+        }
+        assert_int_equal(ledger_db_has_proof(t->far.db, t->payer.pub), round == 5);
+        assert_int_equal(relay_client_stats(rc)->malformed, n_bad[round]);
+        assert_false(ledger_db_has_proof(t->far.db, t->other.pub));
+        for (int i = 0; i < CLIENT_TRIES; i++) {
+            world_pass(&t->w, 10 * NS_PER_S);
+            relay_client_tick(rc, t->w.now);
+        }
+    }
+    close_far(t);
+    town_free(t);
+}
+
 static void bounced(void **state)
 {
     struct town *t = town_with();
@@ -456,6 +610,13 @@ int main(void)
         sentence("lost answers and repeats move nothing twice", lost_answers),
         sentence("one tranche a drawer waits, no more", at_risk),
         sentence("attack, a claim spent twice: paid once, proven, the name is dead", drawn_twice),
+        sentence(
+            "attack, a claim spent twice while its drawee is away: a third relay hears the proof and refuses",
+            convicted_elsewhere),
+        sentence("proofs are told to those who served us, not to free names", told_to_peers_only),
+        sentence("attack, poisoning by gossip: a proof that is forged, of one cheque, or not asked for "
+                 "convicts nobody",
+                 forged_proofs),
         sentence("a cheque that bounces is owed again, and the drawee's room stays taken", bounced),
         sentence("sixteen cheques a minute are looked at, crumbs are refused", flood),
         sentence("attack, poisoning by gossip: a digest that nobody asked for draws nothing", unasked_digest),

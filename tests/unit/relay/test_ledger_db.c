@@ -139,6 +139,103 @@ static void proofs(void **state)
     ledger_db_close(db);
 }
 
+static void number(uint32_t i, uint8_t mark, uint8_t out[static 32])
+{
+    memset(out, mark, 32);
+    memcpy(out, &i, sizeof i);
+}
+
+/* What others tell has room of its own: 16 a teller, 512 in all, the oldest goes; ours stays. */
+static void heard(void **state)
+{
+    struct ledger_db *db = open_db(":memory:");
+    uint8_t proof[CLEARING_PROOF_BYTES] = {1}, culprit[32], teller[32];
+    uint32_t n_known = 0;
+
+    (void)state;
+    number(0, 1, culprit);
+    ledger_db_put_heard(db, culprit, a.pub, proof);
+    ledger_db_put_proof(db, culprit, CLEARING_OVERDRAW, slice_of(proof, sizeof proof)); /* ours from now on */
+    for (uint32_t i = 1; i <= 1000; i++) {
+        number(i, 1, culprit);
+        assert_int_equal(ledger_db_put_heard(db, culprit, a.pub, proof), ERR_OK);
+    }
+    for (uint32_t i = 1; i <= 1000; i++) {
+        number(i, 1, culprit);
+        n_known += ledger_db_has_proof(db, culprit);
+        assert_int_equal(ledger_db_has_proof(db, culprit), i > 1000 - LEDGER_DB_HEARD_OF);
+    }
+    assert_int_equal(n_known, LEDGER_DB_HEARD_OF);
+    number(1000, 1, culprit); /* the same from somebody else: once, and as it was */
+    ledger_db_put_heard(db, culprit, b.pub, proof);
+    for (uint32_t i = 0; i < 2000; i++) {
+        number(i, 2, culprit);
+        number(i / 4, 3, teller);
+        ledger_db_put_heard(db, culprit, teller, proof);
+    }
+    n_known = 0;
+    for (uint32_t i = 0; i < 2000; i++) {
+        number(i, 2, culprit);
+        n_known += ledger_db_has_proof(db, culprit);
+    }
+    assert_int_equal(n_known, LEDGER_DB_HEARD);
+    number(0, 1, culprit);
+    assert_true(ledger_db_has_proof(db, culprit));
+    for (uint32_t i = 0; i < LEDGER_DB_PROOFS - LEDGER_DB_HEARD - 1; i++) { /* and ours find their room */
+        number(i, 4, culprit);
+        ledger_db_put_proof(db, culprit, CLEARING_FORK, slice_str("x"));
+        assert_true(ledger_db_has_proof(db, culprit));
+    }
+    ledger_db_close(db);
+}
+
+/* To 16 peers, each once, never to the culprit nor back to who told it; forks stay between the two. */
+static void passed_on(void **state)
+{
+    struct ledger_db *db = open_db(":memory:");
+    uint8_t proof[CLEARING_PROOF_BYTES] = {7}, got[CLEARING_PROOF_BYTES], peer[32], forker[32];
+    uint32_t n_told = 0;
+    int64_t no = 0;
+
+    (void)state;
+    number(5, 9, forker);
+    ledger_db_put_proof(db, forker, CLEARING_FORK, slice_str("x"));
+    ledger_db_put_heard(db, b.pub, a.pub, proof);
+    assert_int_equal(ledger_db_tell(db, b.pub, &no, got), ERR_NOT_FOUND);
+    assert_int_equal(ledger_db_tell(db, a.pub, &no, got), ERR_NOT_FOUND);
+    for (uint32_t i = 0; i < 100; i++) {
+        number(i, 1, peer);
+        no = 0;
+        if (ledger_db_tell(db, peer, &no, got) != ERR_OK)
+            continue;
+        n_told++;
+        assert_memory_equal(got, proof, sizeof got);
+        assert_int_equal(ledger_db_tell(db, peer, &no, got), ERR_NOT_FOUND);
+    }
+    assert_int_equal(n_told, LEDGER_DB_TELL);
+    ledger_db_close(db);
+}
+
+/* Who lost the database draws no range a second time: nobody honest is a double spender. */
+static void books_begin_anew(void **state)
+{
+    struct ledger_db *db = open_db(":memory:");
+    struct cheque c = {.amount = 1200, .day = TODAY};
+    struct clearing_book book;
+
+    (void)state;
+    assert_int_equal(ledger_db_book(db, b.pub, &book), ERR_OK);
+    assert_true(book.cum == (uint64_t)ledger_db_inc(db) << 32);
+    assert_int_equal(book.serial, 0);
+    memcpy(c.drawee, b.pub, 32);
+    clearing_draw(&book, 1200, TODAY, &c);
+    assert_int_equal(ledger_db_put_drawn(db, &c), ERR_OK);
+    assert_int_equal(ledger_db_book(db, b.pub, &book), ERR_OK);
+    assert_true(book.cum == ((uint64_t)ledger_db_inc(db) << 32) + 1200);
+    assert_true(book.cum < (uint64_t)(ledger_db_inc(db) + 1) << 32); /* where tomorrow's would begin */
+    ledger_db_close(db);
+}
+
 /* Losing the database again and again gives no new incarnation on the same day. */
 static void one_incarnation_a_day(void **state)
 {
@@ -304,6 +401,10 @@ int main(void)
         sentence("a half is kept until its statement is whole", halves),
         sentence("attack, poisoning by gossip: one proof voids an account, and at most 1024 are kept",
                  proofs),
+        sentence("attack, poisoning by gossip: proofs that others tell have 16 places a teller, 512 in all",
+                 heard),
+        sentence("a proof is told to 16 peers, to each once, not to the culprit and not back", passed_on),
+        sentence("the cheques of a new database overlap with none of a lost one", books_begin_anew),
         sentence("attack, fork of an account: one incarnation a day", one_incarnation_a_day),
         sentence("settings and quality are read back as written", settings),
         sentence("the smallest accounts go over the cap, empty ones with age", eviction),

@@ -45,6 +45,10 @@ static struct wire_msg full(enum wire_type type)
         if (type == WIRE_CLEAR)
             memset(m.cheque, 2, sizeof m.cheque);
         break;
+    case WIRE_PROOF:
+        m.req = 9;
+        memset(m.proof, 8, sizeof m.proof);
+        break;
     case WIRE_CREDITED:
         m.req = 9, m.verdict = 2, m.credit_s = 600;
         break;
@@ -76,11 +80,13 @@ static struct wire_msg full(enum wire_type type)
 static void round_trips(void **state)
 {
     (void)state;
-    for (int type = WIRE_ALLOCATE; type < WIRE_DIGEST; type++) {
+    for (int type = WIRE_ALLOCATE; type <= WIRE_PROOF; type++) {
         struct wire_msg m = full((enum wire_type)type), got;
         uint8_t buf[WIRE_MESSAGE_MAX], longer[WIRE_MESSAGE_MAX + 1];
         struct slice bytes = wire_write(buf, sizeof buf, &m);
 
+        if (type == WIRE_DIGEST) /* has no length of its own: test_digest */
+            continue;
         assert_true(bytes.len > 0);
         assert_int_equal(wire_parse(bytes, &got), ERR_OK);
         assert_memory_equal(&got, &m, sizeof m);
