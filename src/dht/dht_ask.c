@@ -390,6 +390,13 @@ void dht_take_nodes(struct dht *d, struct op *op, const struct contact *by, cons
     }
 }
 
+/* A get that has a value ends soon: would an answer come later, if it takes as long as the cookie took? */
+static bool is_vain(ns_t now, const struct op *op, const struct rpc_call *call)
+{
+    return op != NULL && op->kind == OP_GET && op->finish_at > 0 && call->kind == RPC_WALK &&
+           now + (now - call->sent_at) > op->finish_at;
+}
+
 /* Error 210: ask again, signed, with the cookie. What it hints at is taken for the lookup, as hearsay; a value that came
  * along proves itself. In a closed zone neither is taken: no member sends them. */
 static void take_cookie(struct dht *d, ns_t now, const struct addr *from, const struct krpc_msg *m)
@@ -409,6 +416,10 @@ static void take_cookie(struct dht *d, ns_t now, const struct addr *from, const 
         if (!dht_take_raw(d, now, op, m) || (op = dht_op(d, id)) == NULL ||
             (call = rpc_find(&d->rpc, m->t, from)) == NULL)
             return;
+    }
+    if (is_vain(now, op, call)) {
+        rpc_close(&d->rpc, call);
+        return;
     }
     if (op != NULL && call->is_late && (call->kind == RPC_WRITE || call->kind == RPC_FETCH)) {
         call->is_counted = true;

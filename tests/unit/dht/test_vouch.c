@@ -181,11 +181,59 @@ static void few_queries(void **state)
     bed_fini(&b);
 }
 
+/* What one node asks with a cookie in hand. */
+struct asking {
+    struct addr from;
+    unsigned n;
+    ns_t last_at;
+};
+
+static void listen_again(struct bed *b, const struct addr *from, const struct addr *to, struct slice bytes)
+{
+    struct asking *a = b->tap_arg;
+    struct krpc_msg m;
+    (void)to;
+
+    assert_int_equal(krpc_parse(bytes, &m), ERR_OK);
+    if (!addr_equal(from, &a->from) || m.type != KRPC_QUERY || m.method != KRPC_GET || m.cookie.data == NULL)
+        return;
+    a->n++;
+    a->last_at = b->now;
+}
+
+/* Where all have forgotten where the others live. */
+static void no_vain_query(void **state)
+{
+    struct asking a;
+    struct bed b;
+    unsigned n = 0;
+    (void)state;
+
+    start_all(&b, 120, 25);
+    for (uint32_t i = 0; i < 20; i++)
+        assert_int_equal(bed_put(&b, 100 + i, 500 + i, 1, 448).e, ERR_OK);
+    for (uint32_t i = 0; i < 20; i++) {
+        for (uint32_t j = 0; j < b.n; j++)
+            for (unsigned p = 0; p < b.nodes[j].dht->key.n_pairs; p++)
+                b.nodes[j].dht->key.pairs[p].proven_s = 0;
+        a = (struct asking){.from = b.nodes[20 + i].addr};
+        b.tap = listen_again;
+        b.tap_arg = &a;
+        assert_int_equal(bed_get(&b, 20 + i, 500 + i).e, ERR_OK);
+        assert_true(a.n == 0 || a.last_at + b.rtt <= b.now);
+        n += a.n;
+        b.tap = NULL;
+    }
+    assert_true(n > 20);
+    bed_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("who is vouched for gets an answer no longer than its query, and no more trust", vouched),
         sentence("a put costs few messages, and meets few strangers", few_queries),
+        sentence("a get asks nobody again in vain once it has its value", no_vain_query),
     };
 
     return run_sentences("vouchers", tests);
