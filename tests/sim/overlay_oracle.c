@@ -10,6 +10,8 @@
 #define SIZE_FEW \
     8 /* nodes of a sample of the zone's size: DHT_REFRESH_WIDTH, and DHT_FAR_LOOKUPS of a full k */
 #define SIZE_FEWS 10
+#define MET_MAX   400
+#define FULLER    1.1 /* chance leaves places empty in buckets that are full else */
 
 /* Where all nodes are, by id. */
 struct place {
@@ -147,19 +149,33 @@ static uint32_t turn(const struct shuffle *s, uint32_t v, bool is_inverse)
     return v;
 }
 
-/* What nodes' own joins come to, by bucket: with how many of the other half of its prefix a node has met, and of a
- * hundred of these, how many it has kept. Who keeps one that did not keep it is asked for a cookie there. As measured
- * on a join of 10,000 nodes (bucket 0 to 8 and deeper ones). */
+/* What nodes' own joins come to, by bucket: how many contacts a node keeps, and of a hundred of these, how many keep it
+ * too. Who was asked by many, as the first ones of a zone, has no room for all of them, and asks them for a cookie. As
+ * measured on joins of 10,000 to 100,000 nodes; larger zones are extrapolated. */
 struct habit {
-    uint8_t met, kept_pct;
+    double kept, both;
 };
 
-static struct habit habit_of(unsigned bucket)
-{
-    static const struct habit habits[] = {{79, 97}, {77, 76}, {30, 82}, {36, 55}, {28, 66},
-                                          {23, 76}, {20, 83}, {17, 90}, {17, 98}};
+/* Buckets of k places: by how many nodes belong there, 20, 40, 80 and so on. */
+static const struct habit narrow[] = {{14.8, .97}, {15.4, .895}, {16.2, .83}, {17.2, .755},
+                                      {18.0, .66}, {18.6, .55},  {19.1, .44}, {19.4, .33},
+                                      {19.6, .28}, {19.7, .25},  {19.8, .23}, {19.8, .22}};
+/* The wide ones, for 10,000, 100,000 and 1,000,000 nodes. */
+static const struct habit wide[][3] = {{{76, .97}, {87, .70}, {96, .45}},
+                                       {{58.5, .76}, {62, .40}, {63.5, .25}},
+                                       {{25, .82}, {28, .44}, {31, .28}}};
 
-    return habits[bucket < 9 ? bucket : 8];
+static struct habit habit_of(const struct oracle *r, unsigned bucket)
+{
+    double at = bucket < 3 ? log10(r->n) - 4 : log2(r->n / 40.0) - bucket;
+    const struct habit *habits = bucket < 3 ? wide[bucket] : narrow;
+    unsigned n = bucket < 3 ? 3 : sizeof narrow / sizeof *narrow, low;
+
+    at = fmin(fmax(at, 0), n - 1.001);
+    low = (unsigned)at;
+    at -= low;
+    return (struct habit){habits[low].kept * (1 - at) + habits[low + 1].kept * at,
+                          habits[low].both * (1 - at) + habits[low + 1].both * at};
 }
 
 /* Colluders name only each other, so that fewer of those there are become known. */
@@ -179,7 +195,8 @@ struct met {
 static size_t bucket_contacts(const struct overlay *o, uint32_t at, unsigned depth, uint32_t low,
                               uint32_t mid, uint32_t high, struct met *out)
 {
-    struct habit habit = habit_of(depth);
+    struct habit habit = habit_of(o->oracle, depth);
+    uint32_t met = (uint32_t)(habit.kept / habit.both * (habit.kept > 17 ? FULLER : 1) + 0.5);
     uint32_t left = mid - low, right = high - mid, n = left > right ? left : right;
     uint64_t key = mix(mix(o->config.seed + 0x7461626c65) ^ (uint64_t)depth << 32 ^ low);
     struct shuffle of_left = shuffle_of(key, n), of_right = shuffle_of(mix(key + 1), n);
@@ -190,9 +207,11 @@ static size_t bucket_contacts(const struct overlay *o, uint32_t at, unsigned dep
     if (left == 0 || right == 0)
         return 0;
     x = is_left ? turn(&of_left, at - low, false) : turn(&of_right, at - mid, false);
-    if (n <= DHT_K_ZONE) /* all know all */
-        habit = (struct habit){(uint8_t)n, 100};
-    for (uint32_t j = 0; j < n && j < habit.met; j++) {
+    if (n <= DHT_K_ZONE) { /* all know all */
+        met = n;
+        habit.both = 1;
+    }
+    for (uint32_t j = 0; j < n && j < met && j < MET_MAX; j++) {
         uint32_t other = is_left ? (x + j) % n : (x + n - j) % n;
         uint32_t rank = turn(is_left ? &of_right : &of_left, other, true);
         uint64_t dice = mix(key ^ (uint64_t)(is_left ? x : other) << 20 ^ j);
@@ -200,7 +219,7 @@ static size_t bucket_contacts(const struct overlay *o, uint32_t at, unsigned dep
         if (rank >= (is_left ? right : left) || dice % 100 < lost_pct(o))
             continue;
         out[got++] = (struct met){.place = (is_left ? mid : low) + rank,
-                                  .is_kept = mix(dice ^ is_left) % 100 < habit.kept_pct};
+                                  .is_kept = (double)(mix(dice ^ is_left) >> 11) * 0x1p-53 < habit.both};
     }
     return got;
 }
@@ -218,28 +237,38 @@ static uint32_t hold(struct overlay *o, uint32_t place, struct contact *c)
     return *who;
 }
 
-static void fill_table(struct overlay *o, struct dht *d, uint32_t i)
+/* One that was not kept is known by its key only, as long as there is room for that. */
+static void meet(struct overlay *o, struct dht *d, uint32_t i, const struct met *m)
+{
+    const struct oracle *r = o->oracle;
+    struct contact c;
+    struct pair *p;
+
+    if (!m->is_kept && node_pairs(&d->key) >= d->key.max_pairs)
+        return;
+    hold(o, m->place, &c);
+    p = pair_keep(&d->key, r->made_at, &c);
+    p->knows_us = true;
+    if (!m->is_kept)
+        return;
+    pair_prove(&d->key, r->made_at, p, &c.addr);
+    table_seen(&d->table, r->made_at, &c, 2 * ov_latency(o, i, r->places[m->place].node));
+}
+
+/* Those it has kept, or the others. */
+static void fill_table(struct overlay *o, struct dht *d, uint32_t i, bool is_kept)
 {
     const struct oracle *r = o->oracle;
     uint32_t low = 0, high = r->n, at = r->at[i];
-    struct met near[TABLE_WIDE_MAX];
+    struct met near[MET_MAX];
 
     for (unsigned depth = 0; high - low > 1 && depth < ID_BITS; depth++) {
         uint32_t mid = split(r, low, high, depth);
         size_t n = bucket_contacts(o, at, depth, low, mid, high, near);
 
-        for (size_t j = 0; j < n; j++) {
-            struct contact c;
-            struct pair *p;
-
-            hold(o, near[j].place, &c);
-            p = pair_keep(&d->key, r->made_at, &c);
-            p->knows_us = true;
-            if (!near[j].is_kept)
-                continue;
-            pair_prove(&d->key, r->made_at, p, &c.addr);
-            table_seen(&d->table, r->made_at, &c, 2 * ov_latency(o, i, r->places[near[j].place].node));
-        }
+        for (size_t j = 0; j < n; j++)
+            if (near[j].is_kept == is_kept)
+                meet(o, d, i, &near[j]);
         if (at < mid)
             high = mid;
         else
@@ -284,7 +313,8 @@ void oracle_make(struct overlay *o, uint32_t i)
         return;
     own_numbers(o, i);
     ov_create_dht(o, n);
-    fill_table(o, n->dht, i);
+    fill_table(o, n->dht, i, true);
+    fill_table(o, n->dht, i, false);
     fill_sizes(o, n->dht, i);
     n->dht->n_self_lookups = 2;
     n->dht->n_far_lookups = DHT_FAR_LOOKUPS;
