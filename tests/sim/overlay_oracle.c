@@ -151,7 +151,7 @@ static uint32_t turn(const struct shuffle *s, uint32_t v, bool is_inverse)
 
 /* What nodes' own joins come to, by bucket: how many contacts a node keeps, and of a hundred of these, how many keep it
  * too. Who was asked by many, as the first ones of a zone, has no room for all of them, and asks them for a cookie. As
- * measured on joins of 10,000 to 100,000 nodes; larger zones are extrapolated. */
+ * measured on joins of 10,000 to 100,000 nodes; smaller and larger zones are extrapolated. */
 struct habit {
     double kept, both;
 };
@@ -171,11 +171,11 @@ static struct habit habit_of(const struct oracle *r, unsigned bucket)
     const struct habit *habits = bucket < 3 ? wide[bucket] : narrow;
     unsigned n = bucket < 3 ? 3 : sizeof narrow / sizeof *narrow, low;
 
-    at = fmin(fmax(at, 0), n - 1.001);
-    low = (unsigned)at;
+    at = fmin(fmax(at, bucket < 3 ? -1 : 0), n - 1.001);
+    low = at > 0 ? (unsigned)at : 0;
     at -= low;
     return (struct habit){habits[low].kept * (1 - at) + habits[low + 1].kept * at,
-                          habits[low].both * (1 - at) + habits[low + 1].both * at};
+                          fmin(1, habits[low].both * (1 - at) + habits[low + 1].both * at)};
 }
 
 /* Colluders name only each other, so that fewer of those there are become known. */
