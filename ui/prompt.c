@@ -217,7 +217,8 @@ static void tones_key(struct ui *ui, uint32_t key)
 static void filter_changed(struct ui *ui)
 {
     if (ui->prompt.kind == PROMPT_FILTER)
-        utf8_clean(ui->prompt.edit.text, strlen(ui->prompt.edit.text), ui->filters[ui->view], UI_FILTER_BYTES);
+        utf8_clean(ui->prompt.edit.text, strlen(ui->prompt.edit.text), ui->filters[ui->view],
+                   UI_FILTER_BYTES);
     if (ui->prompt.kind == PROMPT_HELP_FIND) {
         utf8_clean(ui->prompt.edit.text, strlen(ui->prompt.edit.text), ui->popup.find, sizeof ui->popup.find);
         ui->popup.top = 0;

@@ -149,7 +149,8 @@ static struct node *make_node(const char *bind, bool is_client)
     static const struct env_ops ops = {
         .send = on_send, .random = on_random, .wall_ms = on_wall, .defer = on_defer, .log = on_log};
     struct node *n = &bed.nodes[bed.n_nodes];
-    struct dht_config config = {.profile = DHT_MAINLINE, .is_client = is_client, .allow_loopback = true, .allow_private = true};
+    struct dht_config config = {
+        .profile = DHT_MAINLINE, .is_client = is_client, .allow_loopback = true, .allow_private = true};
     struct udp_config udp = {.recv = on_udp, .arg = n};
     struct err_detail detail = {""};
     enum err e = addr_parse(bind, &udp.bind);

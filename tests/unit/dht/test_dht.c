@@ -709,7 +709,8 @@ static void drops(void **state)
         assert_int_equal(got.r.r.n_acks, 7);
     }
     bed_run(&b, NS_PER_S);
-    assert_int_equal(got.n_notified, 3 * 7); /* by each node it asked and that is not the writer, and by itself */
+    assert_int_equal(got.n_notified,
+                     3 * 7); /* by each node it asked and that is not the writer, and by itself */
     dht_stats(b.nodes[2].dht, &s);
     assert_int_equal(s.blobs, 3);
     got.r = (struct bed_result){0};
