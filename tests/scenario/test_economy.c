@@ -13,7 +13,7 @@ static struct econ_result run(struct econ_params p)
     struct econ_result r;
 
     p.n = p.n > 0 ? p.n : 300;
-    p.days = 3;
+    p.days = p.days > 0 ? p.days : 3;
     p.seed = 1;
     econ_run(&p, &r);
     printf("    %s: contributors %.1f solvent %.1f free %.1f sybil %.1f gain %.2f cut %.2f %%\n",
@@ -121,12 +121,20 @@ static void sybils_behind_work(void **state)
 
 static void double_spending(void **state)
 {
-    struct econ_result r = run((struct econ_params){.fraud_pct = 5, .offline_pct = 20});
+    struct econ_params p = {.fraud_pct = 5, .offline_pct = 20, .days = 10};
+    struct econ_result told = run(p), kept;
 
     (void)state;
-    assert_true(r.proofs > 0);
-    assert_true(r.fraud_gain_s < 14400); /* then the name is dead at all who saw the proof */
-    assert_true(econ_pct(&r.by[ECON_CONTRIBUTOR]) >= FLOOR_PCT);
+    p.keeps_proofs = true;
+    kept = run(p);
+    printf("    a double spender gets %.0f slot-s, %.0f when proofs stay where they are found; %u told\n",
+           told.fraud_gain_s, kept.fraud_gain_s, (unsigned)told.heard);
+    assert_true(kept.proofs > 0 && told.proofs > 0);
+    assert_int_equal(kept.heard, 0);
+    assert_true(told.heard > told.proofs);
+    assert_true(2 * told.fraud_gain_s < kept.fraud_gain_s); /* the name is dead beyond those it cheated */
+    assert_true(told.fraud_gain_s < 14400);
+    assert_true(econ_pct(&told.by[ECON_CONTRIBUTOR]) >= FLOOR_PCT);
 }
 
 static void withheld(void **state)

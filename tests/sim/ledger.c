@@ -551,6 +551,7 @@ static bool attempt(struct econ *e, uint32_t caller, double wants_s, bool as_cre
         if (as_creditor && class != LEDGER_CREDITOR)
             continue;
         e->tried++;
+        pay_hear(e, caller, relay);
         if (!is_admitted(e, relay, caller, class))
             continue;
         if (path.kind != FLOW_NONE && !pay_use(e, relay, caller, &path)) {
@@ -949,6 +950,7 @@ void econ_run(const struct econ_params *params, struct econ_result *out)
             free(e.agents[v].pairs.rows[i].more);
         free(e.agents[v].pairs.rows);
         free(e.agents[v].pairs.index);
+        free(e.agents[v].known);
         free(e.agents[v].load);
         free(e.agents[v].audits);
     }

@@ -49,6 +49,7 @@ struct econ_params {
     uint32_t newcomers;        /* relays that join at half time */
     double sponsored_pct;      /* phones with two sponsors, out of the free-riders */
     double fraud_pct;          /* relays that draw twice when the drawee is away */
+    bool keeps_proofs;         /* nobody tells others of them */
     double withhold_pct;       /* clients that sign nothing, out of the relays */
     double inflate_pct;        /* relays that claim 50 % more */
     double bad_pct, liars_pct; /* relays that drop; contacts that lie about them */
@@ -83,6 +84,7 @@ struct econ_result {
     double stranger_capacity_pct;                       /* of all slot-seconds used */
     double gini;                                        /* of relay load: used / online */
     double pay_direct, pay_two, pay_three, pay_at_risk; /* shares of tranches */
+    uint64_t heard;                                     /* proofs that others told */
     uint64_t bounced, proofs;                           /* cheques refused after they were taken at risk */
     double fraud_gain_s;                                /* a defrauder, mean */
     double withheld_s;   /* a withholder, mean: service got and never signed for */

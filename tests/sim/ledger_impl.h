@@ -4,6 +4,7 @@
 
 #include "relay/audit.h"
 #include "relay/clearing.h"
+#include "relay/client.h"
 #include "relay/flow.h"
 #include "relay/select.h"
 #include "sim/ledger.h"
@@ -25,6 +26,7 @@ struct pair_more {
     double risk_s; /* cheques of the peer that the holder took uncertified and still waits for */
     struct clearing_book book;
     struct clearing_state state;
+    uint32_t n_told;               /* of the holder's proofs, those that the peer was told or need not be */
     struct ledger_quality quality; /* kept by callers in runs with bad relays */
     bool has_quality;
 };
@@ -51,6 +53,12 @@ struct pairs {
     uint32_t size; /* of the index, a power of two */
 };
 
+/* A proof that an agent knows. */
+struct known {
+    uint32_t culprit, teller; /* NOBODY: its own */
+    uint32_t told;
+};
+
 struct agent {
     enum econ_class class;
     bool is_relay, is_attacker, is_online, is_gone, is_defrauder, withholds, inflates, is_bad, lies;
@@ -65,7 +73,9 @@ struct agent {
     struct pairs pairs;
     double gave_s, demand_s, got_creditor_s, used_s, online_s;
     double unsigned_s;
-    uint32_t running;  /* head of the list of calls on it */
+    uint32_t running; /* head of the list of calls on it */
+    struct known *known;
+    uint32_t n_known, max_known;
     uint32_t promised; /* head of the list of cheques that wait for it */
     uint32_t n_calls;
     uint32_t unsigned_stops; /* stopped for not signing, at anybody */
@@ -159,6 +169,8 @@ enum flow_kind pay_find(struct econ *e, uint32_t relay, uint32_t payer, const ui
                         struct flow_path *path);
 /* Use the path for one tranche: cheques are drawn, signed, verified and cleared. */
 bool pay_use(struct econ *e, uint32_t relay, uint32_t payer, const struct flow_path *path);
+/* The client asks the relay for its digest: it hears proofs, as relay/service_pay and relay/client do it. */
+void pay_hear(struct econ *e, uint32_t client, uint32_t relay);
 void pay_present(struct econ *e, uint32_t drawee);
 const struct receipt_crypto *pay_mac(void);
 void pay_key(uint32_t alias, uint8_t out[static 32]);

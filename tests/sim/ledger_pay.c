@@ -220,19 +220,63 @@ static void keep_promise(struct econ *e, const struct promise *p)
         econ_pair(e, p->drawee, p->drawer, true)->pending_s += p->cheque.amount;
 }
 
+/* --- proofs --- */
+
+static void learn(struct econ *e, uint32_t at, uint32_t culprit, uint32_t teller)
+{
+    struct agent *a = &e->agents[at];
+    struct pair *p = econ_pair(e, at, culprit, true);
+
+    if (p->a.is_void)
+        return;
+    p->a.is_void = true;
+    if (a->n_known == a->max_known) {
+        a->max_known = a->max_known > 0 ? 2 * a->max_known : 8;
+        a->known = realloc(a->known, a->max_known * sizeof *a->known);
+    }
+    a->known[a->n_known++] = (struct known){.culprit = culprit, .teller = teller};
+    e->out->heard += teller != NOBODY;
+}
+
 static void convict(struct econ *e, uint32_t at, uint32_t culprit)
 {
     e->out->proofs++;
-    econ_pair(e, at, culprit, true)->a.is_void = true;
+    learn(e, at, culprit, NOBODY);
 }
+
+void pay_hear(struct econ *e, uint32_t client, uint32_t relay)
+{
+    struct agent *r = &e->agents[relay];
+    struct pair *p;
+    uint32_t *n_told, n = 0;
+
+    if (r->n_known == 0 || e->p.keeps_proofs || !e->agents[client].is_relay ||
+        (p = econ_pair(e, relay, client, false)) == NULL || p->a.got_s < RECEIPT_UNIT_S || p->a.is_void)
+        return;
+    for (n_told = &econ_more(e, relay, client)->n_told; *n_told < r->n_known && n < CLIENT_PROOFS;
+         ++*n_told) {
+        struct known *k = &r->known[*n_told];
+
+        if (k->told == LEDGER_DB_TELL || k->teller == client || k->culprit == client)
+            continue;
+        k->told++;
+        n++;
+        learn(e, client, k->culprit, relay);
+    }
+}
+
+/* --- settling --- */
 
 static bool settle(struct econ *e, uint32_t payer, uint32_t drawer, uint32_t drawee, uint32_t payee)
 {
     struct agent *p = &e->agents[payer];
     struct clearing_book *book = &econ_more(e, payer, drawee)->book, again = *book;
     double waits_drawee = 0, waits_drawer = econ_more(e, payee, drawer)->risk_s;
+    const struct pair *known = econ_pair(e, payee, drawer, false);
     struct promise promise = {.drawer = drawer, .drawee = drawee, .payee = payee};
 
+    if (known != NULL && known->a.is_void) /* the payee has a proof */
+        return false;
     if (p->is_defrauder && !is_up(e, drawee)) /* the same range for everybody */
         write_cheque(e, drawer, drawee, payee, &again, &promise.cheque);
     else

@@ -45,6 +45,7 @@ enum extra {
     X_NEWCOMERS,
     X_SPONSORED,
     X_FRAUD,
+    X_FRAUD_KEPT,
     X_WITHHOLD,
     X_INFLATE,
     X_BAD,
@@ -68,6 +69,7 @@ static const struct econ_params extras[EXTRAS] = {
     [X_NEWCOMERS] = {.newcomers = 30},
     [X_SPONSORED] = {.sponsored_pct = 5},
     [X_FRAUD] = {.fraud_pct = 5, .offline_pct = 20},
+    [X_FRAUD_KEPT] = {.fraud_pct = 5, .offline_pct = 20, .keeps_proofs = true},
     [X_WITHHOLD] = {.withhold_pct = 5},
     [X_INFLATE] = {.inflate_pct = 10},
     [X_BAD] = {.bad_pct = 15, .free_pct = 50, .rho = 3},
@@ -314,6 +316,8 @@ static void headline(struct plan *p)
     say(p, "fraud_contributors_pct", &x[X_FRAUD], contributors, "pct");
     say(p, "fraud_gain_slot_s", &x[X_FRAUD], fraud, "slot_s");
     say(p, "fraud_proofs", &x[X_FRAUD], proofs, "1");
+    say(p, "fraud_proofs_kept_contributors_pct", &x[X_FRAUD_KEPT], contributors, "pct");
+    say(p, "fraud_proofs_kept_gain_slot_s", &x[X_FRAUD_KEPT], fraud, "slot_s");
     say(p, "withheld_slot_s", &x[X_WITHHOLD], withheld, "slot_s");
     say(p, "withhold_contributors_pct", &x[X_WITHHOLD], contributors, "pct");
     say(p, "inflated_pct", &x[X_INFLATE], inflated, "pct");
