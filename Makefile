@@ -169,8 +169,8 @@ asan: ## build the program with ASan and UBSan, as build/ito-asan
 
 N    ?= 1000
 SEED ?= 1
-sim-overlay: build/release/sim-overlay ## N=10000 overlay nodes in virtual time: `name value unit`; SEED=, JSON=1, PARTS=, REAL=, FOES=, TABLES=oracle
-	$(Q)GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $< n=$(N) seed=$(SEED) $(if $(JSON),json=1) $(if $(REAL),real=$(REAL)) $(if $(FOES),foes=$(FOES)) $(if $(TABLES),tables=$(TABLES)) $(if $(PARTS),parts=$(PARTS))
+sim-overlay: build/release/sim-overlay ## N=10000 overlay nodes in virtual time: `name value unit`; SEED=, JSON=1, PARTS=, REAL=, FOES=, LOOKUPS=, TABLES=oracle
+	$(Q)GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $< n=$(N) seed=$(SEED) $(if $(JSON),json=1) $(if $(REAL),real=$(REAL)) $(if $(FOES),foes=$(FOES)) $(if $(LOOKUPS),lookups=$(LOOKUPS)) $(if $(TABLES),tables=$(TABLES)) $(if $(PARTS),parts=$(PARTS))
 
 HOURS ?= 72
 CALLS ?= 500
