@@ -250,8 +250,8 @@ static void add_row(void *arg, const struct ledger_row *row)
     digest_add(&g->d, row->peer, ledger_avail(&a, g->kappa));
 }
 
-/* Claims spent twice, for one who may take the next cheque of that name: a peer that served us, since names are free
- * and each proof is told to LEDGER_DB_TELL of them. */
+/* Claims spent twice, for one who may take the next cheque of that name: a peer that served us, or that we owe since
+ * it paid with a cheque: names are free, and each proof is told to LEDGER_DB_TELL of them. */
 static void tell_proofs(struct service *svc, struct client *c, uint32_t req)
 {
     struct wire_msg m = {.type = WIRE_PROOF, .req = req};
@@ -259,7 +259,7 @@ static void tell_proofs(struct service *svc, struct client *c, uint32_t req)
     bool is_batch;
 
     ledger_db_get(svc->db, svc->node.pub, c->account, &row);
-    if (row.account.got_s < RECEIPT_UNIT_S || row.account.is_void)
+    if ((row.account.got_s < RECEIPT_UNIT_S && row.account.debt_s > -RECEIPT_UNIT_S) || row.account.is_void)
         return;
     is_batch = ledger_db_begin(svc->db) == ERR_OK;
     for (int i = 0; i < PROOFS_PER_DIGEST; i++) {

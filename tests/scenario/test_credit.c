@@ -1,5 +1,6 @@
 /* Credit among whole phones: relays try each other out, one earns by carrying, and is served by a cheque where others
  * are refused. */
+#include "app/app_priv.h"
 #include "scenario/homes.h"
 
 #define QUIET                                                                                              \
@@ -113,6 +114,46 @@ static bool answered_call(struct stage *s, struct sim_phone *p)
     return reach(p, "in_call", "relayed", SECONDS(5));
 }
 
+/* Two cheques over one range, as a drawer with this seed signs them for two payees. */
+static void spent_twice(const uint8_t net_id[static 4], uint8_t fill, uint8_t drawer[static 32],
+                        uint8_t proof[static CLEARING_PROOF_BYTES])
+{
+    struct cheque a = {.amount = 300, .serial = 1, .cum = 300, .day = 20000, .ttl_days = 7}, b;
+    uint8_t seed[32];
+    struct sign_key key;
+
+    memset(seed, fill, sizeof seed);
+    sign_key_from_seed(seed, &key);
+    memcpy(drawer, key.pub, 32);
+    memcpy(a.net_id, net_id, sizeof a.net_id);
+    memcpy(a.drawer, key.pub, 32);
+    memset(seed, fill + 1, sizeof seed);
+    sign_key_from_seed(seed, &key);
+    memcpy(a.drawee, key.pub, 32);
+    memcpy(a.payee, drawer, 32);
+    b = a;
+    memcpy(b.payee, key.pub, 32);
+    memset(seed, fill, sizeof seed);
+    assert_int_equal(cheque_sign(&a, seed), ERR_OK);
+    assert_int_equal(cheque_sign(&b, seed), ERR_OK);
+    clearing_proof_write(&a, &b, proof);
+}
+
+/* Carl was cheated elsewhere: Olga, whom he owes, hears of it when she asks him next, Dave does not. */
+static void hears_of_it(struct stage *s)
+{
+    uint8_t net_id[4], drawer[32], proof[CLEARING_PROOF_BYTES];
+
+    zone_net_id(s->carl->app->zones[0].id, net_id);
+    spent_twice(net_id, 61, drawer, proof);
+    assert_int_equal(
+        ledger_db_put_proof(s->carl->app->ledger, drawer, CLEARING_OVERDRAW, slice_of(proof, sizeof proof)),
+        ERR_OK);
+    wait_for(&s->h, 310);
+    assert_true(ledger_db_has_proof(s->olga->app->ledger, drawer));
+    assert_false(ledger_db_has_proof(s->dave->app->ledger, drawer));
+}
+
 static void paid_by_cheque(void **state)
 {
     struct stage s = {0};
@@ -170,6 +211,7 @@ static void paid_by_cheque(void **state)
                 -1); /* and Carl had it paid: a relay without links */
     assert_true(number_of(s.bea, s.carl_node, "owes_us_min") == -4);
     assert_true(number_of(s.carl, s.bea_node, "owes_us_min") == 4);
+    hears_of_it(&s);
 
     /* 3. Dave takes only. When he has filled Carl for a while, he is one of many strangers. */
     for (int i = 0; i < 13; i++)
@@ -201,8 +243,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sentence("a newcomer carries a minute for another relay, and is a creditor there", audited),
-        sentence("who earned at one relay is served at another by a cheque, where a free-rider is refused",
-                 paid_by_cheque),
+        sentence(
+            "who earned at one relay is served at another by a cheque and hears of double spenders there, "
+            "where a free-rider is refused",
+            paid_by_cheque),
     };
 
     return run_sentences("credit", tests);

@@ -251,7 +251,8 @@ void pay_hear(struct econ *e, uint32_t client, uint32_t relay)
     uint32_t *n_told, n = 0;
 
     if (r->n_known == 0 || e->p.keeps_proofs || !e->agents[client].is_relay ||
-        (p = econ_pair(e, relay, client, false)) == NULL || p->a.got_s < RECEIPT_UNIT_S || p->a.is_void)
+        (p = econ_pair(e, relay, client, false)) == NULL ||
+        (p->a.got_s < RECEIPT_UNIT_S && p->a.debt_s > -RECEIPT_UNIT_S) || p->a.is_void)
         return;
     for (n_told = &econ_more(e, relay, client)->n_told; *n_told < r->n_known && n < CLIENT_PROOFS;
          ++*n_told) {
