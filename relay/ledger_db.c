@@ -1,5 +1,6 @@
 #include "relay/ledger_db.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -234,12 +235,26 @@ static bool put_aside(const char *path, char *name, size_t size)
     return false;
 }
 
+/* Ours alone before SQLite opens it: it gives its own files beside it the same mode. */
+static void keep_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+
+    if (fd < 0)
+        return; /* SQLite will say why */
+    (void)fchmod(fd, 0600);
+    close(fd);
+}
+
 static enum err open_file(const char *path, sqlite3 **out)
 {
     static const char setup[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
                                 "PRAGMA trusted_schema=OFF;";
-    int rc =
-        sqlite3_open_v2(path, out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
+    int rc;
+
+    if (strcmp(path, ":memory:") != 0)
+        keep_private(path);
+    rc = sqlite3_open_v2(path, out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
 
     if (rc == SQLITE_OK) {
         sqlite3_busy_timeout(*out, BUSY_MS);
@@ -313,8 +328,6 @@ enum err ledger_db_open(const char *path, struct ledger_db **out, struct err_det
         err_set(detail, ERR_OK, "%s: was damaged and is kept as %s; a new ledger was begun", path, aside);
         e = open_file(path, &db->sql);
     }
-    if (e == ERR_OK && !in_memory)
-        chmod(path, 0600);
     if (e == ERR_OK)
         e = prepare_all(db);
     if (e == ERR_OK)

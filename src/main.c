@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "io/confine.h"
 #include "verb.h"
 
 #define ITO_VERSION "0.1"
@@ -360,6 +361,7 @@ int main(int argc, char **argv)
     struct wanted wanted = {0};
     int code = EXIT_USAGE;
 
+    confine_memory();
     signal(SIGPIPE, SIG_IGN);
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C");

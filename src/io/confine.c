@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -225,6 +226,14 @@ static int set_landlock(const struct confine_place *places, size_t n)
     ok = syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
     close(ruleset);
     return ok ? abi : 0;
+}
+
+void confine_memory(void)
+{
+    static const struct rlimit none = {0, 0};
+
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0); /* a core that is piped to a program heeds no limit */
 }
 
 void confine(const struct confine_place *places, size_t n, bool with_bpf, struct confine_result *out)

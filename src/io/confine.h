@@ -5,12 +5,18 @@
  *   system calls        a seccomp filter in all threads: those on the list are EPERM, the rest is untouched
  *   files               Landlock, as far as this kernel knows it: only the places given, and what the C library reads
  *
+ *   memory          prctl(2), setrlimit(2): neither core dumps nor ptrace
+ *
  * Nothing of it can be undone; it is inherited over fork and exec. */
 #ifndef ITO_IO_CONFINE_H
 #define ITO_IO_CONFINE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+/* No core dump, and no look into our memory or environment from outside, not by our own user either (THREATS.md §3): for
+ * the beginning of the program. What has been started by a debugger stays open to it. */
+void confine_memory(void);
 
 enum confine_use {
     CONFINE_READ,  /* a file, or all below a folder */

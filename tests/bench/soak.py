@@ -36,6 +36,20 @@ def metrics(port):
         return {k: float(v) for k, v in (line.split() for line in page.read().decode().splitlines() if line[0] != "#")}
 
 
+def descriptors(pid):
+    """How many are open; a relay shows them to root only: else 0, and it is said."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except PermissionError:
+        if not descriptors.is_said:
+            print("  SKIP  descriptors: shown to root only", flush=True)
+        descriptors.is_said = True
+        return 0
+
+
+descriptors.is_said = False
+
+
 def memory(pid):
     with open(f"/proc/{pid}/statm", encoding="ascii") as f:
         return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
@@ -59,7 +73,7 @@ def a_round(relay, number):
         raise RuntimeError(f"round {number}: {out.stderr.strip()}")
     told = {k: float(v) for k, v in (line.split() for line in out.stdout.splitlines())}
     page = settle(PORT + 1)
-    told["rss"], told["fds"] = memory(relay.pid), len(os.listdir(f"/proc/{relay.pid}/fd"))
+    told["rss"], told["fds"] = memory(relay.pid), descriptors(relay.pid)
     told["left"] = page["ito_relay_allocations"] + page["ito_relay_ports_open"]
     told["dropped"] = sum(v for k, v in page.items() if k.startswith(DROPPED))
     told["in"], told["out"] = page["ito_relay_received_bytes_total"], page["ito_relay_bytes_total"]

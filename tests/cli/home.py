@@ -1,6 +1,6 @@
 """home.py - what the tests of the command line share: a folder with programs in it, waiting without sleeping, the
 exact comparison of words, and IDs written anew, so that the program is not compared with itself."""
-import array, fcntl, hashlib, json, math, os, re, select, shutil, signal, socket, stat, struct, subprocess, sys, tempfile, threading, traceback, wave
+import array, errno, fcntl, hashlib, json, math, os, re, select, shutil, signal, socket, stat, struct, subprocess, sys, tempfile, threading, traceback, wave
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LIMIT = 30
