@@ -5,11 +5,8 @@
 
 #include "crypto/secret.h"
 
-#define CALL_ID_BYTES 16
-#define CALL_CODE_BYTES \
-    8 /* 0..999999: what both devices show while one is linked (§4.11). h: handshake hash of their session. */
-uint32_t link_code(const uint8_t h[static 64]);
-/* "482 913" */
+#define CALL_ID_BYTES       16
+#define CALL_CODE_BYTES     8  /* "482 913" */
 #define SAFETY_NUMBER_BYTES 72 /* 12 groups of 5 digits */
 
 /* c = H(32, -; "itodenwa-commit-v1" || nA32 || A_caller || A_callee || call_id16), sent in the INVITE. */

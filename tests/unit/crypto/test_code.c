@@ -40,6 +40,44 @@ static void six_digits(void **state)
     assert_int_not_equal(call_code(h, nA, nB, caller, callee), call_code(h, nB, nA, caller, callee));
 }
 
+/* Promise (THREATS.md §5, "codes"). Who stands between two people has a session with each, and wants both to read the same
+ * code. It may finish one of the two first and know that code; for the other one it has to commit to its nonce, or show
+ * it, before it sees theirs. So it looks for a nonce that would do, and gets another one's answer. */
+static void in_between(void **state)
+{
+    uint8_t h[2][64], theirs[2][32], ours[2][32], a[32], m[32], b[32], call_id[16], commit[32], guess[32];
+    struct test_world w = {.state = 77};
+    unsigned n_equal = 0;
+
+    (void)state;
+    for (int i = 0; i < 10000; i++) {
+        uint32_t known, reached;
+
+        world_random(&w, h, sizeof h);
+        world_random(&w, theirs, sizeof theirs);
+        world_random(&w, ours, sizeof ours);
+        world_random(&w, a, 32);
+        world_random(&w, m, 32);
+        world_random(&w, b, 32);
+        world_random(&w, call_id, 16);
+        world_random(&w, guess, 32);
+        known = call_code(h[0], theirs[0], ours[0], a, m); /* the caller's, complete */
+        for (int tries = 0; tries < 8; tries++) { /* a nonce that would do, if theirs were what it guesses */
+            world_random(&w, ours[1], 32);
+            if (call_code(h[1], ours[1], guess, m, b) == known)
+                break;
+        }
+        call_commit(ours[1], m, b, call_id, commit);
+        reached = call_code(h[1], ours[1], theirs[1], m, b);
+        assert_true(call_commit_ok(commit, ours[1], m, b, call_id));
+        ours[1][0] ^= 1; /* another nonce than it committed to is no way out */
+        assert_false(call_commit_ok(commit, ours[1], m, b, call_id));
+        n_equal += reached == known;
+    }
+    printf("equal codes in 10,000 tries: %u\n", n_equal);
+    assert_true(n_equal <= 2);
+}
+
 static void same_on_both_sides(void **state)
 {
     char ab[SAFETY_NUMBER_BYTES], ba[SAFETY_NUMBER_BYTES];
@@ -59,6 +97,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         sentence("a commitment binds nonce, people and call", commitment),
         sentence("a call code has six digits, leading zeros shown", six_digits),
+        sentence("who stands between two people makes their codes equal twice in 10,000 tries at most",
+                 in_between),
         sentence("a safety number is the same on both sides", same_on_both_sides),
     };
 
