@@ -355,6 +355,39 @@ enum err keyring_adopt(const struct env *env, struct keyring *k, struct slice ce
     return ERR_OK;
 }
 
+static bool holds_us(const struct keyring *k, const struct device_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (memcmp(list->devices[i].D, k->device.pub, KEY_BYTES) == 0 ||
+            (!secret_is_zero(k->pending_device.secret, KEY_BYTES) &&
+             memcmp(list->devices[i].D, k->pending_device.pub, KEY_BYTES) == 0))
+            return true;
+    return false;
+}
+
+enum err keyring_strike(struct keyring *k, struct slice list)
+{
+    struct device_list l;
+    enum err e;
+
+    if (keyring_is_main(k))
+        return ERR_STATE;
+    e = device_list_open(list, k->identity.pub, &l);
+    if (e != ERR_OK)
+        return e;
+    if (l.gen <= k->gen)
+        return ERR_LATE;
+    if (holds_us(k, &l))
+        return ERR_EXISTS;
+    k->list = l;
+    return ERR_OK;
+}
+
+bool keyring_is_struck(const struct keyring *k)
+{
+    return !keyring_is_main(k) && k->list.n > 0 && !holds_us(k, &k->list);
+}
+
 void keyring_wipe(struct keyring *k)
 {
     secret_wipe(k, sizeof *k);

@@ -50,7 +50,8 @@ struct keyring {
 
     uint8_t acct_seed[KEY_BYTES];
 
-    struct device_list list;  /* signed, of this gen; holds this device */
+    struct device_list
+        list; /* signed, of this gen; holds this device, or is the newer one that does not (struck off) */
     uint8_t cert[CERT_BYTES]; /* of this device */
 
     struct key_lock lock;
@@ -101,6 +102,11 @@ void keyring_create_linked(const struct env *env, struct keyring *k);
  * gen); k is unchanged then. */
 enum err keyring_adopt(const struct env *env, struct keyring *k, struct slice cert, struct slice list,
                        const uint8_t S[static KEY_BYTES], uint32_t S_gen);
+/* Linked device: take a newer list of our identity that does not hold us. ERR_STATE on a main device, ERR_AUTH, ERR_PARSE,
+ * ERR_LATE (no newer one), ERR_EXISTS (it holds us). */
+enum err keyring_strike(struct keyring *k, struct slice list);
+/* This device was struck off: contacts do not hear it. */
+bool keyring_is_struck(const struct keyring *k);
 void keyring_wipe(struct keyring *k);
 
 #endif

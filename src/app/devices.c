@@ -208,7 +208,7 @@ bool devices_wants_link(struct app *a, ns_t now, bool *by_card)
 {
     struct devices *d = a->devices;
 
-    if (d->is_struck || a->keys->list.n < 2 || d->own.link_at > now)
+    if (keyring_is_struck(a->keys) || a->keys->list.n < 2 || d->own.link_at > now)
         return false;
     d->is_card_turn = !d->is_card_turn && d->own.has_T && other_of(d, MAIN_SLOT) == NULL;
     *by_card = d->is_card_turn;
@@ -457,15 +457,19 @@ static void hear_offer(struct app *a, ns_t now, struct other *o, const struct de
         say_keys(a, now, o, cert);
 }
 
-/* Signed by our identity, newer than ours, and we are not in it. */
+/* Kept in the key file, so that we know it when we start again. */
 static void hear_removed(struct app *a, const struct device_msg *m)
 {
-    struct device_list list;
+    struct keyring copy = *a->keys;
+    struct err_detail detail;
+    bool is_news = !keyring_is_struck(&copy) && keyring_strike(&copy, m->list) == ERR_OK;
 
-    if (keyring_is_main(a->keys) || device_list_open(m->list, a->keys->identity.pub, &list) != ERR_OK ||
-        list.gen <= a->keys->gen || device_list_find(&list, a->keys->slot) != NULL)
+    if (is_news && device_keep(a, &copy, &detail) != ERR_OK)
+        log_error(a->env, "%s", detail.text);
+    secret_wipe(&copy, sizeof copy);
+    if (!is_news)
         return;
-    a->devices->is_struck = true;
+    devices_refresh(a);
     log_warn(a->env, "the main device removed this one: contacts do not hear it any more");
     event_device(a, "removed", NULL, NULL);
 }
@@ -590,6 +594,6 @@ cJSON *json_devices(struct app *a)
             cJSON_AddBoolToObject(o, "online", is_this || other_of(a->devices, e->slot) != NULL);
         cJSON_AddItemToArray(list, o);
     }
-    cJSON_AddBoolToObject(v, "removed", a->devices->is_struck);
+    cJSON_AddBoolToObject(v, "removed", keyring_is_struck(a->keys));
     return v;
 }

@@ -16,7 +16,6 @@ struct other {
 struct devices {
     struct contact own; /* sessions with others of ours are with this one */
     struct other others[DEVICES_MAX];
-    bool is_struck;    /* the main device struck us off */
     bool is_card_turn; /* records and the card are looked for in turn */
     ns_t offer_at;
     struct mirror *mirror; /* NULL: there is one device, or no network */

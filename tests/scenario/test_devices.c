@@ -321,7 +321,9 @@ static void removed_hears_nothing(void **state)
     assert_true(sim_ask(s.h.alice, "{\"cmd\":\"hangup\"}"));
     wait_for(&s.h, 5);
     assert_true(sim_ask(s.h.bob, "{\"cmd\":\"devices_remove\",\"n\":2}"));
+    assert_false(keyring_is_struck(&s.laptop->keys));
     assert_true(device_is(s.laptop, "removed", SECONDS(2)));
+    assert_true(keyring_is_struck(&s.laptop->keys)); /* also when it starts again: test_keystore */
     wait_for(&s.h, 60);
     assert_memory_not_equal(s.h.bob->keys.S, s.laptop->keys.S, KEY_BYTES);
     assert_memory_equal(entry(s.h.alice, s.h.bob)->S, s.h.bob->keys.S, KEY_BYTES);

@@ -323,6 +323,58 @@ static void linked_device(void **state)
     teardown(&p);
 }
 
+static struct slice list_of(const struct keyring *k, uint8_t bytes[static LIST_MAX_BYTES])
+{
+    struct wr w;
+
+    wr_init(&w, bytes, LIST_MAX_BYTES);
+    device_list_write(&w, &k->list);
+    return wr_done(&w);
+}
+
+/* What the main device signed when it struck this one off is what its file says from then on. */
+static void struck_device(void **state)
+{
+    struct keyring main, other, phone, got;
+    uint8_t m[32], cert[CERT_BYTES], list[LIST_MAX_BYTES], slot;
+    struct place p;
+    WORLD(env);
+
+    (void)state;
+    setup(&p);
+    keyring_create(&env, &main, m);
+    keyring_create(&env, &other, m);
+    keyring_create_linked(&env, &phone);
+    assert_int_equal(keyring_add_device(&main, phone.device.pub, phone.publish.pub, &slot, cert), ERR_OK);
+    assert_int_equal(keyring_adopt(&env, &phone, slice_of(cert, CERT_BYTES), list_of(&main, list), main.S, 1),
+                     ERR_OK);
+    assert_false(keyring_is_struck(&phone));
+    assert_int_equal(keyring_strike(&phone, list_of(&main, list)), ERR_LATE);
+    assert_int_equal(keyring_rotate_device(&env, &main), ERR_OK);
+    assert_int_equal(keyring_strike(&phone, list_of(&main, list)), ERR_EXISTS);
+    other.list.gen = 99;
+    assert_int_equal(device_list_sign(&other.identity, &other.list), ERR_OK);
+    assert_int_equal(keyring_strike(&phone, list_of(&other, list)), ERR_AUTH);
+    assert_int_equal(keyring_remove_device(&env, &main, slot), ERR_OK);
+    assert_int_equal(keyring_strike(&main, list_of(&main, list)), ERR_STATE);
+    assert_int_equal(keyring_strike(&phone, list_of(&main, list)), ERR_OK);
+    assert_true(keyring_is_struck(&phone));
+    assert_int_equal(keystore_save_new(&env, p.path, &phone, NULL), ERR_OK);
+    assert_int_equal(keystore_load(p.path, NULL, &got, NULL), ERR_OK);
+    assert_memory_equal(&phone, &got, sizeof got);
+    assert_true(keyring_is_struck(&got));
+    assert_false(keyring_is_struck(&main));
+    /* Another device in the place that was ours is not us. */
+    keyring_create_linked(&env, &other);
+    assert_int_equal(keyring_add_device(&main, other.device.pub, other.publish.pub, &slot, cert), ERR_OK);
+    assert_int_equal(slot, phone.slot);
+    assert_int_equal(keyring_strike(&phone, list_of(&main, list)), ERR_OK);
+    assert_true(keyring_is_struck(&phone));
+    assert_int_equal(keystore_replace(&env, p.path, &phone, NULL), ERR_OK);
+    assert_int_equal(keystore_load(p.path, NULL, &got, NULL), ERR_OK);
+    teardown(&p);
+}
+
 static void largest(void **state)
 {
     struct keyring k, phone, got;
@@ -357,6 +409,7 @@ int main(void)
         sentence("a damaged or cut file is told from a wrong passphrase", damaged),
         sentence("a file cannot ask for more work than the cap", expensive),
         sentence("eight devices fit the file", largest),
+        sentence("a device that was struck off knows it when it starts again", struck_device),
         sentence("a device not yet linked, with keys on offer, has a file too", linked_device),
     };
 
