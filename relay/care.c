@@ -552,13 +552,20 @@ static void on_fetched(void *arg, const uint8_t nonce[static CARE_NONCE_BYTES],
     say(f->care, f->client, &f->blob);
 }
 
+/* False: it is not watched for them, or over the rate. */
 static bool fetch(struct care *c, const struct client *client, const struct care_msg *m)
 {
+    static const size_t most = (size_t)DROPWATCH_BLOBS * CARE_BLOB_BYTES;
     struct fetching f = {.care = c, .client = client, .blob = {.type = CARE_BLOB, .req = m->req}};
     struct care_msg done = {.type = CARE_DONE, .req = m->req};
+    bool is_watched;
 
+    if (!bucket_take(&c->lookups, c->now, most))
+        return false;
     memcpy(f.blob.drop, m->drop, sizeof f.blob.drop);
-    if (!dropwatch_fetch(c->watched, client->account, m->drop, on_fetched, &f))
+    is_watched = dropwatch_fetch(c->watched, client->account, m->drop, on_fetched, &f);
+    give_back(&c->lookups, most, f.n * (size_t)CARE_BLOB_BYTES);
+    if (!is_watched)
         return false;
     done.n = f.n;
     say(c, client, &done);

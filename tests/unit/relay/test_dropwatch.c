@@ -301,6 +301,11 @@ static void dearest_stay(void **state)
         n_dear += seen.first_of_blob[i] == MINED_30_BLOB;
     assert_int_equal(seen.blobs, DROPWATCH_BLOBS);
     assert_int_equal(n_dear, 1);
+    forget(); /* and nobody has them sent faster than the rate for all */
+    for (int i = 0; i < 200; i++)
+        look(THIS);
+    printf("200 askings at once: %u of %u blobs were sent\n", seen.blobs, 200 * DROPWATCH_BLOBS);
+    assert_in_range(seen.blobs, DROPWATCH_BLOBS, 8 * DROPWATCH_BLOBS);
     end();
 }
 
