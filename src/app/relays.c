@@ -1015,7 +1015,8 @@ void relays_network_changed(struct relays *r, ns_t now)
 void relays_network_back(struct relays *r, ns_t now)
 {
     for (int i = 0; i < RELAYS_KNOWN; i++) {
-        r->known[i].not_before = 0;
+        if (r->known[i].failures > 0) /* who asked us to leave still has */
+            r->known[i].not_before = 0;
         r->known[i].failures = 0;
     }
     r->search_at = now;
