@@ -57,14 +57,7 @@ static void on_packet(void *arg, ns_t now, struct vnet_host *host, bool out, con
 
 static struct sim_phone *add(const char *name, const char *ip_port, enum app_mode mode, const char *settings)
 {
-    static const struct vnet_link link = {.delay_ns = 15 * NS_PER_MS, .jitter_ns = 10 * NS_PER_MS};
-    struct vnet_host *host = vnet_add_host(w.net, NULL, name, ip_port);
-    struct sim_phone *p = sim_phone_create(w.net, host, mode, settings);
-
-    vnet_set_link(host, &link);
-    if (w.nodes[0] != NULL)
-        sim_bootstrap(p, w.nodes[0]);
-    return p;
+    return add_in_the_open(w.net, w.nodes[0], name, ip_port, mode, settings);
 }
 
 static void pass(ns_t time)

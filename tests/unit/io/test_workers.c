@@ -158,6 +158,13 @@ static void find_ours(struct party *p, int ours[static CLIENTS], bool v6)
     assert_in_range(n, 2, CLIENTS - 1);
 }
 
+static void begin_running(struct party *p, int ours[static CLIENTS], bool v6)
+{
+    begin(p, v6);
+    assert_int_equal(workers_start(p->workers), ERR_OK);
+    find_ours(p, ours, v6);
+}
+
 static void passed_on(bool v6)
 {
     struct party p;
@@ -167,9 +174,7 @@ static void passed_on(bool v6)
     struct flow_count count;
     struct addr to;
 
-    begin(&p, v6);
-    assert_int_equal(workers_start(p.workers), ERR_OK);
-    find_ours(&p, ours, v6);
+    begin_running(&p, ours, v6);
     to = addr_of(p.receiver);
     flow = lend(&p, ours[0], &to);
     for (int i = 0; i < 10; i++)
@@ -230,9 +235,7 @@ static void full_queue(void **state)
     uint64_t before;
 
     (void)state;
-    begin(&p, false);
-    assert_int_equal(workers_start(p.workers), ERR_OK);
-    find_ours(&p, ours, false);
+    begin_running(&p, ours, false);
     before = workers_stats(p.workers).handed;
     for (unsigned i = 0; i < WORKERS_QUEUE + 40; i++) {
         say(&p, ours[0], CHANNEL >> 8, false);
@@ -260,9 +263,7 @@ static void full_queue_of_a_flow(void **state)
     struct addr to;
 
     (void)state;
-    begin(&p, false);
-    assert_int_equal(workers_start(p.workers), ERR_OK);
-    find_ours(&p, ours, false);
+    begin_running(&p, ours, false);
     to = addr_of(p.receiver);
     flow_table_lend(workers_table(p.workers), lend(&p, ours[0], &to), io_now() + LONG_NS, 0);
     before = workers_stats(p.workers).handed;
@@ -286,9 +287,7 @@ static void refused_by_the_kernel(void **state)
     struct addr nowhere = addr_v4(everybody, 9), to;
 
     (void)state;
-    begin(&p, false);
-    assert_int_equal(workers_start(p.workers), ERR_OK);
-    find_ours(&p, ours, false);
+    begin_running(&p, ours, false);
     to = addr_of(p.receiver);
     lend(&p, ours[0], &nowhere);
     lend(&p, ours[1], &to);
@@ -315,9 +314,7 @@ static void stop_and_go(void **state)
     uint64_t before;
 
     (void)state;
-    begin(&p, false);
-    assert_int_equal(workers_start(p.workers), ERR_OK);
-    find_ours(&p, ours, false);
+    begin_running(&p, ours, false);
     before = workers_stats(p.workers).handed;
     for (int i = 0; i < 5; i++)
         say(&p, ours[0], CHANNEL >> 8, false);
@@ -341,9 +338,7 @@ static void fewer_than_before(void **state)
     int ours[CLIENTS], fds[FLOW_LOOKERS_MAX];
 
     (void)state;
-    begin(&p, false);
-    assert_int_equal(workers_start(p.workers), ERR_OK);
-    find_ours(&p, ours, false);
+    begin_running(&p, ours, false);
     workers_stop(p.workers, io_now());
     for (int i = 0; i < CLIENTS; i++)
         say(&p, i, CHANNEL >> 8, false);
