@@ -10,6 +10,7 @@
 #define SEED_NODES  20
 #define SEED_ROUNDS 5
 #define WRITE_SLACK 1.1 /* the density check is a false alarm for one put in ten while a zone grows */
+#define CHECK_WIDE  1.5 /* times as far as the last copy should lie, a newer value is looked for */
 #define STORE_SURE  5   /* acks that make the neighbourhood known */
 #define STORE_MORE  20  /* puts that may fail, or go to nodes that others turn out to be nearer than */
 
@@ -400,6 +401,15 @@ static bool give_item(const struct op *op, const struct dht_value *v)
     return op->cb.value(op->arg, &item);
 }
 
+/* How far from the target a newer value may lie: on mainline anywhere. */
+static double check_reach(struct dht *d, ns_t now)
+{
+    double n, low, high;
+
+    dht_size_now(d, now, &n, &low, &high);
+    return d->is_zone ? CHECK_WIDE * copies(d) / n : 1;
+}
+
 bool dht_give_value(struct dht *d, ns_t now, struct op *op, const struct dht_value *v)
 {
     uint32_t id = op->id;
@@ -422,7 +432,7 @@ bool dht_give_value(struct dht *d, ns_t now, struct op *op, const struct dht_val
     if (op->finish_at == 0) { /* one more round trip's worth of nodes, then no more */
         op->look_until = now + dht_rtt(d, now) * 3 / 8;
         op->finish_at = op->look_until + dht_rtt(d, now) * 5 / 4;
-        lookup_check(op->l);
+        lookup_check(op->l, check_reach(d, now));
     }
     dht_op_send(d, now, op);
     return true;

@@ -121,9 +121,10 @@ void lookup_name(struct lookup_node *n, const uint8_t by[static ID_BYTES])
     n->namer = (uint16_t)((by[ID_BYTES - 1] << 8 | by[ID_BYTES - 2]) | 1);
 }
 
-void lookup_check(struct lookup *l)
+void lookup_check(struct lookup *l, double reach)
 {
     l->is_checking = true;
+    l->reach = reach;
     if (l->alpha < LOOKUP_ALPHA_SURE)
         l->alpha = LOOKUP_ALPHA_SURE;
 }
@@ -203,7 +204,7 @@ static struct path_view view_path(struct lookup *l, unsigned path)
                 in_all--;
                 continue;
             }
-            if (!l->is_checking || !is_crowd(l, n))
+            if (!l->is_checking || (id_distance(n->c.id, l->target) <= l->reach && !is_crowd(l, n)))
                 v.first_new = n;
         }
         if (n->state == LOOKUP_LATE && n->tries < LOOKUP_TRIES && v.first_retry == NULL)

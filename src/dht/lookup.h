@@ -57,6 +57,7 @@ struct lookup {
     uint8_t k, n_paths, alpha;
     uint8_t first_path; /* paths before it have ended */
     bool is_checking;
+    double reach; /* then */
     uint8_t
         free_max; /* mainline: so many of the k nearest may have ids chosen at will (BEP 42), while others can be asked;
                          0: any */
@@ -74,8 +75,9 @@ bool lookup_add(struct lookup *l, const struct contact *c, unsigned path);
 /* Who named it first. */
 void lookup_name(struct lookup_node *n, const uint8_t by[static ID_BYTES]);
 /* Something was found, of which a newer one may exist that who gave it hides: from now on more are asked at a time, and
- * few of those that any one of them names. */
-void lookup_check(struct lookup *l);
+ * few of those that any one of them names, and nobody farther from the target than `reach` (a share of the id space), where
+ * nobody stores it. */
+void lookup_check(struct lookup *l, double reach);
 /* What by (N) gave with the name of a contact (krpc.h, zv); zeros are nothing. */
 void lookup_vouch(struct lookup_node *n, const uint8_t by[static 32], const uint8_t voucher[static KRPC_ZV]);
 /* All paths end; n_paths others begin, without first contacts: lookup_add() them. */

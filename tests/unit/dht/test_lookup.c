@@ -463,7 +463,7 @@ static void crowd(void **state)
         assert_true(lookup_add(l, &c, 0));
         lookup_name(lookup_find(l, c.id), i < 6 ? liar : other);
     }
-    lookup_check(l);
+    lookup_check(l, 1);
     while ((n = lookup_next(l)) != NULL) {
         lookup_asked(n);
         asked++;
@@ -472,9 +472,35 @@ static void crowd(void **state)
     lookup_destroy(l);
 }
 
+/* A newer value lies near the target or nowhere. */
+static void check_near(void **state)
+{
+    struct lookup *l = lookup_create(target, own, 8, 1, 2);
+    struct contact c = {.addr = addr_v4((uint8_t[]){45, 0, 0, 1}, 4000)};
+    struct lookup_node *n;
+    unsigned asked = 0;
+    (void)state;
+
+    for (unsigned i = 0; i < 6; i++) {
+        memcpy(c.id, target, sizeof c.id);
+        c.id[1] ^= (uint8_t)(0x10 * (i + 1)); /* at i + 1 parts of 4096 */
+        c.addr.ip[1] = (uint8_t)i;
+        assert_true(lookup_add(l, &c, 0));
+    }
+    lookup_check(l, 3.5 / 4096);
+    while ((n = lookup_next(l)) != NULL) {
+        assert_true(id_distance(n->c.id, target) < 3.5 / 4096);
+        lookup_asked(n);
+        asked++;
+    }
+    assert_int_equal(asked, 3);
+    lookup_destroy(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        sentence("a newer value is looked for near the target only", check_near),
         sentence("ids chosen at will take few of the places on mainline", free_ids),
         sentence("whom one node named are not all asked for a newer value", crowd),
         sentence("a lookup asks the nearest, alpha at a time, and goes on without stragglers", asks_nearest),
