@@ -224,6 +224,8 @@ static bool send_call(struct dht *d, ns_t now, struct rpc_call *call, struct sli
         if (pair == NULL && cookie.data == NULL && call->kind == RPC_WALK && may_pad(d, n) &&
             (m.method == KRPC_GET || m.method == KRPC_FIND_NODE))
             m.b.pad = padding(d, now, op, call->to.id);
+        if (cookie.data == NULL && call->kind == RPC_WALK)
+            call->extra[0] = m.b.pad.data != NULL;
         if (pair == NULL && cookie.data == NULL && n != NULL && n->is_vouched &&
             (m.b.pad.data != NULL || call->kind == RPC_STORE))
             m.voucher = slice_of(n->voucher, sizeof n->voucher);
@@ -390,11 +392,17 @@ void dht_take_nodes(struct dht *d, struct op *op, const struct contact *by, cons
     }
 }
 
-/* A get that has a value ends soon: would an answer come later, if it takes as long as the cookie took? */
-static bool is_vain(ns_t now, const struct op *op, const struct rpc_call *call)
+/* A get that has a value ends soon: would an answer come later, if it takes as long as the cookie took? And there was room
+ * for a newer value, or at least for its seq: nothing newer lies there. */
+static bool is_vain(const struct dht *d, ns_t now, const struct op *op, const struct rpc_call *call,
+                    const struct krpc_msg *m)
 {
-    return op != NULL && op->kind == OP_GET && op->finish_at > 0 && call->kind == RPC_WALK &&
-           now + (now - call->sent_at) > op->finish_at;
+    bool tells = call->extra[0] != 0 && !dht_is_closed(d);
+
+    if (op == NULL || op->kind != OP_GET || op->finish_at == 0 || call->kind != RPC_WALK)
+        return false;
+    return now + (now - call->sent_at) > op->finish_at ||
+           (tells && !(m->b.seq.is_set && m->b.seq.v > op->seq));
 }
 
 /* Error 210: ask again, signed, with the cookie. What it hints at is taken for the lookup, as hearsay; a value that came
@@ -417,7 +425,7 @@ static void take_cookie(struct dht *d, ns_t now, const struct addr *from, const 
             (call = rpc_find(&d->rpc, m->t, from)) == NULL)
             return;
     }
-    if (is_vain(now, op, call)) {
+    if (is_vain(d, now, op, call, m)) {
         rpc_close(&d->rpc, call);
         return;
     }

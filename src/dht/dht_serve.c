@@ -584,7 +584,7 @@ void dht_route_reply(struct dht *d, ns_t now, const struct dht_route *route, str
 
 /* --- who asks */
 
-/* A value proves itself: it may go with the cookie to somebody who made room for it. */
+/* A value proves itself: it may go with the cookie to somebody who made room for it. If it is too long, its seq alone. */
 static void put_early_value(struct dht *d, ns_t now, const struct krpc_msg *q, struct krpc_msg *m)
 {
     const struct stored *s = q->method == KRPC_GET && q->b.pad.data != NULL && q->b.target.data != NULL
@@ -640,7 +640,7 @@ static void send_cookie(struct dht *d, ns_t now, const struct addr *from, size_t
         put_early_value(d, now, q, &m);
     bare = krpc_write(&m, buf, sizeof buf);
     if (m.b.v.data != NULL && (bare.len == 0 || bare.len > room)) {
-        memset(&m.b, 0, sizeof m.b);
+        m.b = (struct krpc_body){.seq = m.b.seq};
         bare = krpc_write(&m, buf, sizeof buf);
     }
     if (bare.len == 0 || bare.len > room)

@@ -304,7 +304,7 @@ static void write_special(struct ben_wr *w, char key, const struct krpc_msg *m)
 
     if (key == 'a' && m->type == KRPC_QUERY) {
         write_body(w, "a", &m->b);
-    } else if (key == 'r' && (m->type == KRPC_ANSWER || (m->code == KRPC_E_COOKIE && m->b.v.data != NULL))) {
+    } else if (key == 'r' && (m->type == KRPC_ANSWER || (m->code == KRPC_E_COOKIE && m->b.seq.is_set))) {
         write_body(w, "r", &m->b);
     } else if (key == 'e' && m->type == KRPC_ERROR) {
         ben_put_key(w, "e");

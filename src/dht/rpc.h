@@ -46,8 +46,9 @@ struct rpc_call {
     uint8_t tries;   /* the owner's */
     struct contact to;
     ns_t sent_at, late_after, dead_at;
-    uint32_t op;      /* the operation it belongs to, 0: none */
-    uint8_t extra[8]; /* RPC_FETCH: hash of the blob, or index of the page; RPC_PROBE: 1 asks for nodes too */
+    uint32_t op; /* the operation it belongs to, 0: none */
+    /* RPC_FETCH: hash of the blob, or index of the page; RPC_PROBE: 1 asks for nodes too; RPC_WALK: 1 it was padded */
+    uint8_t extra[8];
 };
 
 struct rpc {

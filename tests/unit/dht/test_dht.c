@@ -354,7 +354,7 @@ static void count_to_victim(struct bed *b, const struct addr *from, const struct
 
 struct early {
     struct addr stranger;
-    size_t len, v_len, n_contacts;
+    size_t len, v_len, n_contacts, seq; /* seq 0: none told */
 };
 
 static void read_early(struct bed *b, const struct addr *from, const struct addr *to, struct slice bytes)
@@ -369,6 +369,7 @@ static void read_early(struct bed *b, const struct addr *from, const struct addr
     assert_int_equal(m.code, KRPC_E_COOKIE);
     e->len = bytes.len;
     e->v_len = m.b.v.len;
+    e->seq = m.b.seq.is_set ? (size_t)m.b.seq.v : 0;
     e->n_contacts = m.hint.len / KRPC_ZN_V4;
 }
 
@@ -419,14 +420,14 @@ static void value_with_cookie(void **state)
     b.tap = read_early;
     b.tap_arg = &e;
     early_get(&b, &stranger, holder, at, 0, 0);
-    assert_int_equal(e.v_len, 0); /* no room was made */
+    assert_true(e.v_len == 0 && e.seq == 0); /* no room was made */
     early_get(&b, &stranger, holder, at, 260, 0);
-    assert_int_equal(e.v_len, 0);
+    assert_true(e.v_len == 0 && e.seq == 5); /* word of it has room */
     assert_true(e.n_contacts >= 4);
     early_get(&b, &stranger, holder, at, 900, 0);
     assert_int_equal(e.v_len, 452);
     early_get(&b, &stranger, holder, at, 900, 5);
-    assert_int_equal(e.v_len, 0); /* not newer than what the asker has */
+    assert_true(e.v_len == 0 && e.seq == 0); /* not newer than what the asker has */
     assert_null(node_pair(&b.nodes[holder].dht->key, stranger.sign.pub)); /* no signature was looked at */
     node_key_fini(&stranger);
     bed_fini(&b);

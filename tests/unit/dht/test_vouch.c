@@ -228,9 +228,51 @@ static void no_vain_query(void **state)
     bed_fini(&b);
 }
 
+/* Counts what is asked with a cookie by a get that has its value. */
+static void listen_sated(struct bed *b, const struct addr *from, const struct addr *to, struct slice bytes)
+{
+    unsigned *counts = b->tap_arg;
+    struct krpc_msg m;
+    (void)to;
+
+    assert_int_equal(krpc_parse(bytes, &m), ERR_OK);
+    if (m.type != KRPC_QUERY || m.method != KRPC_GET || m.cookie.data == NULL)
+        return;
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct dht *d = b->nodes[i].dht;
+
+        for (unsigned j = 0; j < d->cap_ops && addr_equal(from, &b->nodes[i].addr); j++)
+            if (d->ops[j] != NULL && d->ops[j]->kind == OP_GET)
+                counts[d->ops[j]->finish_at > 0]++;
+    }
+}
+
+/* Where nobody knows anybody's key any more, each query makes room for what is newer, and its cookie tells. */
+static void sated(void **state)
+{
+    unsigned counts[2] = {0};
+    struct bed b;
+    (void)state;
+
+    start_all(&b, 120, 26);
+    b.spread = 0.3;
+    for (uint32_t i = 0; i < 20; i++)
+        assert_int_equal(bed_put(&b, 100 + i, 500 + i, 1, 448).e, ERR_OK);
+    b.tap = listen_sated;
+    b.tap_arg = counts;
+    for (uint32_t i = 0; i < 20; i++) {
+        for (uint32_t j = 0; j < b.n; j++)
+            b.nodes[j].dht->key.n_pairs = 0;
+        assert_int_equal(bed_get(&b, 20 + i, 500 + i).e, ERR_OK);
+    }
+    assert_int_equal(counts[true], 0);
+    bed_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        sentence("a get that has its value asks again only where a newer one lies", sated),
         sentence("who is vouched for gets an answer no longer than its query, and no more trust", vouched),
         sentence("a put costs few messages, and meets few strangers", few_queries),
         sentence("a get asks nobody again in vain once it has its value", no_vain_query),
