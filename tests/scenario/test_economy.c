@@ -164,6 +164,9 @@ static void droppers(void **state)
 
     (void)state;
     assert_true(r.harmed_late_pct < r.harmed_early_pct);
+    assert_true(r.harmed_new_pct[1] > 0 && r.harmed_known_pct[1] > 0);
+    assert_true(r.harmed_new_pct[1] + r.harmed_known_pct[1] < r.harmed_late_pct); /* the rest is chance */
+    assert_true(r.harmed_new_pct[1] < r.harmed_new_pct[0]);
     assert_true(liars.harmed_early_pct < alone.harmed_early_pct + 2); /* lies change nothing */
     assert_true(liars.harmed_late_pct < alone.harmed_late_pct + 2);
     printf(

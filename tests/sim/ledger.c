@@ -507,6 +507,7 @@ static void judge(struct econ *e, uint32_t caller, uint32_t relay, double wants_
     struct ledger_hearsay heard;
     int intervals = (int)fmin(fmax(wants_s / 30, 1), 20);
     int when = p->n_calls <= 5 ? 0 : p->n_calls > 20 && p->n_calls <= 40 ? 1 : p->n_calls > 60 ? 2 : -1;
+    bool is_new = quality_of(e, caller, relay) == NULL;
 
     note_guard(p, relay, !by_relay);
     if (e->p.bad_pct <= 0)
@@ -525,6 +526,8 @@ static void judge(struct econ *e, uint32_t caller, uint32_t relay, double wants_
         return;
     e->seen_calls[when]++;
     e->harmed[when] += by_relay || by_chance;
+    e->harmed_by_new[when] += by_relay && is_new;
+    e->harmed_by_known[when] += by_relay && !is_new;
 }
 
 static bool is_honest(const struct agent *a)

@@ -90,7 +90,9 @@ struct econ_result {
     double withheld_s;   /* a withholder, mean: service got and never signed for */
     double inflated_pct; /* of what inflaters gave that was claimed and signed too much */
     double harmed_early_pct, harmed_late_pct, harmed_last_pct; /* calls 1-5, 21-40, from 61 on of a caller */
-    double accounts_max, accounts_mean;                        /* a relay */
+    double harmed_new_pct[3],
+        harmed_known_pct[3];            /* of these by a relay not used before, used before; rest: chance */
+    double accounts_max, accounts_mean; /* a relay */
     double tries_mean;
     uint64_t hash; /* of all that happened */
 };

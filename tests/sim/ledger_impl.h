@@ -149,7 +149,7 @@ struct econ {
     double off_s; /* mean time down */
     uint64_t tranches[4], at_risk, decisions, tried;
     double stranger_s, all_s, fraud_s, inflated_s, inflated_of_s;
-    uint64_t harmed[3], seen_calls[3];
+    uint64_t harmed[3], seen_calls[3], harmed_by_new[3], harmed_by_known[3];
     const struct receipt_crypto *crypto;
 };
 

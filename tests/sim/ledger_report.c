@@ -119,9 +119,9 @@ static void frauds(struct econ *e)
     e->out->inflated_pct = e->inflated_of_s > 0 ? 100 * e->inflated_s / e->inflated_of_s : 0;
 }
 
-static double harmed_pct(const struct econ *e, size_t when)
+static double seen_pct(const struct econ *e, uint64_t n, size_t when)
 {
-    return e->seen_calls[when] > 0 ? 100 * (double)e->harmed[when] / (double)e->seen_calls[when] : 0;
+    return e->seen_calls[when] > 0 ? 100 * (double)n / (double)e->seen_calls[when] : 0;
 }
 
 void econ_report(struct econ *e)
@@ -139,9 +139,13 @@ void econ_report(struct econ *e)
         e->out->pay_three = (double)e->tranches[FLOW_THREE_HOPS] / tranches;
         e->out->pay_at_risk = (double)e->at_risk / tranches;
     }
-    e->out->harmed_early_pct = harmed_pct(e, 0);
-    e->out->harmed_late_pct = harmed_pct(e, 1);
-    e->out->harmed_last_pct = harmed_pct(e, 2);
+    e->out->harmed_early_pct = seen_pct(e, e->harmed[0], 0);
+    e->out->harmed_late_pct = seen_pct(e, e->harmed[1], 1);
+    e->out->harmed_last_pct = seen_pct(e, e->harmed[2], 2);
+    for (size_t when = 0; when < 3; when++) {
+        e->out->harmed_new_pct[when] = seen_pct(e, e->harmed_by_new[when], when);
+        e->out->harmed_known_pct[when] = seen_pct(e, e->harmed_by_known[when], when);
+    }
     e->out->tries_mean = e->out->started > 0 ? (double)e->tried / (double)e->out->started : 0;
 }
 

@@ -1,9 +1,9 @@
 /* sim-ledger - the ledger's figures from its simulator, as `name value unit`, and the table of policies.
  *
- *   sim-ledger [n=1000] [seed=1] [seeds=5] [days=10] [jobs=2] [what=all|headline|table|core] [json=0] [real=0]
+ *   sim-ledger [n=1000] [seed=1] [seeds=5] [days=10] [jobs=2] [what=all|headline|table|core|bad] [json=0] [real=0]
  *
  * core: without attackers, ledger and oracle, for large n; headline: the ledger in all configurations; table: all
- * policies in five of them. Each configuration runs with `seeds` seeds from `seed` on; a value is their mean, and +-
+ * policies in five of them; bad: relays that harm calls. Each configuration runs with `seeds` seeds from `seed` on; a value is their mean, and +-
  * the half width of its 95 % interval (Student). The same arguments print the same bytes. */
 #include <math.h>
 #include <stdio.h>
@@ -185,6 +185,10 @@ VALUE(inflated, r->inflated_pct)
 VALUE(harmed_early, r->harmed_early_pct)
 VALUE(harmed_late, r->harmed_late_pct)
 VALUE(harmed_last, r->harmed_last_pct)
+VALUE(harmed_late_new, r->harmed_new_pct[1])
+VALUE(harmed_late_known, r->harmed_known_pct[1])
+VALUE(harmed_last_new, r->harmed_new_pct[2])
+VALUE(harmed_last_known, r->harmed_known_pct[2])
 VALUE(strangers_capacity, r->stranger_capacity_pct)
 VALUE(supply_low, econ_pct(&r->supply[1]))
 VALUE(pay_direct, 100 * r->pay_direct)
@@ -324,6 +328,10 @@ static void headline(struct plan *p)
     say(p, "bad_relays_harmed_early_pct", &x[X_BAD], harmed_early, "pct");
     say(p, "bad_relays_harmed_late_pct", &x[X_BAD], harmed_late, "pct");
     say(p, "bad_relays_harmed_last_pct", &x[X_BAD], harmed_last, "pct");
+    say(p, "bad_relays_harmed_late_by_new_pct", &x[X_BAD], harmed_late_new, "pct");
+    say(p, "bad_relays_harmed_late_by_known_pct", &x[X_BAD], harmed_late_known, "pct");
+    say(p, "bad_relays_harmed_last_by_new_pct", &x[X_BAD], harmed_last_new, "pct");
+    say(p, "bad_relays_harmed_last_by_known_pct", &x[X_BAD], harmed_last_known, "pct");
     say(p, "bad_relays_liars50_harmed_early_pct", &x[X_BAD_LIARS], harmed_early, "pct");
     say(p, "bad_relays_liars50_harmed_late_pct", &x[X_BAD_LIARS], harmed_late, "pct");
     say(p, "bad_relays_liars50_harmed_last_pct", &x[X_BAD_LIARS], harmed_last, "pct");
@@ -370,6 +378,7 @@ static void table(struct plan *p)
 static void configure(struct plan *p, const char *what)
 {
     bool all = strcmp(what, "all") == 0, core = strcmp(what, "core") == 0;
+    bool bad = strcmp(what, "bad") == 0; /* relays that harm: S7 alone */
 
     for (int policy = 0; policy < ECON_POLICIES; policy++) {
         for (size_t c = 0; c < COLUMNS; c++) {
@@ -378,12 +387,12 @@ static void configure(struct plan *p, const char *what)
             j->p = columns[c].p;
             j->p.policy = (enum econ_policy)policy;
             j->is_wanted = all || strcmp(what, "table") == 0 ||
-                           ((policy == ECON_LEDGER || policy == ECON_ORACLE) && (c < 2 || !core));
+                           (!bad && (policy == ECON_LEDGER || policy == ECON_ORACLE) && (c < 2 || !core));
         }
     }
     for (int i = 0; i < EXTRAS; i++) {
         p->extra[i].p = extras[i];
-        p->extra[i].is_wanted = all || strcmp(what, "headline") == 0;
+        p->extra[i].is_wanted = all || strcmp(what, "headline") == 0 || (bad && extras[i].bad_pct > 0);
     }
 }
 
