@@ -931,7 +931,7 @@ void app_input(struct app *a, ns_t now, const struct addr *from, struct slice by
     uint8_t first = bytes.len > 0 ? bytes.data[0] : 0;
     struct path via = path_udp(from);
 
-    a->now = now;
+    a->now = a->heard_at = now;
     if (bytes.len == 0 || a->sessions == NULL || (a->is_leaving && first >= 192))
         return; /* no session begins with who is gone in a moment: they ask again */
     /* ordinary TURN clients draw channels up to 0x7fff (RFC 5766), which start with 64..127, 'd' among them */

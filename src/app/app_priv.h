@@ -118,6 +118,7 @@ struct app {
     unsigned n_later;
     bool is_later_deferred;
     ns_t favours_at, advert_at, links_at, save_at, network_at, lookup_due, answer_at, secrets_at;
+    ns_t heard_at; /* the last datagram, whosesoever */
     int64_t started_ms, joined_ms;
     ns_t care_saved_at; /* what we keep for others, on disk */
     enum dht_state last_state;

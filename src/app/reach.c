@@ -12,6 +12,7 @@
 #define ECHO_RETRY_NS   (100 * NS_PER_MS)
 #define RECORD_WAIT_NS  (8 * NS_PER_S) /* within the 10 s that a look-up may take */
 #define RECORD_RETRY_NS (500 * NS_PER_MS)
+#define SILENCE_NS      (5 * NS_PER_S) /* asked so long, and nothing heard from anybody */
 #define FRESH_MS        15000          /* since we joined */
 #define ADDED_MS        120000         /* since they were put on the list */
 #define CARD_WAIT_NS    (5 * NS_PER_S) /* for a new card to be put, before it is looked for */
@@ -568,6 +569,13 @@ static bool has_overlay(const struct peer *p)
            (p->zone == &p->app->zones[0] && bridge_is_joined(p->app->bridge));
 }
 
+/* Nobody at all said anything since we began to ask: it is the network, not them. */
+static bool is_cut_off(const struct peer *p, ns_t now)
+{
+    return !has_overlay(p) ||
+           (now >= p->started_at + SILENCE_NS && p->app->heard_at < p->started_at + NS_PER_S);
+}
+
 /* We have only just joined, and so may they; or have only just put them on the list, and they us: two who do so while
  * they talk. */
 static bool is_fresh(const struct app *a, const struct contact *who)
@@ -611,7 +619,7 @@ static void on_located(void *arg, enum err e)
             now + RECORD_RETRY_NS; /* they may have only just started, and publish; or our guard has */
         return;
     }
-    if (e == ERR_TIMEOUT && !has_overlay(p)) {
+    if (e == ERR_TIMEOUT && is_cut_off(p, now)) {
         give_up(p, now, CAUSE_NO_NETWORK);
     } else if (p->call != NULL && !p->contact->has_S &&
                !p->zone->is_loopback) { /* not allowed, as far as we know */
@@ -988,7 +996,7 @@ static void end_look_up(struct peer *p, ns_t now)
     p->locate = NULL;
     p->is_located = true;
     p->retry_at = NS_NEVER;
-    give_up(p, now, has_overlay(p) ? CAUSE_NOT_FOUND : CAUSE_NO_NETWORK);
+    give_up(p, now, is_cut_off(p, now) ? CAUSE_NO_NETWORK : CAUSE_NOT_FOUND);
 }
 
 static bool wants_links(const struct app *a)

@@ -74,6 +74,26 @@ static void no_answer_to_look_ups(void **state)
     tear_down(&h);
 }
 
+/* Our own line is dead, and nobody has noticed yet: that is not said of Bob. */
+static void dead_line(void **state)
+{
+    struct homes h = {0};
+    ns_t began;
+
+    (void)state;
+    build_friends(&h, 21, VNET_EI);
+    vnet_cut(h.bob->host, true);
+    wait_for(&h, 120);
+    vnet_cut(h.alice->host, true);
+    began = vnet_now(h.net);
+    assert_true(sim_ask(h.alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"Bob\"}"));
+    assert_true(reach(h.alice, "ended", NULL, SECONDS(30)));
+    printf("%s after %.1f s\n", h.alice->cause, (double)(vnet_now(h.net) - began) / NS_PER_S);
+    assert_true(vnet_now(h.net) - began <= SECONDS(10) + NS_PER_S);
+    assert_string_equal(h.alice->cause, "no_network");
+    tear_down(&h);
+}
+
 static void gone(void **state)
 {
     struct homes h = {0};
@@ -211,6 +231,7 @@ int main(void)
         sentence("a call nobody answers ends after 60 s, and is missed over there", unanswered),
         sentence("who answers and has no microphone leaves nobody ringing", no_microphone),
         sentence("a look-up that nobody answers ends after 10 s", no_answer_to_look_ups),
+        sentence("a call by a dead line ends for want of a network", dead_line),
         sentence("a contact that is gone is offline, not declined", gone),
         sentence("a cut shows reconnecting, heals, and ends as lost after 30 s", cut_while_talking),
         sentence("calls work when the first node is gone", without_the_first_node),
