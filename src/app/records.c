@@ -209,7 +209,7 @@ void app_publish(struct app *a, ns_t now)
 {
     uint8_t cards[PUBLISH_CARDS_MAX][KEY_BYTES];
     struct publish_place place;
-    size_t n_host, n_cards = 0;
+    size_t n_host, n_cards;
 
     for (int i = 0; i < APP_ZONES; i++) {
         struct zone *z = &a->zones[i];
@@ -221,6 +221,9 @@ void app_publish(struct app *a, ns_t now)
             place.n_relays = (uint8_t)relays_proxies(a->relays, place.relays, RECORD_RELAYS_MAX);
         if (records_is_direct(a) || a->config.mode == APP_ECHO)
             place.n_addrs = (uint8_t)app_own_addrs(a, z, place.addrs, RECORD_ADDRS_MAX, &n_host);
+        n_cards = 0;
+        if (devices_link_secret(a) != NULL) /* first: somebody waits for it */
+            memcpy(cards[n_cards++], devices_link_secret(a), KEY_BYTES);
         for (size_t k = 0; k < contacts_count(a->contacts) && n_cards < PUBLISH_CARDS_MAX; k++) {
             struct contact *who = contacts_at(a->contacts, k);
 
@@ -230,8 +233,6 @@ void app_publish(struct app *a, ns_t now)
             memcpy(cards[n_cards++], who->T, KEY_BYTES);
         }
         n_cards += devices_card_secrets(a, cards + n_cards, PUBLISH_CARDS_MAX - n_cards);
-        if (devices_link_secret(a) != NULL && n_cards < PUBLISH_CARDS_MAX)
-            memcpy(cards[n_cards++], devices_link_secret(a), KEY_BYTES);
         for (size_t k = 0; k < invites_count(a->invites, false) && n_cards < PUBLISH_CARDS_MAX; k++)
             memcpy(cards[n_cards++], invites_at(a->invites, false, k)->X, KEY_BYTES);
         publish_set_place(z->publish, now, &place);
