@@ -207,6 +207,32 @@ static struct entry *card_of(struct publish *p, const uint8_t X[static KEY_BYTES
     return NULL;
 }
 
+static void forget_card(struct publish *p, struct entry *e)
+{
+    stop_put(p, e);
+    for (int k = 0; k < CARE_SLOTS; k++)
+        if (p->rows[k].entry == e)
+            memset(&p->rows[k], 0, sizeof p->rows[k]);
+    secret_wipe(e->X, sizeof e->X);
+    e->is_used = false;
+    e->due_at = e->once_at = NS_NEVER;
+}
+
+static void add_card(struct publish *p, ns_t now, const uint8_t X[static KEY_BYTES])
+{
+    for (int i = 1; i <= PUBLISH_CARDS_MAX; i++) {
+        struct entry *e = &p->entries[i];
+
+        if (e->is_used)
+            continue;
+        *e = (struct entry){.owner = p, .is_used = true, .is_card = true};
+        memcpy(e->X, X, KEY_BYTES);
+        e->due_at = e->once_at = now + PUBLISH_SETTLE_NS;
+        return;
+    }
+}
+
+/* Who is gone makes room before who is new needs it. */
 void publish_set_cards(struct publish *p, ns_t now, const uint8_t (*secrets)[KEY_BYTES], size_t n)
 {
     bool is_news = false;
@@ -216,30 +242,19 @@ void publish_set_cards(struct publish *p, ns_t now, const uint8_t (*secrets)[KEY
     for (size_t i = 0; i < n; i++) {
         struct entry *e = card_of(p, secrets[i]);
 
-        for (int k = 1; k <= PUBLISH_CARDS_MAX && e == NULL; k++) {
-            if (p->entries[k].is_used)
-                continue;
-            e = &p->entries[k];
-            *e = (struct entry){.owner = p, .is_used = true, .is_card = true};
-            memcpy(e->X, secrets[i], KEY_BYTES);
-            e->due_at = e->once_at = now + PUBLISH_SETTLE_NS;
-            is_news = true;
-        }
         if (e != NULL)
             e->is_stale = false;
     }
     for (int i = 1; i <= PUBLISH_CARDS_MAX; i++) {
-        struct entry *e = &p->entries[i];
-
-        if (!e->is_used || !e->is_stale)
+        if (!p->entries[i].is_used || !p->entries[i].is_stale)
             continue;
-        stop_put(p, e);
-        for (int k = 0; k < CARE_SLOTS; k++)
-            if (p->rows[k].entry == e)
-                memset(&p->rows[k], 0, sizeof p->rows[k]);
-        secret_wipe(e->X, sizeof e->X);
-        e->is_used = false;
-        e->due_at = e->once_at = NS_NEVER;
+        forget_card(p, &p->entries[i]);
+        is_news = true;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (card_of(p, secrets[i]) != NULL)
+            continue;
+        add_card(p, now, secrets[i]);
         is_news = true;
     }
     if (is_news)

@@ -132,6 +132,30 @@ static void linked_by_a_text(void **state)
     tear_down(&s.h);
 }
 
+/* More contacts wait to be told than there is room for cards. */
+static void linked_beside_many(void **state)
+{
+    struct story s = {0};
+
+    (void)state;
+    build_homes(&s.h, 312, VNET_EI, true);
+    s.laptop = s.h.third;
+    for (int i = 0; i < PUBLISH_CARDS_MAX + 4; i++) {
+        struct keyring k;
+        uint8_t phrase[KEY_BYTES];
+        char id[ID_TEXT_BYTES];
+
+        keyring_create(vnet_env(s.laptop->host), &k, phrase);
+        id_format(k.identity.pub, id);
+        assert_true(
+            sim_ask(s.h.bob, "{\"cmd\":\"contacts_add\",\"id\":\"%s\",\"name\":\"friend %d\"}", id, i));
+    }
+    wait_for(&s.h, 60);
+    link_laptop(&s);
+    assert_int_equal(s.h.bob->keys.list.n, 2);
+    tear_down(&s.h);
+}
+
 static void call_both(struct story *s)
 {
     assert_true(sim_ask(s->h.alice, "{\"cmd\":\"call\",\"to\":\"Bob\"}"));
@@ -452,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         sentence("both ring, the first answer has the call and the other says so", first_answer_wins),
         sentence("a text, two equal codes and a yes link a device", linked_by_a_text),
+        sentence("a device is linked while many contacts wait to be told", linked_beside_many),
         sentence("a linked device holds no identity key and cannot act as if it did", holds_no_identity_key),
         sentence("who reads the text second hears nothing; a no leaves all as it was",
                  a_text_that_others_read),
