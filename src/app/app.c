@@ -967,7 +967,7 @@ void app_input(struct app *a, ns_t now, const struct addr *from, struct slice by
 
 void app_port_input(struct app *a, ns_t now, uint32_t handle, const struct addr *from, struct slice bytes)
 {
-    a->now = now;
+    a->now = a->heard_at = now;
     if (a->service != NULL)
         service_port_input(a->service, now, handle, from, bytes);
 }
@@ -983,7 +983,7 @@ bool app_fast_input(struct app *a, ns_t now, const struct addr *from, uint8_t *b
 {
     if (a->service == NULL || a->sessions == NULL || (a->relays != NULL && relays_is_server(a->relays, from)))
         return false;
-    a->now = now;
+    a->now = a->heard_at = now;
     return service_fast(a->service, now, from, bytes, len);
 }
 

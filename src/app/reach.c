@@ -569,7 +569,7 @@ static bool has_overlay(const struct peer *p)
            (p->zone == &p->app->zones[0] && bridge_is_joined(p->app->bridge));
 }
 
-/* Nobody at all said anything since we began to ask: it is the network, not them. */
+/* Nobody at all said anything since we began to ask, but for what was on its way: it is the network, not them. */
 static bool is_cut_off(const struct peer *p, ns_t now)
 {
     return !has_overlay(p) ||

@@ -54,11 +54,21 @@ static void no_microphone(void **state)
     tear_down(&h);
 }
 
-/* All that could answer is silent, though it was there a moment ago: 10 s, and no second look-up after them. */
+/* Alice calls Bob: 10 s, and no second look-up after them. */
+static void look_up_in_vain(struct homes *h)
+{
+    ns_t began = vnet_now(h->net);
+
+    assert_true(sim_ask(h->alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"Bob\"}"));
+    assert_true(reach(h->alice, "ended", NULL, SECONDS(30)));
+    printf("%s after %.1f s\n", h->alice->cause, (double)(vnet_now(h->net) - began) / NS_PER_S);
+    assert_true(vnet_now(h->net) - began <= SECONDS(10) + NS_PER_S);
+}
+
+/* All that could answer is silent, though it was there a moment ago. */
 static void no_answer_to_look_ups(void **state)
 {
     struct homes h = {0};
-    ns_t began;
 
     (void)state;
     build_friends(&h, 20, VNET_EI);
@@ -66,11 +76,7 @@ static void no_answer_to_look_ups(void **state)
     wait_for(&h, 120);
     vnet_cut(h.relay->host, true);
     vnet_cut(h.boot->host, true);
-    began = vnet_now(h.net);
-    assert_true(sim_ask(h.alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"Bob\"}"));
-    assert_true(reach(h.alice, "ended", NULL, SECONDS(30)));
-    printf("%s after %.1f s\n", h.alice->cause, (double)(vnet_now(h.net) - began) / NS_PER_S);
-    assert_true(vnet_now(h.net) - began <= SECONDS(10) + NS_PER_S);
+    look_up_in_vain(&h);
     tear_down(&h);
 }
 
@@ -78,18 +84,13 @@ static void no_answer_to_look_ups(void **state)
 static void dead_line(void **state)
 {
     struct homes h = {0};
-    ns_t began;
 
     (void)state;
     build_friends(&h, 21, VNET_EI);
     vnet_cut(h.bob->host, true);
     wait_for(&h, 120);
     vnet_cut(h.alice->host, true);
-    began = vnet_now(h.net);
-    assert_true(sim_ask(h.alice, "{\"id\":2,\"cmd\":\"call\",\"to\":\"Bob\"}"));
-    assert_true(reach(h.alice, "ended", NULL, SECONDS(30)));
-    printf("%s after %.1f s\n", h.alice->cause, (double)(vnet_now(h.net) - began) / NS_PER_S);
-    assert_true(vnet_now(h.net) - began <= SECONDS(10) + NS_PER_S);
+    look_up_in_vain(&h);
     assert_string_equal(h.alice->cause, "no_network");
     tear_down(&h);
 }
