@@ -406,8 +406,10 @@ static double check_reach(struct dht *d, ns_t now)
 {
     double n, low, high;
 
+    if (!d->is_zone)
+        return 1;
     dht_size_now(d, now, &n, &low, &high);
-    return d->is_zone ? CHECK_WIDE * copies(d) / n : 1;
+    return CHECK_WIDE * copies(d) / n;
 }
 
 bool dht_give_value(struct dht *d, ns_t now, struct op *op, const struct dht_value *v)

@@ -3,8 +3,8 @@
  *   sim-ledger [n=1000] [seed=1] [seeds=5] [days=10] [jobs=2] [what=all|headline|table|core|bad] [json=0] [real=0]
  *
  * core: without attackers, ledger and oracle, for large n; headline: the ledger in all configurations; table: all
- * policies in five of them; bad: relays that harm calls. Each configuration runs with `seeds` seeds from `seed` on; a value is their mean, and +-
- * the half width of its 95 % interval (Student). The same arguments print the same bytes. */
+ * policies in five of them; bad: relays that harm calls. Each configuration runs with `seeds` seeds from `seed` on; a
+ * value is their mean, and +- the half width of its 95 % interval (Student). The same arguments print the same bytes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
