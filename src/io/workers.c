@@ -68,9 +68,10 @@ struct workers {
 
 /* ---- a thread ---- */
 
+/* Who sees this count sees those made before it: bytes come before their packet. */
 static void add(_Atomic uint64_t *counter, uint64_t n)
 {
-    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+    atomic_fetch_add_explicit(counter, n, memory_order_release);
 }
 
 /* False: no room. */
@@ -136,16 +137,16 @@ static bool pass_one(struct worker *w, ns_t now, int i, unsigned at, bool *tells
     if (hand_over(w, &from, bytes, len)) {
         *tells = true;
     } else {
-        add(&w->dropped_packets, 1);
         add(&w->dropped_bytes, answer == FLOW_REFUSED ? n : 0);
+        add(&w->dropped_packets, 1);
     }
     return false;
 }
 
 static void note_unsent(struct worker *w, unsigned at)
 {
-    add(&w->unsent_packets, 1);
     add(&w->unsent_bytes, w->out_iov[at].iov_len - HEADER);
+    add(&w->unsent_packets, 1);
 }
 
 /* A datagram the kernel refuses is skipped, the ones behind it go out; a full socket takes none. */
