@@ -150,7 +150,7 @@ static void linked_beside_many(void **state)
         assert_true(
             sim_ask(s.h.bob, "{\"cmd\":\"contacts_add\",\"id\":\"%s\",\"name\":\"friend %d\"}", id, i));
     }
-    wait_for(&s.h, 60);
+    wait_for(&s.h, 5);
     link_laptop(&s);
     assert_int_equal(s.h.bob->keys.list.n, 2);
     tear_down(&s.h);
